@@ -1,0 +1,80 @@
+"""The setup line of every notebook: profile, seed, device, versions."""
+
+import os
+import platform
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .errors import UserError, suggest
+
+PROFILES = ("smoke", "class", "full")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What a notebook needs to know about this run."""
+
+    profile: str
+    seed: int
+    device: torch.device
+
+    def pick(self, smoke, class_, full):
+        """The value that belongs to the profile: `lab.pick(smoke=32, class_=2000, full=8530)`."""
+        return {"smoke": smoke, "class": class_, "full": full}[self.profile]
+
+
+def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
+    """Choose profile and device, seed everything, print one line that says so.
+
+    profile: "smoke" (does every cell work), "class" (two CPU cores, minutes) or "full" (the real
+        experiment); "" takes the environment's ADAPTERLAB_PROFILE, else "class".
+    device: "auto" takes a GPU when there is one; "cpu" and "cuda" insist.
+    Errors: UserError for an unknown profile or a GPU that is not there.
+    """
+    import transformers
+
+    profile = profile or os.environ.get("ADAPTERLAB_PROFILE", "") or "class"
+    if profile not in PROFILES:
+        raise UserError(f'unknown profile "{profile}"{suggest(profile, PROFILES)}; the profiles are {", ".join(PROFILES)}')
+    where = pick_device(device)
+    seed_everything(seed)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(
+        f"profile {profile} | seed {seed} | {name} | Python {platform.python_version()} | "
+        f"torch {torch.__version__} | transformers {transformers.__version__}"
+    )
+    return Lab(profile, seed, where)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """"auto", "cpu" or "cuda" -> torch.device; UserError when the GPU asked for is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise UserError(f'unknown device "{device}"; use "auto", "cpu" or "cuda"')
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError('device "cuda" was asked for and this machine has no usable GPU; use "auto" or "cpu"')
+    return torch.device(device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's and torch's generators (every device)."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def peak_memory_mb() -> float:
+    """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
