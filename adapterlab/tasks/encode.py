@@ -1,0 +1,133 @@
+"""From texts to batches: tokenised once, padded no further than each batch needs."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from .core import Split
+
+UNSAID = 100_000
+LONGEST = 512
+"""Taken for a tokenizer that says no length of its own (some say 1e30)."""
+
+WINDOW = 50
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split as token numbers, not padded. labels: (rows,) long, or float32 for a regression."""
+
+    ids: list[list[int]]
+    types: list[list[int]] | None
+    labels: Tensor
+    pad_id: int
+    max_length: int
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row, special tokens included."""
+        return [len(row) for row in self.ids]
+
+    def __repr__(self) -> str:
+        return (
+            f"Encoded({len(self):,} rows, {sum(self.lengths) / max(len(self), 1):.1f} tokens on average, "
+            f"longest {max(self.lengths, default=0)}, {self.truncated:,} cut at {self.max_length})"
+        )
+
+
+def encode(split: Split, tokenizer, max_length: int | None = None) -> Encoded:
+    """Tokenise a split once. Pairs become one row with token types, where the tokenizer has them.
+
+    max_length: tokens kept of a row, special tokens included; longer rows are cut (of a pair the longer text
+        first) and counted in `truncated`. None: what the model takes, at most LONGEST where it does not say.
+    Errors: UserError for a max_length that the model cannot take, or that leaves no room for a token.
+    """
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
+    longest = max_length or limit or LONGEST
+    special = tokenizer.num_special_tokens_to_add(pair=split.pairs is not None)
+    if limit is not None and longest > limit:
+        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
+    if longest <= special:
+        raise UserError(
+            f"max_length={max_length} leaves no room beside {special} special tokens; give {special + 1} or more"
+        )
+    types = "token_type_ids" in tokenizer.model_input_names
+    out = tokenizer(
+        list(split.texts),
+        None if split.pairs is None else list(split.pairs),
+        max_length=longest,
+        truncation=True,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=types,
+    )
+    full = [i for i, row in enumerate(out["input_ids"]) if len(row) == longest]
+    pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    labels = torch.tensor(split.labels, dtype=torch.float32 if _scores(split) else torch.long)
+    cut = _truncated(split.take(full), tokenizer, longest) if full else 0
+    return Encoded(out["input_ids"], out["token_type_ids"] if types else None, labels, pad, longest, cut)
+
+
+def _scores(split: Split) -> bool:
+    return bool(split.labels) and isinstance(split.labels[0], float)
+
+
+def _truncated(split: Split, tokenizer, longest: int) -> int:
+    """How many rows are longer than `longest` tokens."""
+    pairs = None if split.pairs is None else list(split.pairs)
+    whole = tokenizer(list(split.texts), pairs, truncation=False, padding=False, verbose=False)
+    return sum(len(row) > longest for row in whole["input_ids"])
+
+
+def batches(
+    encoded: Encoded, batch_size: int = 32, shuffle: bool = False, seed: int = 0, epoch: int = 0
+) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+    """Yield (inputs, labels, rows) until every row has come once.
+
+    inputs: input_ids, attention_mask and, where there are types, token_type_ids: each (batch, tokens) long,
+        padded on the right to the longest row of the batch. labels: (batch,). rows: (batch,) row numbers.
+    shuffle: rows are shuffled, cut into windows of 50 batches, sorted by length within a window, and the
+        batches shuffled: little padding, random order, the same for the same (seed, epoch).
+        Without it: longest rows first; `rows` says how to restore the order.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch_size={batch_size}; give 1 or more")
+    lengths = encoded.lengths
+    rows = list(range(len(encoded)))
+    dice = random.Random(f"{seed} {epoch}")
+    window = WINDOW * batch_size if shuffle else max(len(rows), 1)
+    if shuffle:
+        rows = _shuffled(rows, dice)
+    cuts = []
+    for start in range(0, len(rows), window):
+        part = sorted(rows[start : start + window], key=lambda i: -lengths[i])
+        cuts += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    for cut in _shuffled(cuts, dice) if shuffle else cuts:
+        yield pad(encoded, cut), encoded.labels[cut], torch.tensor(cut)
+
+
+def pad(encoded: Encoded, rows: list[int]) -> dict[str, Tensor]:
+    """The inputs of these rows, padded on the right to the longest of them."""
+    width = max(len(encoded.ids[i]) for i in rows)
+    fill = [width - len(encoded.ids[i]) for i in rows]
+    inputs = {
+        "input_ids": [encoded.ids[i] + [encoded.pad_id] * f for i, f in zip(rows, fill, strict=True)],
+        "attention_mask": [[1] * (width - f) + [0] * f for f in fill],
+    }
+    if encoded.types is not None:
+        inputs["token_type_ids"] = [encoded.types[i] + [0] * f for i, f in zip(rows, fill, strict=True)]
+    return {name: torch.tensor(values) for name, values in inputs.items()}
+
+
+def _shuffled(items: list, dice: random.Random) -> list:
+    """Like random.shuffle, with the one function whose numbers Python promises to keep."""
+    keys = [dice.random() for _ in items]
+    return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]

@@ -1,0 +1,89 @@
+"""The scores of GLUE, a few lines each. A constant prediction scores 0 where the formula divides by 0."""
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError, suggest
+
+
+def accuracy(said: Tensor, true: Tensor) -> float:
+    """The share of rows that are right."""
+    return (said == true).double().mean().item()
+
+
+def f1(said: Tensor, true: Tensor) -> float:
+    """2 TP / (2 TP + FP + FN) of class 1 (two classes); 0 when nobody says 1 and none is."""
+    hits = ((said == 1) & (true == 1)).sum().item()
+    wrong = ((said == 1) != (true == 1)).sum().item()
+    return 2 * hits / max(2 * hits + wrong, 1)
+
+
+def matthews(said: Tensor, true: Tensor) -> float:
+    """Matthews' correlation (Gorodkin 2004 for more than two classes): cov(said, true) over its largest value."""
+    classes = int(torch.maximum(said.max(), true.max())) + 1
+    s = torch.nn.functional.one_hot(said, classes).double()
+    t = torch.nn.functional.one_hot(true, classes).double()
+    s, t = s - s.mean(0), t - t.mean(0)
+    below = ((s * s).sum() * (t * t).sum()).sqrt().item()
+    return (s * t).sum().item() / below if below > 1e-12 else 0.0
+
+
+def pearson(said: Tensor, true: Tensor) -> float:
+    """Linear correlation; NaN when a prediction is."""
+    s, t = said.double() - said.double().mean(), true.double() - true.double().mean()
+    below = (s.norm() * t.norm()).item()
+    return 0.0 if below < 1e-12 else (s @ t).item() / below
+
+
+def spearman(said: Tensor, true: Tensor) -> float:
+    """Pearson's correlation of the ranks, where equal values share their mean rank."""
+    if not said.isfinite().all():
+        return float("nan")
+    return pearson(_ranks(said), _ranks(true))
+
+
+def _ranks(values: Tensor) -> Tensor:
+    _, group, count = values.unique(return_inverse=True, return_counts=True)
+    last = count.cumsum(0).double()
+    return (last - (count - 1) / 2)[group]
+
+
+def pearson_spearman(said: Tensor, true: Tensor) -> float:
+    """The mean of the two, as GLUE ranks STS-B."""
+    return (pearson(said, true) + spearman(said, true)) / 2
+
+
+CLASS_METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews}
+VALUE_METRICS = {"pearson": pearson, "spearman": spearman, "pearson_spearman": pearson_spearman}
+REPORTED = {
+    "matthews": ("matthews", "accuracy"),
+    "f1": ("f1", "accuracy"),
+    "pearson_spearman": ("pearson_spearman", "pearson", "spearman"),
+}
+
+
+def score(metric: str, outputs: Tensor, labels: Tensor) -> float:
+    """One score of a model's outputs; a fraction of 1, not per cent.
+
+    outputs: (rows, classes) logits, or (rows,) class numbers; for a regression (rows,) or (rows, 1) values.
+    labels: (rows,) class numbers or scores.
+    Errors: UserError for an unknown metric, or when rows and labels do not match.
+    """
+    known = CLASS_METRICS | VALUE_METRICS
+    if metric not in known:
+        raise UserError(
+            f'unknown metric "{metric}"{suggest(metric, known)}; the metrics are {", ".join(known)}'
+        )
+    if len(outputs) != len(labels) or not len(labels):
+        raise UserError(
+            f"{metric} compares one output with one label, and got {len(outputs)} with {len(labels)}"
+        )
+    outputs, labels = outputs.detach().cpu(), labels.detach().cpu()
+    if metric in VALUE_METRICS:
+        return known[metric](outputs.reshape(len(labels)), labels)
+    return known[metric](outputs.argmax(-1) if outputs.dim() == 2 else outputs.long(), labels.long())
+
+
+def metrics(task, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+    """All the scores GLUE reports for the task, the primary one first: MRPC and QQP F1 and accuracy, ..."""
+    return {name: score(name, outputs, labels) for name in REPORTED.get(task.metric, (task.metric,))}
