@@ -51,7 +51,7 @@ def encode(split: Split, tokenizer, max_length: int | None = None) -> Encoded:
     Errors: UserError for a max_length that the model cannot take, or that leaves no room for a token.
     """
     limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
-    longest = max_length or limit or LONGEST
+    longest = max_length if max_length is not None else limit or LONGEST
     special = tokenizer.num_special_tokens_to_add(pair=split.pairs is not None)
     if limit is not None and longest > limit:
         raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")

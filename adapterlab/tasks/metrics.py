@@ -30,9 +30,10 @@ def matthews(said: Tensor, true: Tensor) -> float:
 
 def pearson(said: Tensor, true: Tensor) -> float:
     """Linear correlation; NaN when a prediction is."""
-    s, t = said.double() - said.double().mean(), true.double() - true.double().mean()
-    below = (s.norm() * t.norm()).item()
-    return 0.0 if below < 1e-12 else (s @ t).item() / below
+    said, true = said.double(), true.double()
+    s, t = said - said.mean(), true - true.mean()
+    constant = s.norm() <= 1e-12 * said.norm() or t.norm() <= 1e-12 * true.norm()
+    return 0.0 if constant else (s @ t / (s.norm() * t.norm())).item()
 
 
 def spearman(said: Tensor, true: Tensor) -> float:

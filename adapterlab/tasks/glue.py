@@ -1,0 +1,136 @@
+"""The eight GLUE tasks of Houlsby et al. 2019 in the layout of the original download (`glue_data/`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError, suggest
+from .core import Task, cut
+from .labels import to_splits
+from .read import read_table
+
+DEV_SHARE, DEV_MOST = 0.1, 2000
+
+
+@dataclass(frozen=True)
+class Glue:
+    """How a task's files look, and what the Hub's copy calls the same columns."""
+
+    text: str
+    pair: str | None
+    label: str
+    labels: tuple[str, ...]
+    metric: str
+    dev: tuple[str, ...] = ("dev.tsv",)
+    names: tuple[str, ...] | None = None
+    damaged: float = 0.0
+    hub: tuple[str, str | None] = ("sentence", None)
+
+
+PARAPHRASE = ("not_equivalent", "equivalent")
+NLI = ("entailment", "not_entailment")
+
+GLUE = {
+    "CoLA": Glue(
+        "sentence",
+        None,
+        "label",
+        ("unacceptable", "acceptable"),
+        "matthews",
+        names=("source", "label", "star", "sentence"),
+    ),
+    "SST-2": Glue("sentence", None, "label", ("negative", "positive"), "accuracy"),
+    "MRPC": Glue("#1 String", "#2 String", "Quality", PARAPHRASE, "f1", hub=("sentence1", "sentence2")),
+    "STS-B": Glue("sentence1", "sentence2", "score", (), "pearson_spearman", hub=("sentence1", "sentence2")),
+    "QQP": Glue(
+        "question1",
+        "question2",
+        "is_duplicate",
+        ("not_duplicate", "duplicate"),
+        "f1",
+        damaged=0.001,
+        hub=("question1", "question2"),
+    ),
+    "MNLI": Glue(
+        "sentence1",
+        "sentence2",
+        "gold_label",
+        ("entailment", "neutral", "contradiction"),
+        "accuracy",
+        dev=("dev_matched.tsv", "dev_mismatched.tsv"),
+        hub=("premise", "hypothesis"),
+    ),
+    "QNLI": Glue("question", "sentence", "label", NLI, "accuracy", hub=("question", "sentence")),
+    "RTE": Glue("sentence1", "sentence2", "label", NLI, "accuracy", hub=("sentence1", "sentence2")),
+}
+"""QQP's original files hold some twenty lines broken by a newline inside a question: up to 0.1% is left out."""
+
+
+def glue_name(name: str) -> str | None:
+    """ "sst2", "SST-2" or "sst-2" -> "SST-2"; None for what is no GLUE task."""
+    plain = {task.replace("-", "").lower(): task for task in GLUE}
+    return plain.get(str(name).replace("-", "").replace("_", "").lower())
+
+
+def find_glue(name: str, root=None) -> tuple[str, Path]:
+    """ "glue/CoLA" -> ("CoLA", its folder under root, or under ./glue_data, ./glue or ~/glue_data)."""
+    task = glue_name(name.split("/", 1)[1])
+    if task is None:
+        raise UserError(
+            f'unknown GLUE task "{name}"{suggest(name, [f"glue/{t}" for t in GLUE])}; the tasks are {", ".join(GLUE)}'
+        )
+    roots = (
+        [Path(root).expanduser()]
+        if root
+        else [Path("glue_data"), Path("glue"), Path("~/glue_data").expanduser()]
+    )
+    for folder in roots:
+        if folder.is_dir():
+            found = [
+                child
+                for child in sorted(folder.iterdir())
+                if child.is_dir() and glue_name(child.name) == task
+            ]
+            if found:
+                return task, found[0]
+    places = ", ".join(str(folder / task) for folder in roots)
+    raise UserError(
+        f'"{name}" is not there: no folder {places}; name the folder of your GLUE download with root="...", '
+        f'or use the bundled "rotten_tomatoes"'
+    )
+
+
+def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "test") -> Task:
+    """A GLUE task from its folder.
+
+    Nobody has the labels of GLUE's test sets. So the dev set is the "test" split, never looked at in training,
+    and "validation" is cut from the training set: a tenth, at most 2,000, stratified, with SPLIT_SEED.
+    dev_as="validation" leaves training whole and makes the dev set "validation"; then there is no test split.
+    """
+    spec = GLUE[name]
+    kind = "classification" if spec.labels else "regression"
+    tables = {}
+    for split, file in zip(("train", dev_as, f"{dev_as}_mismatched"), ("train.tsv", *spec.dev), strict=False):
+        if not (folder / file).is_file():
+            there = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
+            raise UserError(f"{folder} has no {file}, which GLUE's {name} needs; there is {there}")
+        columns = (spec.text, spec.label, spec.pair)
+        tables[split] = read_table(folder / file, *columns, encoding, spec.names, spec.damaged)
+    labels, splits = to_splits(tables, kind, spec.labels)
+    if dev_as == "test":
+        splits = cut_validation(splits)
+    left = sum(table.left_out for table in tables.values())
+    source = str(folder) + (f" ({left} damaged lines left out)" if left else "")
+    return Task(
+        f"glue/{name}", kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms"
+    )
+
+
+def cut_validation(splits: dict) -> dict:
+    """The same splits with "validation" cut out of "train"."""
+    validation, train = cut(splits["train"], held_out(len(splits["train"])))
+    return {"train": train, "validation": validation, **{k: v for k, v in splits.items() if k != "train"}}
+
+
+def held_out(rows: int) -> int:
+    """How many rows are cut off for a split that is missing: a tenth, at most 2,000, at least 1."""
+    return max(1, min(DEV_MOST, round(DEV_SHARE * rows)))

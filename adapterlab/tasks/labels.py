@@ -1,0 +1,115 @@
+"""From the labels that were read to class numbers or scores."""
+
+import math
+import re
+
+from ..errors import UserError, suggest
+from .core import Split
+from .read import Row, Table
+
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+
+
+def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[str, ...], dict[str, Split]]:
+    """(names of the classes, splits) of the tables; the classes are those of "train", whole numbers by value.
+
+    labels: the names where they are known; the files then hold these names, or 0, 1, ... in their place.
+    Errors: UserError for an unknown, missing, unseen or non-numeric label, or a single class; with its line.
+    """
+    if kind == "regression":
+        value, names = _number, ()
+    else:
+        names = tuple(str(name) for name in labels) if labels else _names(tables["train"])
+        value = _finder(names, tables["train"])
+    splits = {}
+    for split, table in tables.items():
+        pairs = tuple(row.pair for row in table.rows) if table.rows[0].pair is not None else None
+        numbers = tuple(value(table, row) for row in table.rows)
+        splits[split] = Split(tuple(row.text for row in table.rows), pairs, numbers)
+    if kind == "classification":
+        _all_seen(names, splits["train"], tables["train"])
+    return names, splits
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    """The classes in a file: sorted names, or whole numbers in their order."""
+    found = {}
+    for row in table.rows:
+        found.setdefault(_tidy(row.label), row)
+    whole = [name for name in found if WHOLE.fullmatch(name)]
+    for name, row in found.items():
+        if name.lower() in ("nan", "none", "null", "n/a", "#n/a"):
+            raise UserError(
+                f'{table.at(row)}: the label is missing ("{name}"); fill it in or take the row out'
+            )
+        if FRACTION.fullmatch(name) and name not in whole:
+            raise UserError(f'{table.at(row)}: label "{name}" is no class; for scores give kind="regression"')
+        if whole and not WHOLE.fullmatch(name):
+            raise UserError(
+                f'{table.at(row)}: label "{name}" is not a number and others are ({", ".join(whole[:4])}); '
+                "mend it, or name all the classes with labels=(...)"
+            )
+    if len(found) > 20 and len(found) > len(table.rows) / 2:
+        raise UserError(
+            f"{table.path}: {len(found)} different labels in {len(table.rows)} rows are no classes; "
+            'name the label column with label="...", or give kind="regression" for scores'
+        )
+    return tuple(sorted(found, key=int if whole else None))
+
+
+def _tidy(label: str) -> str:
+    """ "+1", "1.0" and "01" are the class 1, as spreadsheets and pandas write it."""
+    return str(int(float(label))) if WHOLE.fullmatch(label) else label
+
+
+def _finder(names: tuple[str, ...], train: Table):
+    """A function (table, row) -> class number."""
+    number = {name: i for i, name in enumerate(names)}
+    if len(number) < len(names):
+        raise UserError(f"labels={names} holds a name twice; give each class once")
+    if not any(name in number or _tidy(name) in number for name in (row.label for row in train.rows)):
+        number = {str(i): i for i in range(len(names))} if WHOLE.fullmatch(train.rows[0].label) else number
+
+    def find(table: Table, row: Row) -> int:
+        for name in (row.label, _tidy(row.label)):
+            if name in number:
+                return number[name]
+        raise UserError(
+            f'{table.at(row)}: label "{row.label}" is not one of {_few(number)}'
+            f"{' that training has' if table is not train else ''}{suggest(row.label, number) or '; mend it'}"
+        )
+
+    return find
+
+
+def _number(table: Table, row: Row) -> float:
+    try:
+        value = float(row.label)
+    except ValueError:
+        raise UserError(
+            f'{table.at(row)}: score "{row.label}" is not a number; mend it, or give kind="classification" for classes'
+        ) from None
+    if not math.isfinite(value):
+        raise UserError(
+            f'{table.at(row)}: score "{row.label}" is not a finite number; fill it in or take the row out'
+        )
+    return value
+
+
+def _all_seen(names: tuple[str, ...], train: Split, table: Table) -> None:
+    if len(names) < 2:
+        raise UserError(
+            f'{table.path}: every label is "{names[0]}"; classification needs two classes or more'
+        )
+    unseen = set(range(len(names))) - set(train.labels)
+    if unseen:
+        raise UserError(
+            f'{table.path}: class "{names[min(unseen)]}" is never seen in training; '
+            f"add rows of it or leave it out of the labels {_few(names)}"
+        )
+
+
+def _few(names) -> str:
+    names = [f'"{name}"' for name in names]
+    return ", ".join(names[:10]) + (f" ... ({len(names)} in all)" if len(names) > 10 else "")
