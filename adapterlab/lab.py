@@ -74,8 +74,10 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in MB (10^6 bytes)."""
+def peak_memory_mb(device: torch.device | None = None) -> float:
+    """The most memory in use since `reset_peak_memory`, in MB (10^6 bytes): the GPU's on a GPU, else this process's."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
@@ -84,3 +86,14 @@ def peak_memory_mb() -> float:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6
+
+
+def reset_peak_memory(device: torch.device | None = None) -> None:
+    """Start a new peak, where the system can (a GPU, Linux); elsewhere the peak is the process's since its start."""
+    if device is not None and device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
