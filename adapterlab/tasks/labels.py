@@ -50,7 +50,7 @@ def _names(table: Table) -> tuple[str, ...]:
                 f'{table.at(row)}: label "{name}" is not a number and others are ({", ".join(whole[:4])}); '
                 "mend it, or name all the classes with labels=(...)"
             )
-    if len(found) > 20 and len(found) > len(table.rows) / 2:
+    if len(found) > max(10, len(table.rows) / 2):
         raise UserError(
             f"{table.path}: {len(found)} different labels in {len(table.rows)} rows are no classes; "
             'name the label column with label="...", or give kind="regression" for scores'

@@ -51,19 +51,20 @@ def read_table(path, text, label, pair=None, encoding="utf-8", names=None, damag
     lines = _tsv_lines(content) if path.suffix.lower() == ".tsv" else _csv_lines(path, content)
     header = list(names) if names else [name.strip() for name in next(lines)[1]]
     _check_header(path, header, [text, pair, label])
-    where = [header.index(text), header.index(label), header.index(pair) if pair else None]
+    where = [header.index(name) if name else None for name in (text, label, pair)]
     rows, bad = [], []
     for line, cells in lines:
-        t, l, p = (cells[i] if i is not None and i < len(cells) else None for i in where)
-        if len(cells) != len(header) or (damaged and not (t.strip() and (p is None or p.strip()))):
-            bad.append((line, cells, t, p, l))
-        else:
+        try:
+            if len(cells) != len(header):
+                raise UserError(_wrong_width(path, line, len(cells), header))
+            t, l, p = (None if i is None else cells[i] for i in where)
             rows.append(_row(path, line, t, p, l, text, pair, label))
+        except UserError as error:
+            bad.append(error)
+            if not damaged:
+                raise
     if len(bad) > damaged * (len(rows) + len(bad)):
-        line, cells, t, p, l = bad[0]
-        if len(cells) != len(header):
-            raise UserError(_wrong_width(path, line, len(cells), header))
-        _row(path, line, t, p, l, text, pair, label)
+        raise bad[0]
     if not rows:
         raise UserError(f"{path} has a header and no rows; give it texts with labels")
     return Table(path, rows, len(bad))
