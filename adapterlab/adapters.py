@@ -81,23 +81,26 @@ class Hook:
 
 
 def _first(args, kwargs):
-    return args[0] if args else next(iter(kwargs.values()), None)
+    """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
+    return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
 
 
 class Adapters:
     """Named adapters on one frozen transformer, by forward hooks at its sites.
 
-    model: any transformers model whose family is in `sites.FAMILIES`. Its class, its weights and its outputs without
-    an active adapter stay what they were. While attached, the adapters are a submodule, `model.adapterlab`: so
-    `model.to()`, `model.train()`, `transformers.Trainer` and its checkpoints see them; `detach` takes them off again.
+    model: any transformers model whose family is in `families.FAMILIES`, or any other with `sites`. Its class, its
+    weights and its outputs without an active adapter stay what they were. While attached, the adapters are a
+    submodule, `model.adapterlab`: so `model.to()`, `model.train()`, `transformers.Trainer` and its checkpoints see
+    them; `detach` takes them off again.
+    sites: kind -> regular expression for module names that the table lacks; see `sites.find_sites`.
     Errors: UserError, and then nothing has changed.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, sites: dict[str, str] | None = None):
         if hasattr(model, CHILD):
             raise UserError("this model has adapters already; use those, or detach them first")
         self.model = model
-        self.sites = find_sites(model)
+        self.sites = find_sites(model, sites)
         self.store = nn.ModuleDict()
         self.setup = None
         self._local = threading.local()
@@ -186,10 +189,13 @@ class Adapters:
             raise UserError(
                 f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head'
             )
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
             adapter = Adapter(Info(recipe, task), self.sites)
+            after = torch.get_rng_state()
+        if seed is None:
+            torch.set_rng_state(after)
         return self._insert(name, adapter)
 
     def _insert(self, name: str, adapter: Adapter) -> Adapter:
@@ -200,10 +206,10 @@ class Adapters:
         return adapter
 
     def _new_name(self, name: str) -> None:
-        if not isinstance(name, str) or not name or "." in name or hasattr(nn.ModuleDict, name):
-            raise UserError(f"{name!r} cannot name an adapter: use letters, digits, - and _")
-        if name in self.store:
+        if isinstance(name, str) and name in self.store:
             raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
+        if not isinstance(name, str) or not name or "." in name or hasattr(self.store, name):
+            raise UserError(f"{name!r} cannot name an adapter; choose another word, without dots")
 
     def __getitem__(self, name: str) -> Adapter:
         if name not in self.store:
@@ -259,8 +265,10 @@ class Adapters:
         self.store.requires_grad_(False)
 
     def delete(self, name: str) -> None:
-        """Forget an adapter; if it was active, the bare model runs."""
+        """Forget an adapter; if it was active, the bare model runs. UserError inside a `use` of it."""
         self[name]
+        if name in compose.names(getattr(self._local, "setup", None)):
+            raise UserError(f'"{name}" is in use in this `with` block; delete it after the block')
         if name in compose.names(self.setup):
             self.setup = None
         del self.store[name]

@@ -19,19 +19,24 @@ from .methods import from_dict
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG = "adapter.safetensors", "adapter.json"
+INFO = {"task": str, "metric": str, "score": int | float}  # may be null
 MAX_CONFIG_BYTES = 1_000_000
+SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 
 
 def base_identity(model) -> dict:
-    """What an adapter must find again in its base: family, width, layers, and a fingerprint of its small tensors."""
+    """What an adapter must find again in its base: family, width, layers, and a fingerprint of its weights.
+
+    The fingerprint is the SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where
+    all 91 MB would take a hundred.
+    """
     config = model.config.get_text_config()
     base = getattr(model, model.base_model_prefix, model)
     digest = hashlib.sha256()
-    small = [
-        (n, p) for n, p in base.named_parameters() if p.ndim == 1 and p.numel() <= 4096 and CHILD not in n
-    ]
-    for _, p in sorted(small, key=lambda item: item[0]):
-        digest.update(p.detach().to("cpu").contiguous().view(torch.uint8).numpy().tobytes())
+    for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
+        if not name.startswith(CHILD + ".") and p.is_floating_point():
+            sample = p.detach().flatten()[:: max(1, p.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
+            digest.update(sample.view(torch.uint8).numpy().tobytes())
     return {
         "name": Path(str(model.config._name_or_path or "")).name,
         "family": model.config.model_type,
@@ -45,7 +50,8 @@ def base_identity(model) -> dict:
 def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path:
     """Write an adapter to `folder`: both files appear together or not at all.
 
-    Errors: UserError when the folder is there already (unless overwrite) or cannot be written.
+    Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
+    holds a NaN or an infinity.
     """
     adapter, folder = adapters[name], Path(folder)
     if folder.exists() and not overwrite:
@@ -53,6 +59,7 @@ def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path
     if folder.exists() and not (folder / CONFIG).is_file():
         raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
     tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
+    _finite(tensors, f'adapter "{name}"')
     packed = pack_tensors(tensors)
     config = {
         "format": FORMAT,
@@ -85,13 +92,13 @@ def _swap(new: Path, folder: Path) -> None:
         os.rename(new, folder)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    os.replace(folder, old)
     try:
+        os.rename(folder, old / folder.name)
         os.rename(new, folder)
-    except OSError:
-        os.rename(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if not folder.exists():
+            os.rename(old / folder.name, folder)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def load(adapters: Adapters, folder, name: str | None = None) -> str:
@@ -107,10 +114,8 @@ def load(adapters: Adapters, folder, name: str | None = None) -> str:
     _same_base(folder, config["base"], base_identity(adapters.model))
     try:
         recipe = tuple(from_dict(method) for method in config["recipe"])
-        with torch.random.fork_rng(devices=[]):
-            adapter = Adapter(
-                Info(recipe, config.get("task"), config.get("metric"), config.get("score")), adapters.sites
-            )
+        with torch.device("meta"):  # shapes only: the numbers come from the file
+            adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
     except (TypeError, ValueError) as error:
         raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
     _fill(adapter, folder / TENSORS, packed)
@@ -127,18 +132,22 @@ def _read(folder: Path) -> tuple[dict, bytes]:
         raise UserError(f'"{path}" is larger than any adapter\'s config')
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f'"{path}" is not readable JSON ({error}); save the adapter again') from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f'"{path}" was not written by adapterlab; this loader reads its own format only')
-    if not isinstance(config.get("version"), int) or config["version"] > VERSION:
-        raise UserError(
-            f'"{path}" has format version {config.get("version")!r}, newer than {VERSION}: update adapterlab'
-        )
+    version = config.get("version")
+    if type(version) is not int or version < 1:
+        raise UserError(f'"{path}": "version" is missing or not a whole number of at least 1')
+    if version > VERSION:
+        raise UserError(f'"{path}" has format version {version}, newer than {VERSION}: update adapterlab')
     kinds = {"name": str, "base": dict, "recipe": list, "sha256": str}
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
             raise UserError(f'"{path}": "{key}" is missing or not a {kind.__name__}')
+    for key, kind in INFO.items():
+        if not isinstance(config.get(key), kind | None) or isinstance(config.get(key), bool):
+            raise UserError(f'"{path}": "{key}" is {config[key]!r}, which cannot be a {key}')
     if not all(isinstance(method, dict) for method in config["recipe"]):
         raise UserError(f'"{path}": "recipe" must hold one object a method')
     packed = (folder / TENSORS).read_bytes()
@@ -162,7 +171,7 @@ def _same_base(folder: Path, wanted: dict, here: dict) -> None:
 
 
 def _fill(adapter: Adapter, path: Path, packed: bytes) -> None:
-    """Load the tensors: the same names and shapes, all finite."""
+    """Give the shapes their numbers: the same names, the same shapes, all finite."""
     try:
         tensors = parse_tensors(packed)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -179,6 +188,13 @@ def _fill(adapter: Adapter, path: Path, packed: bytes) -> None:
             raise UserError(
                 f'"{path}": "{key}" is {tuple(tensor.shape)} and must be {tuple(wanted[key].shape)}'
             )
-        if not torch.isfinite(tensor.float()).all():
-            raise UserError(f'"{path}": "{key}" holds values that are not finite')
-    adapter.load_state_dict(tensors)
+        if tensor.is_floating_point() != wanted[key].is_floating_point():
+            raise UserError(f'"{path}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
+    _finite(tensors, f'"{path}"')
+    adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
+
+
+def _finite(tensors: dict, whose: str) -> None:
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(f'{whose}: "{key}" holds values that are not finite')

@@ -1,16 +1,20 @@
-"""Model family -> where its sites are.
+"""Where the sites of a model are: the table of `families` applied to a model, and patterns for all others.
 
 A site is a place in a frozen transformer where a method may change what flows by: x goes into a module (or a whole
-sub-layer), y comes out, and the method returns a new y. One `Family` row a model family says where its sites lie.
+sub-layer), y comes out, and the method returns a new y. y of a sub-layer is its output after the projection, before
+the residual is added. x is what the sub-layer is given: in a post-norm model (BERT) the residual stream itself, in a
+pre-norm model (GPT-2, Llama) the normalised stream.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 
 from torch import nn
 
 from .errors import UserError, suggest
+from .families import FAMILIES, Family, family_of
 
-LINEARS = ("query", "key", "value", "attention_dense", "inner", "outer")
+__all__ = ["FAMILIES", "Family", "Site", "family_of", "find_layers", "find_sites", "match"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Site:
     name: what a user writes, "layers.0.attention"; kind: "attention"; layer: 0 (None outside the layers).
     module: dotted path of the module whose output is y, (..., width).
     source: dotted path of the module whose first input is x, (..., source_width); often the same module.
-    norm: dotted path of the LayerNorm that the model applies to y + x, or None where it does not.
+    norm: dotted path of the norm that the model applies to y + x, or None where it does not (pre-norm models).
     """
 
     name: str
@@ -33,103 +37,110 @@ class Site:
     norm: str | None = None
 
 
-@dataclass(frozen=True)
-class Family:
-    """Where a model family keeps its sub-layers; paths are relative to a layer unless said otherwise.
+def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[str, Site]:
+    """Every site of the model by name, from the input to the output.
 
-    layers: paths of the lists of layers, relative to the base model, each with the prefix of its sites' names.
-    sublayers: kind -> (source, module, norm): x enters at source, y leaves at module, norm follows y + x or is None.
-    linears: kind -> path, for LoRA and its relatives; a fused projection simply has fewer kinds.
-    norms: the layer norms of a layer; outer_norms: those outside the layers, relative to the base model.
-    heads: paths of the task head's last module, relative to the whole model; the first that exists counts.
+    extra: kind -> regular expression for whole module names, for what the table does not have: every matching
+    module becomes a site "kind.module.name". With it the model's family need not be in the table.
+    Errors: UserError for an unknown family without `extra`, and for a pattern that matches nothing.
     """
-
-    layers: dict[str, str]
-    sublayers: dict[str, tuple[str, str, str | None]]
-    linears: dict[str, str] = field(default_factory=dict)
-    norms: tuple[str, ...] = ()
-    outer_norms: tuple[str, ...] = ()
-    heads: tuple[str, ...] = ("classifier", "qa_outputs", "score")
-
-
-BERT = Family(
-    layers={"layers": "encoder.layer"},
-    sublayers={
-        "attention": ("attention", "attention.output.dropout", "attention.output.LayerNorm"),
-        "feedforward": ("intermediate", "output.dropout", "output.LayerNorm"),
-    },
-    linears={
-        "query": "attention.self.query",
-        "key": "attention.self.key",
-        "value": "attention.self.value",
-        "attention_dense": "attention.output.dense",
-        "inner": "intermediate.dense",
-        "outer": "output.dense",
-    },
-    norms=("attention.output.LayerNorm", "output.LayerNorm"),
-    outer_norms=("embeddings.LayerNorm",),
-    heads=("classifier.out_proj", "classifier", "qa_outputs"),
-)
-
-FAMILIES: dict[str, Family] = {
-    "bert": BERT,
-    "roberta": BERT,
-    "xlm-roberta": BERT,
-    "camembert": BERT,
-    "electra": BERT,
-}
-
-
-def family_of(model: nn.Module) -> Family:
-    """The row of the table for this model; UserError for a family that is not in it."""
-    kind = getattr(model.config, "model_type", type(model).__name__)
-    if kind not in FAMILIES:
-        raise UserError(
-            f'no sites are known for the model family "{kind}"{suggest(kind, FAMILIES)}; '
-            f"known: {', '.join(sorted(FAMILIES))}"
-        )
-    return FAMILIES[kind]
-
-
-def find_sites(model: nn.Module) -> dict[str, Site]:
-    """Every site of the model by name, from the input to the output."""
-    family = family_of(model)
-    base = getattr(model, model.base_model_prefix, model)
-    prefix = "" if base is model else model.base_model_prefix + "."
-    hidden = model.config.get_text_config().hidden_size
     modules = dict(model.named_modules())
+    known = not extra or getattr(getattr(model, "config", None), "model_type", None) in FAMILIES
+    found = _from_table(model, modules) if known else {}
+    for kind, pattern in (extra or {}).items():
+        found |= _from_pattern(model, modules, kind, pattern)
+    return found
+
+
+def find_layers(model: nn.Module) -> dict[str, str]:
+    """ "layers.0" -> dotted path of the layer, from the input to the output (encoder first, then decoder)."""
+    prefix, family = _base(model), family_of(model)
+    names = [name for name, _ in model.named_modules()]
+    found = {}
+    for label, patterns in family.layers.items():
+        for pattern in _several(patterns):
+            wanted = re.compile(re.escape(prefix + pattern).replace(r"\*", r"\d+"))
+            paths = [name for name in names if wanted.fullmatch(name)]
+            found |= {f"{label}.{i}": path for i, path in enumerate(paths)}
+    return found
+
+
+def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
+    family, prefix = family_of(model), _base(model)
+    flag = family.pre_norm
+    pre_norm = getattr(model.config, flag) if isinstance(flag, str) else flag
     found: dict[str, Site] = {}
 
-    def place(name, kind, layer, source, module, norm=None, width=None, source_width=None):
+    def place(name, kind, layer, source, module, width, source_width=None, norm=None):
         if module in modules and source in modules:
-            found[name] = Site(
-                name, kind, layer, module, source, width or hidden, source_width or hidden, norm
-            )
+            found[name] = Site(name, kind, layer, module, source, width, source_width or width, norm)
 
-    for i, path in enumerate(family.outer_norms):
-        place(f"norm.{i}", "norm", None, prefix + path, prefix + path)
-    for label, path in family.layers.items():
-        for i in range(len(modules.get(prefix + path, ()))):
-            layer, name = f"{prefix}{path}.{i}.", f"{label}.{i}."
-            for kind, (source, module, norm) in family.sublayers.items():
-                place(name + kind, kind, i, layer + source, layer + module, norm and layer + norm)
-            for kind, linear in family.linears.items():
-                width, source_width = _shape(modules.get(layer + linear))
-                place(name + kind, kind, i, layer + linear, layer + linear, None, width, source_width)
-            for j, norm in enumerate(family.norms):
-                place(f"{name}norm.{j}", "norm", i, layer + norm, layer + norm)
-            place(name + "block", "block", i, layer[:-1], layer[:-1])
+    outer = [p for p in (prefix + path for path in family.outer_norms) if _scale(modules.get(p))]
+    for i, path in enumerate(outer):
+        place(f"norm.{i}", "norm", None, path, path, _scale(modules[path]))
+    for label, layer in find_layers(model).items():
+        index, path = int(label.rsplit(".", 1)[1]), layer + "."
+        norms = [p for p in (path + norm for norm in family.norms) if _scale(modules.get(p))]
+        width = _scale(modules[norms[0]])
+        for kind, source, module, norm in family.sublayers:
+            after = None if pre_norm else path + norm
+            place(f"{label}.{kind}", kind, index, path + source, path + module, width, norm=after)
+        for kind, options in family.linears.items():
+            for linear in (path + option for option in _several(options)):
+                if linear in modules:
+                    place(f"{label}.{kind}", kind, index, linear, linear, *_shape(modules[linear]))
+        for i, norm in enumerate(norms):
+            place(f"{label}.norm.{i}", "norm", index, norm, norm, width)
+        place(f"{label}.block", "block", index, layer, layer, width)
     for path in family.heads:
-        if path in modules:
-            place("head", "head", None, path, path, None, *_shape(modules[path]))
+        if _shape(modules.get(path))[0]:
+            place("head", "head", None, path, path, *_shape(modules[path]))
             break
     return found
 
 
+def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str) -> dict[str, Site]:
+    try:
+        paths = [name for name in modules if name and re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise UserError(f'sites: "{pattern}" for "{kind}" is no regular expression: {error}') from None
+    if not paths:
+        raise UserError(f'sites: no module of this model is called "{pattern}"{suggest(pattern, modules)}')
+    found = {}
+    for path in paths:
+        number = re.search(r"(?:^|\.)(\d+)(?:\.|$)", path)
+        width, source_width = _shape(modules[path])
+        width = width or _scale(modules[path]) or _hidden(model)
+        if not width:
+            raise UserError(f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead')
+        name = f"{kind}.{path}"
+        found[name] = Site(name, kind, number and int(number[1]), path, path, width, source_width or width)
+    return found
+
+
+def _base(model: nn.Module) -> str:
+    """What the base model's modules are called within the model: "bert.", or "" when it is the base model."""
+    name = getattr(model, "base_model_prefix", "")
+    return f"{name}." if name and hasattr(model, name) else ""
+
+
+def _several(value) -> tuple:
+    return (value,) if isinstance(value, str) else value
+
+
+def _hidden(model: nn.Module) -> int | None:
+    config = getattr(model, "config", None)
+    return getattr(config.get_text_config(), "hidden_size", None) if config is not None else None
+
+
+def _scale(norm) -> int | None:
+    """The width of a norm; None for what has no weight, as the Identity before ModernBERT's first attention."""
+    weight = getattr(norm, "weight", None)
+    return weight.shape[0] if weight is not None and weight.ndim == 1 else None
+
+
 def _shape(linear) -> tuple[int | None, int | None]:
     """(outputs, inputs) of a linear-like module: nn.Linear, quantized ones, GPT-2's Conv1D."""
-    if linear is None:
-        return None, None
     if hasattr(linear, "nf"):
         return linear.nf, linear.nx
     return getattr(linear, "out_features", None), getattr(linear, "in_features", None)

@@ -19,7 +19,7 @@ from .adapters import CHILD
 from .errors import UserError
 from .lab import peak_memory_mb, reset_peak_memory, seed_everything
 from .progress import Progress
-from .sites import family_of
+from .sites import find_layers
 from .tasks import Encoded, batches, score
 
 
@@ -52,7 +52,7 @@ def linear_schedule(step: int, total: int, warmup: float = 0.1) -> float:
     rise = max(1, round(warmup * total))
     if step < rise:
         return (step + 1) / rise
-    return (total - step) / max(1, total - rise + 1)
+    return (total - step) / max(1, total - rise)
 
 
 def default_loss(output, labels):
@@ -208,8 +208,8 @@ def unfreeze(model: nn.Module, top: int | None = None) -> None:
         p.requires_grad_(top is None)
     if top is None:
         return
-    family, base = family_of(model), getattr(model, model.base_model_prefix, model)
-    layers = [layer for path in family.layers for layer in base.get_submodule(family.layers[path])]
+    base = getattr(model, model.base_model_prefix, model)
+    layers = [model.get_submodule(path) for path in find_layers(model).values()]
     if not 0 <= top <= len(layers):
         raise UserError(f"top={top} is outside this model's 0 to {len(layers)} layers")
     trained = list(layers[len(layers) - top :])

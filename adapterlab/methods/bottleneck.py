@@ -54,8 +54,10 @@ class BottleneckConfig(Method):
                 f'bottleneck: unknown activation "{self.act}"{suggest(self.act, ACTIVATIONS)}; '
                 f"known: {', '.join(ACTIVATIONS)}"
             )
-        if not self.std >= 0:
-            raise UserError(f"bottleneck: std must be 0 or more, not {self.std!r}")
+        if not 0 < self.std < float("inf"):
+            raise UserError(
+                f"bottleneck: std must be above 0, not {self.std!r} (two zero matrices would never learn)"
+            )
 
     def build(self, site):
         positive("bottleneck", "size", self.size, site.width)

@@ -1,0 +1,49 @@
+"""The ways to fine-tune that an adapter is measured against, each ready for `train.fit`.
+
+model, tokenizer, adapters = prepare("adapter 64", labels=("negative", "positive"), seed=0)
+run = fit(model, train, validation, lr=learning_rate("adapter 64"), name="adapter 64")
+"""
+
+import re
+
+from .adapters import Adapters
+from .errors import UserError
+from .methods import LayerNormConfig, houlsby
+from .models import load_base
+from .train import unfreeze
+
+# chosen on validation sentences of Rotten Tomatoes with 2,000 for training
+LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapter": 1e-3, "full": 1e-4}
+
+
+def prepare(method: str, labels, seed: int = 0, base: str = "minilm", device="auto"):
+    """A fresh model with exactly the parameters trainable that the method trains.
+
+    method: "head only", "LayerNorm only", "top 2" (the upper two layers, pooler and head), "adapter 64" (Houlsby, size
+    64) or "full". Returns (model, tokenizer, Adapters or None); an adapter is called "task".
+    """
+    kind, number = _parse(method)
+    model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
+    if kind in ("full", "top"):
+        unfreeze(model, number)
+        return model, tokenizer, None
+    recipes = {"head only": (), "LayerNorm only": LayerNormConfig(), "adapter": houlsby(number or 64)}
+    adapters = Adapters(model)
+    adapters.add("task", recipes[kind], head=labels, seed=seed)
+    adapters.train("task")
+    return model, tokenizer, adapters
+
+
+def learning_rate(method: str) -> float:
+    """The learning rate that the workbook uses for a method on the bundled model."""
+    return LEARNING_RATES[_parse(method)[0]]
+
+
+def _parse(method: str) -> tuple[str, int | None]:
+    """ "top 2" -> ("top", 2); "full" -> ("full", None)."""
+    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (\d+)", method)
+    if not found:
+        raise UserError(
+            f'unknown way to fine-tune "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'
+        )
+    return (found[1], None) if found[1] else (found[2], int(found[3]))
