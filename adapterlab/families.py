@@ -1,0 +1,324 @@
+"""The table of model families: where each keeps its layers, sub-layers, linear maps and norms.
+
+Rows follow the modelling files of transformers 5. Where a sub-layer ends in a dropout module, y is that module's
+output; where its dropout is a function call or a module shared with another sub-layer (BART, T5's relatives apart:
+OPT, ViT, Whisper, Phi, BLOOM, Falcon), y is the output projection's, and the frozen model's dropout comes after it.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from .errors import UserError, suggest
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row. Paths are relative to a layer unless said otherwise; a path that a model lacks is passed over.
+
+    layers: prefix of the sites' names -> paths of the layers, relative to the base model, "*" for the numbers.
+    sublayers: (kind, source, module, norm): x enters at source, y leaves at module, norm is the sub-layer's.
+    linears: kind -> path or paths, for LoRA and its relatives; fused projections have a kind of their own
+        ("qkv", "gate_inner"), and a gated feed-forward is outer(act(gate(x)) * inner(x)).
+    norms: the norms on a layer's residual stream; outer_norms: those outside the layers, relative to the base model.
+        Norms inside the attention (Qwen3's q_norm) are not listed: reach them by `extra`.
+    heads: paths of the task head's last linear map, relative to the whole model; the first that exists counts.
+    pre_norm: True where norms come before the sub-layer (no norm is then applied to y + x); or the name of the
+        config's flag that says so.
+    """
+
+    layers: dict[str, str | tuple[str, ...]]
+    sublayers: tuple[tuple[str, str, str, str | None], ...]
+    linears: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+    norms: tuple[str, ...] = ()
+    outer_norms: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ("score", "classifier", "qa_outputs")
+    pre_norm: bool | str = False
+
+
+def _linears(attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = "") -> dict:
+    """kind -> path; names: "query key value output" or "fused output", below `attention` and below `cross`."""
+    parts = names.split()
+    kinds = ("query", "key", "value", "attention_dense") if len(parts) == 4 else ("qkv", "attention_dense")
+    paths = {kind: f"{attention}.{part}" for kind, part in zip(kinds, parts, strict=True)}
+    if cross:
+        paths |= {f"cross_{kind}": f"{cross}.{part}" for kind, part in zip(kinds, parts, strict=True)}
+    return paths | {k: p for k, p in (("gate", gate), ("inner", inner), ("outer", outer)) if p}
+
+
+# ---- encoders
+
+BERT = Family(
+    layers={"layers": "encoder.layer.*"},
+    sublayers=(
+        ("attention", "attention", "attention.output.dropout", "attention.output.LayerNorm"),
+        ("feedforward", "intermediate", "output.dropout", "output.LayerNorm"),
+    ),
+    linears=_linears("attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"),
+    norms=("attention.output.LayerNorm", "output.LayerNorm"),
+    outer_norms=("embeddings.LayerNorm", "encoder.LayerNorm", "encoder.conv.LayerNorm"),
+    heads=("classifier.out_proj", "classifier", "qa_outputs"),
+)
+
+DISTILBERT = Family(
+    layers={"layers": "transformer.layer.*"},
+    sublayers=(
+        ("attention", "attention", "attention.out_lin", "sa_layer_norm"),
+        ("feedforward", "ffn", "ffn.dropout", "output_layer_norm"),
+    ),
+    linears=_linears("attention", "q_lin k_lin v_lin out_lin", "ffn.lin1", "ffn.lin2"),
+    norms=("sa_layer_norm", "output_layer_norm"),
+    outer_norms=("embeddings.LayerNorm",),
+)
+
+# ALBERT applies one physical layer again and again: a site is "shared.0.attention", counts once, and its adapter runs
+# at every application with the same weights.
+ALBERT = Family(
+    layers={"shared": "encoder.albert_layer_groups.*.albert_layers.*"},
+    sublayers=(
+        ("attention", "attention", "attention.output_dropout", "attention.LayerNorm"),
+        ("feedforward", "ffn", "ffn_output", "full_layer_layer_norm"),
+    ),
+    linears=_linears("attention", "query key value dense", "ffn", "ffn_output"),
+    norms=("attention.LayerNorm", "full_layer_layer_norm"),
+    outer_norms=("embeddings.LayerNorm",),
+)
+
+MPNET = replace(
+    BERT,
+    sublayers=(("attention", "attention", "attention.dropout", "attention.LayerNorm"), BERT.sublayers[1]),
+    linears=_linears("attention.attn", "q k v o", "intermediate.dense", "output.dense"),
+    norms=("attention.LayerNorm", "output.LayerNorm"),
+)
+
+MODERNBERT = Family(
+    layers={"layers": "layers.*"},
+    sublayers=(("attention", "attn", "attn.out_drop", "attn_norm"), ("feedforward", "mlp", "mlp.Wo", "mlp_norm")),
+    linears={"gate_inner": "mlp.Wi", **_linears("attn", "Wqkv Wo", outer="mlp.Wo")},
+    norms=("attn_norm", "mlp_norm"),
+    outer_norms=("embeddings.norm", "final_norm"),
+    pre_norm=True,
+)
+
+# ---- encoder-decoders
+
+BART = Family(
+    layers={"encoder": "encoder.layers.*", "decoder": "decoder.layers.*"},
+    sublayers=(
+        ("attention", "self_attn", "self_attn.out_proj", "self_attn_layer_norm"),
+        ("cross_attention", "encoder_attn", "encoder_attn.out_proj", "encoder_attn_layer_norm"),
+        ("feedforward", "fc1", "fc2", "final_layer_norm"),
+    ),
+    linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "fc1", "fc2", cross="encoder_attn"),
+    norms=("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
+    outer_norms=tuple(f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")),
+    heads=("classification_head.out_proj", "classifier", "qa_outputs"),
+)
+
+T5 = Family(
+    layers={"encoder": "encoder.block.*", "decoder": "decoder.block.*"},
+    sublayers=(
+        ("attention", "layer.0.SelfAttention", "layer.0.dropout", "layer.0.layer_norm"),
+        ("cross_attention", "layer.1.EncDecAttention", "layer.1.dropout", "layer.1.layer_norm"),
+        ("feedforward", "layer.1.DenseReluDense", "layer.1.dropout", "layer.1.layer_norm"),
+        ("feedforward", "layer.2.DenseReluDense", "layer.2.dropout", "layer.2.layer_norm"),
+    ),
+    linears=_linears("layer.0.SelfAttention", "q k v o", cross="layer.1.EncDecAttention")
+    | {
+        kind: tuple(f"layer.{i}.DenseReluDense.{name}" for i in (1, 2) for name in names)
+        for kind, names in {"gate": ("wi_0",), "inner": ("wi", "wi_1"), "outer": ("wo",)}.items()
+    },
+    norms=("layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"),
+    outer_norms=("encoder.final_layer_norm", "decoder.final_layer_norm"),
+    heads=BART.heads,
+    pre_norm=True,
+)
+
+# ---- decoders
+
+GPT2 = Family(
+    layers={"layers": "h.*"},
+    sublayers=(
+        ("attention", "attn", "attn.resid_dropout", "ln_1"),
+        ("cross_attention", "crossattention", "crossattention.resid_dropout", "ln_cross_attn"),
+        ("feedforward", "mlp", "mlp.dropout", "ln_2"),
+    ),
+    linears=_linears("attn", "c_attn c_proj", "mlp.c_fc", "mlp.c_proj"),
+    norms=("ln_1", "ln_cross_attn", "ln_2"),
+    outer_norms=("ln_f",),
+    pre_norm=True,
+)
+
+GPT_NEO = replace(
+    GPT2,
+    sublayers=(("attention", "attn", "attn.attention.resid_dropout", "ln_1"), GPT2.sublayers[2]),
+    linears=_linears("attn.attention", "q_proj k_proj v_proj out_proj", "mlp.c_fc", "mlp.c_proj"),
+)
+
+GPT_NEOX = Family(
+    layers={"layers": "layers.*"},
+    sublayers=(
+        ("attention", "attention", "post_attention_dropout", "input_layernorm"),
+        ("feedforward", "mlp", "post_mlp_dropout", "post_attention_layernorm"),
+    ),
+    linears=_linears("attention", "query_key_value dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    norms=("input_layernorm", "post_attention_layernorm"),
+    outer_norms=("final_layer_norm",),
+    pre_norm=True,
+)
+
+OPT = replace(
+    BART,
+    layers={"layers": "decoder.layers.*"},
+    outer_norms=("decoder.final_layer_norm",),
+    heads=("score", "qa_outputs"),
+    pre_norm="do_layer_norm_before",
+)
+
+# Gemma 2 and 3 normalise y once more before they add it: their adapters come before that norm, as the paper's do.
+LLAMA = Family(
+    layers={"layers": ("layers.*", "language_model.layers.*")},
+    sublayers=(
+        ("attention", "self_attn", "self_attn.o_proj", "input_layernorm"),
+        ("feedforward", "mlp", "mlp.down_proj", "post_attention_layernorm"),
+    ),
+    linears=_linears("self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"),
+    norms=(
+        "input_layernorm",
+        "post_attention_layernorm",
+        "pre_feedforward_layernorm",
+        "post_feedforward_layernorm",
+    ),
+    outer_norms=("norm", "language_model.norm"),
+    pre_norm=True,
+)
+
+PHI = replace(
+    LLAMA,
+    sublayers=(
+        ("attention", "self_attn", "self_attn.dense", "input_layernorm"),
+        ("feedforward", "mlp", "mlp.fc2", "input_layernorm"),
+    ),
+    linears=_linears("self_attn", "q_proj k_proj v_proj dense", "mlp.fc1", "mlp.fc2"),
+    outer_norms=("final_layernorm",),
+)
+
+PHI3 = replace(
+    LLAMA,
+    sublayers=(
+        ("attention", "self_attn", "resid_attn_dropout", "input_layernorm"),
+        ("feedforward", "mlp", "resid_mlp_dropout", "post_attention_layernorm"),
+    ),
+    linears={
+        "gate_inner": "mlp.gate_up_proj",
+        **_linears("self_attn", "qkv_proj o_proj", outer="mlp.down_proj"),
+    },
+)
+
+# BLOOM with pretraining_tp > 1 and slow_but_exact multiplies by slices of the projections and never calls them.
+BLOOM = Family(
+    layers={"layers": "h.*"},
+    sublayers=(
+        ("attention", "self_attention", "self_attention.dense", "input_layernorm"),
+        ("feedforward", "mlp", "mlp.dense_4h_to_h", "post_attention_layernorm"),
+    ),
+    linears=_linears("self_attention", "query_key_value dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    norms=("input_layernorm", "post_attention_layernorm", "ln_attn", "ln_mlp"),
+    outer_norms=("word_embeddings_layernorm", "ln_f"),
+    pre_norm=True,
+)
+
+# ---- vision and speech
+
+VIT = Family(
+    layers={"layers": "layers.*"},
+    sublayers=(
+        ("attention", "attention", "attention.o_proj", "layernorm_before"),
+        ("feedforward", "mlp", "mlp.fc2", "layernorm_after"),
+    ),
+    linears=_linears("attention", "q_proj k_proj v_proj o_proj", "mlp.fc1", "mlp.fc2"),
+    norms=("layernorm_before", "layernorm_after"),
+    outer_norms=("layernorm",),
+    pre_norm=True,
+)
+
+CLIP = Family(
+    layers={
+        "layers": "encoder.layers.*",
+        "text": "text_model.encoder.layers.*",
+        "vision": "vision_model.encoder.layers.*",
+    },
+    sublayers=(
+        ("attention", "self_attn", "self_attn.out_proj", "layer_norm1"),
+        ("feedforward", "mlp", "mlp.fc2", "layer_norm2"),
+    ),
+    linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "mlp.fc1", "mlp.fc2"),
+    norms=("layer_norm1", "layer_norm2"),
+    outer_norms=tuple(
+        p + n
+        for p in ("", "text_model.", "vision_model.")
+        for n in ("pre_layrnorm", "post_layernorm", "final_layer_norm")
+    ),
+    pre_norm=True,
+)
+
+WAV2VEC2 = Family(
+    layers={"layers": "encoder.layers.*"},
+    sublayers=(
+        ("attention", "attention", "dropout", "layer_norm"),
+        ("feedforward", "feed_forward", "feed_forward.output_dropout", "final_layer_norm"),
+    ),
+    linears=_linears(
+        "attention",
+        "q_proj k_proj v_proj out_proj",
+        "feed_forward.intermediate_dense",
+        "feed_forward.output_dense",
+    ),
+    norms=("layer_norm", "final_layer_norm"),
+    outer_norms=("feature_projection.layer_norm", "encoder.layer_norm"),
+    pre_norm="do_stable_layer_norm",
+)
+
+FAMILIES: dict[str, Family] = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), BERT),
+    "deberta": replace(BERT, linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense")),
+    "deberta-v2": replace(
+        BERT,
+        linears=_linears(
+            "attention",
+            "self.query_proj self.key_proj self.value_proj output.dense",
+            "intermediate.dense",
+            "output.dense",
+        ),
+    ),
+    "distilbert": DISTILBERT,
+    "albert": ALBERT,
+    "mpnet": MPNET,
+    "modernbert": MODERNBERT,
+    "bart": BART,
+    **dict.fromkeys(("mbart", "pegasus", "whisper"), replace(BART, pre_norm=True)),
+    **dict.fromkeys(("t5", "mt5", "umt5"), T5),
+    "gpt2": GPT2,
+    "gpt_neo": GPT_NEO,
+    "gpt_neox": GPT_NEOX,
+    "opt": OPT,
+    **dict.fromkeys(
+        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text"), LLAMA
+    ),
+    "phi": PHI,
+    "phi3": PHI3,
+    **dict.fromkeys(("bloom", "falcon"), BLOOM),
+    "vit": VIT,
+    **dict.fromkeys(("clip", "clip_vision_model", "clip_text_model"), CLIP),
+    "wav2vec2": WAV2VEC2,
+}
+
+
+def family_of(model) -> Family:
+    """The row for this model; UserError for a family that is not in the table, which says how to go on."""
+    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+    if kind not in FAMILIES:
+        raise UserError(
+            f'no sites are known for the model family "{kind}"{suggest(kind, FAMILIES)}; name its modules yourself, '
+            'as in Adapters(model, sites={"attention": r"layers\\.\\d+\\.attn\\.out"}) (see print(tree(model))), '
+            f"or use one of: {', '.join(sorted(FAMILIES))}"
+        )
+    return FAMILIES[kind]
