@@ -34,7 +34,9 @@ class Family:
     pre_norm: bool | str = False
 
 
-def _linears(attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = "") -> dict:
+def _linears(
+    attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = ""
+) -> dict:
     """kind -> path; names: "query key value output" or "fused output", below `attention` and below `cross`."""
     parts = names.split()
     kinds = ("query", "key", "value", "attention_dense") if len(parts) == 4 else ("qkv", "attention_dense")
@@ -52,7 +54,9 @@ BERT = Family(
         ("attention", "attention", "attention.output.dropout", "attention.output.LayerNorm"),
         ("feedforward", "intermediate", "output.dropout", "output.LayerNorm"),
     ),
-    linears=_linears("attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"),
+    linears=_linears(
+        "attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"
+    ),
     norms=("attention.output.LayerNorm", "output.LayerNorm"),
     outer_norms=("embeddings.LayerNorm", "encoder.LayerNorm", "encoder.conv.LayerNorm"),
     heads=("classifier.out_proj", "classifier", "qa_outputs"),
@@ -91,7 +95,10 @@ MPNET = replace(
 
 MODERNBERT = Family(
     layers={"layers": "layers.*"},
-    sublayers=(("attention", "attn", "attn.out_drop", "attn_norm"), ("feedforward", "mlp", "mlp.Wo", "mlp_norm")),
+    sublayers=(
+        ("attention", "attn", "attn.out_drop", "attn_norm"),
+        ("feedforward", "mlp", "mlp.Wo", "mlp_norm"),
+    ),
     linears={"gate_inner": "mlp.Wi", **_linears("attn", "Wqkv Wo", outer="mlp.Wo")},
     norms=("attn_norm", "mlp_norm"),
     outer_norms=("embeddings.norm", "final_norm"),
@@ -109,7 +116,9 @@ BART = Family(
     ),
     linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "fc1", "fc2", cross="encoder_attn"),
     norms=("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
-    outer_norms=tuple(f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")),
+    outer_norms=tuple(
+        f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")
+    ),
     heads=("classification_head.out_proj", "classifier", "qa_outputs"),
 )
 
@@ -180,7 +189,9 @@ LLAMA = Family(
         ("attention", "self_attn", "self_attn.o_proj", "input_layernorm"),
         ("feedforward", "mlp", "mlp.down_proj", "post_attention_layernorm"),
     ),
-    linears=_linears("self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"),
+    linears=_linears(
+        "self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"
+    ),
     norms=(
         "input_layernorm",
         "post_attention_layernorm",
@@ -279,7 +290,9 @@ WAV2VEC2 = Family(
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), BERT),
-    "deberta": replace(BERT, linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense")),
+    "deberta": replace(
+        BERT, linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense")
+    ),
     "deberta-v2": replace(
         BERT,
         linears=_linears(

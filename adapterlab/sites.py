@@ -99,7 +99,9 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
     return found
 
 
-def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str) -> dict[str, Site]:
+def _from_pattern(
+    model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str
+) -> dict[str, Site]:
     try:
         paths = [name for name in modules if name and re.fullmatch(pattern, name)]
     except re.error as error:
@@ -112,7 +114,9 @@ def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pa
         width, source_width = _shape(modules[path])
         width = width or _scale(modules[path]) or _hidden(model)
         if not width:
-            raise UserError(f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead')
+            raise UserError(
+                f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead'
+            )
         name = f"{kind}.{path}"
         found[name] = Site(name, kind, number and int(number[1]), path, path, width, source_width or width)
     return found

@@ -28,7 +28,9 @@ def tree(model: nn.Module | Adapters, leaves: bool = False) -> str:
             for name, adapter in (adapters.store.items() if adapters else ())
             if site.name in adapter.at
         ]
-        marks.setdefault(site.module, []).append(f"[{site.kind}]" + (f" <- {'; '.join(attached)}" if attached else ""))
+        marks.setdefault(site.module, []).append(
+            f"[{site.kind}]" + (f" <- {'; '.join(attached)}" if attached else "")
+        )
         if site.source != site.module:
             marks.setdefault(site.source, []).append(f"x of {site.kind}")
     root = f"{type(model).__name__} ({_count(model):,})"
