@@ -50,7 +50,7 @@ window.nbtest = {
   },
   trouble: () => [
     ...[...document.querySelectorAll(".adapterlab-error")].map(e => "a view shows the error: " + e.innerText),
-    ...[...document.querySelectorAll("[data-mime-type='application/vnd.jupyter.error']")].map(e => "an error in an output: " + e.innerText.slice(0, 400)),
+    ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Traceback .most recent call last/.test(e.innerText)).map(e => "an error in an output: " + e.innerText.slice(0, 400)),
     ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Error displaying widget|model not found/i.test(e.innerText)).map(e => e.innerText.slice(0, 200)),
   ],
 };

@@ -100,10 +100,9 @@ def mark(
 ):
     """Draw one number as a labelled line across the figure: a guess, the paper's result. Returns the figure."""
     line = {"color": _colour(source, index), "dash": SOURCES[source][0], "width": 3}
-    note = {"annotation_text": f"{label(name, source)}: {value:g}", "annotation_font_color": line["color"]}
     place = "top left" if axis == "y" else "top right"
     draw = fig.add_hline if axis == "y" else fig.add_vline
-    draw(value, line=line, annotation_position=place, **note)
+    draw(value, line=line, annotation_position=place, annotation_text=f"{label(name, source)}: {value:g}")
     return fig
 
 

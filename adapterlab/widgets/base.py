@@ -43,7 +43,7 @@ class FigureView(widgets.VBox):
         self._out = widgets.Output(layout={"min_height": f"{height + 20}px" if height else "0px"})
         self._line = widgets.HTML()
         self._line.add_class("adapterlab-summary")
-        row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap", "gap": "4px 16px"})
+        row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "4px 16px"})
         super().__init__([row, self._out, self._line])
         self.add_class("adapterlab-view")
         for name, control in controls.items():
