@@ -506,6 +506,8 @@ def test_to_and_train_reach_the_adapters(model):
     assert {p.dtype for p in adapters["a"].parameters()} == {torch.float64} and adapters["a"].training
     assert model(**tokens()).logits.dtype == torch.float64
     assert adapters.add("b", houlsby(4)).training
+    model.eval()
+    assert not adapters.add("c", houlsby(4)).training and not adapters["a"].training
 
 
 def test_the_models_own_checkpoint(model, tmp_path):
