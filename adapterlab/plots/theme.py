@@ -91,7 +91,8 @@ def series(source: str = "live", name: str = "", index: int = 0, **more) -> dict
 
 def bars(source: str = "live", name: str = "", index: int = 0, **more) -> dict:
     """Keyword arguments for go.Bar, the counterpart of `series`."""
-    marker = {"color": _colour(source, index), "pattern": {"shape": SOURCES[source][2], "fgcolor": "white"}}
+    pattern = {"shape": SOURCES[source][2], "fgcolor": "white", "fillmode": "overlay"}
+    marker = {"color": _colour(source, index), "pattern": pattern}
     return {"name": label(name, source), "marker": marker, **more}
 
 
