@@ -35,7 +35,7 @@ def half_done(width, size):
 
 
 def unfinished(width, size):
-    product = width * size
+    product = width * size  # noqa: F841
     ...
 
 
