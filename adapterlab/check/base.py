@@ -30,7 +30,7 @@ CORRECT = "correct"
 
 
 class _Blank(Exception):
-    """The learner's function gave back `...`, or nothing while a `...` is left in it."""
+    """The learner's function gave back `...`."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,11 @@ def _run(fn, case):
 
 
 def _watched(fn):
-    """fn, with an unfinished answer told from a wrong one at every call."""
+    """fn, with the answers `...` and None turned into exceptions."""
 
     def call(*args, **kwargs):
         result = fn(*args, **kwargs)
-        if result is Ellipsis or (result is None and _has_blank(fn)):
+        if result is Ellipsis:
             raise _Blank
         if result is None:
             raise ValueError("it returned None: is a `return` missing?")
