@@ -16,22 +16,29 @@ from .train import unfreeze
 LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapter": 1e-3, "full": 1e-4}
 
 
-def prepare(method: str, labels, seed: int = 0, base: str = "minilm", device="auto"):
+def prepare(
+    method: str, labels, seed: int = 0, base: str = "minilm", device="auto", beside: Adapters | None = None
+):
     """A fresh model with exactly the parameters trainable that the method trains.
 
     method: "head only", "LayerNorm only", "top 2" (the upper two layers, pooler and head), "adapter 64" (Houlsby, size
-    64) or "full". Returns (model, tokenizer, Adapters or None); an adapter is called "task".
+    64) or "full". beside: put what can be an adapter beside those that are there, in place of loading another model.
+    Returns (model, tokenizer, Adapters or None); the adapter is called what the method is called.
     """
     kind, number = _parse(method)
-    model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
     if kind in ("full", "top"):
+        model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
         unfreeze(model, number)
         return model, tokenizer, None
+    if beside is None:
+        model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
+        beside = Adapters(model)
+    else:
+        model, tokenizer = beside.model, None
     recipes = {"head only": (), "LayerNorm only": LayerNormConfig(), "adapter": houlsby(number or 64)}
-    adapters = Adapters(model)
-    adapters.add("task", recipes[kind], head=labels, seed=seed)
-    adapters.train("task")
-    return model, tokenizer, adapters
+    beside.add(method, recipes[kind], head=labels, seed=seed)
+    beside.train(method)
+    return model, tokenizer, beside
 
 
 def learning_rate(method: str) -> float:

@@ -143,6 +143,7 @@ def fit(
             run.peak_mb = peak_memory_mb(device)
             bar.done(f"{name}: {verdict(run)}{run.seconds:.1f} s, {run.step_ms:.0f} ms a step")
     finally:
+        optimizer.zero_grad(set_to_none=True)
         if best is not None:
             with torch.no_grad():
                 for p, value in zip(parameters, best, strict=True):

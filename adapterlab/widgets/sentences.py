@@ -1,5 +1,7 @@
 """Type a sentence, see what every model says."""
 
+from contextlib import nullcontext
+
 import pandas as pd
 import plotly.graph_objects as go
 import torch
@@ -20,15 +22,17 @@ EXAMPLES = (
 def opinions(models: dict, tokenizer, text: str, labels) -> pd.DataFrame:
     """What each model says of one sentence: columns model, label, probability.
 
-    models: name -> a model in eval mode (with its adapter active, if it has one). UserError for an empty sentence.
+    models: name -> (model in eval mode, None) or (model, its Adapters, the adapter's name), so that several adapters
+    can share a model. UserError for an empty sentence.
     """
     if not text.strip():
         raise UserError("type a sentence first: the box is empty")
     inputs = tokenizer(text, return_tensors="pt", truncation=True)
     rows = []
-    for name, model in models.items():
+    for name, (model, adapters, *adapter) in models.items():
         device = next(model.parameters()).device
-        logits = model(**{k: v.to(device) for k, v in inputs.items()}).logits[0].float().cpu()
+        with adapters.use(adapter[0]) if adapters else nullcontext():
+            logits = model(**{k: v.to(device) for k, v in inputs.items()}).logits[0].float().cpu()
         rows += [
             {"model": name, "label": label, "probability": float(p)}
             for label, p in zip(labels, logits.softmax(-1), strict=True)
