@@ -53,7 +53,10 @@ FORWARDS = (
     (lambda y, d, u: y + u(d(y)), "there is no activation: two linear layers in a row are one linear layer"),
     (lambda y, d, u: u(d(y)), "both the skip connection and the activation are missing"),
     (lambda y, d, u: y + F.gelu(u(d(y))), "the activation comes after up; it belongs between down and up"),
-    (lambda y, d, u: F.gelu(y + u(d(y))), "the activation bends the skip too; it belongs between down and up"),
+    (
+        lambda y, d, u: F.gelu(y + u(d(y))),
+        "the activation bends the skip too; it belongs between down and up",
+    ),
     (lambda y, d, u: y + u(F.relu(d(y))), "the activation is ReLU; the published code has GELU: F.gelu"),
     (lambda y, d, u: y + u(torch.tanh(d(y))), "the activation is tanh; the published code has GELU: F.gelu"),
     (

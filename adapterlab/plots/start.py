@@ -39,7 +39,10 @@ def budget(frame: pd.DataFrame, title: str = "") -> go.Figure:
     fig = theme.figure(
         title=title,
         barmode="stack",
-        xaxis={"title": "MB in float32", "range": [0, 1.22 * float((frame["base_mb"] + frame["tasks_mb"]).max())]},
+        xaxis={
+            "title": "MB in float32",
+            "range": [0, 1.22 * float((frame["base_mb"] + frame["tasks_mb"]).max())],
+        },
         yaxis={"autorange": "reversed"},
         height=360,
         legend={"orientation": "h", "x": 0, "y": 1.2, "traceorder": "normal"},
@@ -56,11 +59,15 @@ def budget(frame: pd.DataFrame, title: str = "") -> go.Figure:
             **style,
         )
     for way, total in zip(frame["way"], frame["base_mb"] + frame["tasks_mb"], strict=True):
-        fig.add_annotation(x=float(total), y=way, text=f"{total:,.0f} MB", showarrow=False, xanchor="left", xshift=6)
+        fig.add_annotation(
+            x=float(total), y=way, text=f"{total:,.0f} MB", showarrow=False, xanchor="left", xshift=6
+        )
     return fig
 
 
-def scores(frame: pd.DataFrame, guess: float | None = None, title: str = "Accuracy on validation") -> go.Figure:
+def scores(
+    frame: pd.DataFrame, guess: float | None = None, title: str = "Accuracy on validation"
+) -> go.Figure:
     """One bar a row, in %. frame: columns who, accuracy (between 0 and 1), note; guess: a line, in %."""
     fig = theme.figure(title=title, yaxis={"title": "accuracy, %", "range": [0, 109]}, showlegend=False)
     colours = [theme.OKABE_ITO[i % len(theme.OKABE_ITO)] for i in (6, 4, 0, 2, 5)][: len(frame)]
