@@ -54,8 +54,8 @@ def tagged(nb, prefix: str) -> dict:
 def fill_solutions(nb):
     """A copy of the notebook in which every exercise's stub is replaced by its solution's code.
 
-    In the stub cell everything before the line `name = check.checker(name)` goes. ValueError names an exercise
-    without a solution, a solution without code, or a stub without that line.
+    In the stub cell everything before the line `name = check.checker(name)` goes, but for imports. ValueError
+    names an exercise without a solution, a solution without code, or a stub without that line.
     """
     nb = nbformat.from_dict(json.loads(json.dumps(nb)))
     solutions = tagged(nb, "solution-")
@@ -69,8 +69,15 @@ def fill_solutions(nb):
         if not line:
             raise ValueError(f"exercise {ident} has no line `name = check.checker(name)`")
         ast.parse(block[1])
-        cell.source = block[1].rstrip() + "\n\n\n" + cell.source[line.start() :]
+        body = ast.parse(cell.source[: line.start()]).body
+        imports = [ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+        cell.source = "\n".join([*imports, block[1].rstrip(), "", "", cell.source[line.start() :]])
     return nb
+
+
+def report(problems: list[str]) -> str:
+    """The problems as an assertion's message: one to a paragraph, without a terminal's colour codes."""
+    return "\n" + re.sub(r"(?:\x1b|#x1B)\[[\d;]*m", "", "\n".join(f"- {p}" for p in problems))
 
 
 def texts(cell) -> str:

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from toy_notebook import toy
 
-from notebooks import environment, notebooks, private_copy
+from notebooks import environment, notebooks, private_copy, report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage --disable-sync "
@@ -309,7 +309,7 @@ def test_in_the_browser(lab, path, tmp_path, notes):
     notes.append(
         f"{path.stem:32} browser   {time.perf_counter() - start:6.1f} s, {len(page.moved)} controls moved"
     )
-    assert page.problems == []
+    assert not page.problems, report(page.problems)
 
 
 BAD = """dead = base.slider("dead", 1, 0, 2)

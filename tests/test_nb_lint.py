@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from toy_notebook import FIGURE, toy
 
-from notebooks import CHECKER, FENCE, FOLDER, code_cells, notebooks, read, tagged, tags
+from notebooks import CHECKER, FENCE, FOLDER, code_cells, notebooks, read, report, tagged, tags
 
 MAX_BYTES, MAX_LINES, CELLS = 1_500_000, 30, range(20, 51)
 PLOTLY, PNG = "application/vnd.plotly.v1+json", "image/png"
@@ -181,7 +181,8 @@ RULES = [valid, parameters, setup_line, counts, clean_outputs, metadata, machine
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
 def test_rule(path, rule):
-    assert list(rule(read(path), path.stem, [p.stem for p in notebooks()])) == []
+    found = list(rule(read(path), path.stem, [p.stem for p in notebooks()]))
+    assert not found, report(found)
 
 
 def test_names():

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from toy_notebook import toy
 
-from notebooks import code_cells, notebooks, read, run_notebook, tags
+from notebooks import code_cells, notebooks, read, report, run_notebook, tags
 
 
 def problems(run, nb) -> list[str]:
@@ -26,7 +26,8 @@ def problems(run, nb) -> list[str]:
 )
 def test_outputs(headless, request):
     _, path = request.node.callspec.params["headless"]
-    assert problems(headless, read(path)) == []
+    found = problems(headless, read(path))
+    assert not found, report(found)
 
 
 def test_a_bad_notebook_is_seen(tmp_path):

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from toy_notebook import toy
 
-from notebooks import code_cells, fill_solutions, notebooks, read, run_notebook, tagged, texts
+from notebooks import code_cells, fill_solutions, notebooks, read, report, run_notebook, tagged, texts
 
 VERDICT = {"unsolved": "not attempted, using the reference", "solved": "correct"}
 PEAK_MB = 2000
@@ -39,7 +39,8 @@ def problems(run, nb) -> list[str]:
 )
 def test_runs(headless, request):
     _, path = request.node.callspec.params["headless"]
-    assert problems(headless, read(path)) == []
+    found = problems(headless, read(path))
+    assert not found, report(found)
 
 
 def test_fill_solutions():
@@ -48,6 +49,11 @@ def test_fill_solutions():
     cell = tagged(solved, "exercise-")["00a"].source
     assert "..." not in cell and cell.endswith("double = check.double(double)\n") and "return 2 * x" in cell
     assert "..." in tagged(nb, "exercise-")["00a"].source
+    stub = tagged(nb, "exercise-")["00a"]
+    stub.source = "import math\n\n\n" + stub.source
+    assert tagged(fill_solutions(nb), "exercise-")["00a"].source.startswith(
+        "import math\ndef double(x):\n    return"
+    )
     tagged(nb, "solution-")["00a"].source = "no code"
     with pytest.raises(ValueError, match="solution 00a has no"):
         fill_solutions(nb)
