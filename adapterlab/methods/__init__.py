@@ -4,6 +4,7 @@ from .base import METHODS, Method, from_dict
 from .bottleneck import Bottleneck, BottleneckConfig
 from .head import Head, HeadConfig
 from .layernorm import LayerNormConfig, ScaleShift
+from .variants import Variant, VariantConfig
 
 __all__ = [
     "METHODS",
@@ -14,6 +15,8 @@ __all__ = [
     "LayerNormConfig",
     "Method",
     "ScaleShift",
+    "Variant",
+    "VariantConfig",
     "from_dict",
     "houlsby",
 ]

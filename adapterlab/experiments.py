@@ -1,0 +1,403 @@
+"""The experiments of Houlsby et al. 2019, each a list of settings, run by `run_sweep`, and one tidy DataFrame.
+
+A setting is a plain dict that says everything a result depends on; `run_one(setting)` makes its row. All columns:
+
+task, base, n_train, n_validation, n_test (rows used at most; None: all), method ("adapter 64", "LayerNorm only",
+"head only", "top 2", "full"), variant (see VARIANTS), size, std, lr, epochs, batch_size, max_length, seed: the setting.
+validation, test: the task's metric as a fraction (None when the run diverged); metric: its name; test_scores: all that
+GLUE reports; majority: what always saying the most frequent class scores on the test rows; best_epoch: the one kept.
+trained, total, trained_percent: parameters. rows_train, rows_validation, rows_test: rows that there were.
+step_ms, seconds, peak_mb: cost, of the whole pass when bank (the runs trained in it) is above 1.
+losses: the training loss, thinned to at most 50 [step, loss] pairs (fine_tune only).
+command, commit, device, workers, python, torch, transformers, adapterlab, date, key: where the row comes from.
+
+The learning rate is for the reader to choose: by validation, with `choose(frame)`, never by test.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+from .adapters import Adapters
+from .bank import Bank
+from .errors import UserError, suggest
+from .lab import pick_device
+from .methods import LayerNormConfig, VariantConfig, houlsby
+from .models import load_base
+from .paths import RESULTS
+from .sweep import run_sweep
+from .tasks import encode, load_task, metrics
+from .train import Run, fit, predict, unfreeze
+
+ADAPTER_LRS = (3e-4, 1e-3, 3e-3)
+FULL_LRS = (2e-5, 5e-5, 1e-4)
+SIZES = tuple(2**n for n in range(10))
+STDS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
+GLUE = ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE")
+
+VARIANTS = {
+    "plain": {},
+    "relu": {"act": "relu"},
+    "tanh": {"act": "tanh"},
+    "swish": {"act": "swish"},
+    "LayerNorm inside": {"norm": "layer"},
+    "BatchNorm inside": {"norm": "batch"},
+    "two hidden layers": {"depth": 2},
+    "three hidden layers": {"depth": 3},
+    "attention only": {"sites": ("attention",)},
+    "feed-forward only": {"sites": ("feedforward",)},
+    "parallel": {"place": "parallel"},
+    "parallel, multiplied": {"place": "multiply"},
+}
+"""What section 3.6 of the paper tried, as settings of `VariantConfig`; "plain" is the gelu bottleneck after both."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where this machine keeps things: no part of a setting, so no part of a record.
+
+    folders: base or task name -> folder, for those that are not bundled; glue: the root of a GLUE download.
+    """
+
+    device: str = "auto"
+    folders: dict[str, str] = field(default_factory=dict)
+    glue: str | None = None
+
+    def __hash__(self):
+        return hash((self.device, self.glue, *sorted(self.folders.items())))
+
+
+def setting(
+    task: str, method: str, *, lr: float, epochs: int, seed: int = 0, variant: str = "plain", **more
+) -> dict:
+    """One run. method: "adapter 64", "LayerNorm only", "head only", "top 2" or "full"; more: see the module's columns."""
+    kind, number = parse(method)
+    if variant not in VARIANTS:
+        raise UserError(
+            f'unknown variant "{variant}"{suggest(variant, VARIANTS)}; known: {", ".join(VARIANTS)}'
+        )
+    if kind == "adapter":
+        houlsby(number)  # a size of 0 is refused here, one that is too wide when the model is known
+    known = dict(
+        base="minilm", n_train=2000, n_validation=500, n_test=None, std=1e-2, batch_size=32, max_length=128
+    )
+    unknown = set(more) - set(known)
+    if unknown:
+        raise UserError(f'a run has no setting "{min(unknown)}"{suggest(min(unknown), known)}')
+    return {
+        **known,
+        **more,
+        "task": task,
+        "method": method,
+        "variant": variant,
+        "size": number if kind == "adapter" else None,
+        "lr": lr,
+        "epochs": epochs,
+        "seed": seed,
+    }
+
+
+def parse(method: str) -> tuple[str, int | None]:
+    """ "adapter 64" -> ("adapter", 64), "top 2" -> ("top", 2), "full" -> ("full", None)."""
+    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (-?\d+)", method)
+    if not found:
+        raise UserError(
+            f'unknown method "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'
+        )
+    return (found[1], None) if found[1] else (found[2], int(found[3]))
+
+
+# ---- one run, and a bank of runs
+
+
+def run_one(setting: dict, places: Places = Places()) -> dict:
+    """Train as the setting says, on its own; the row of what came out."""
+    task, data = load_data(*_data_key(setting), places)
+    model, adapters = build([setting], task, places)
+    try:
+        run = fit(
+            model,
+            data["train"],
+            data["validation"],
+            **_recipe(setting),
+            lr=setting["lr"],
+            metric=task.metric,
+            show=False,
+        )
+    except UserError as error:
+        if "the loss is" not in str(error):
+            raise
+        run = Run("diverged", task.metric, setting["seed"], setting["lr"], setting["epochs"], 0, 1, "")
+        run.trained = (
+            adapters.count("0") if adapters else sum(p.numel() for p in model.parameters() if p.requires_grad)
+        )
+        run.total = adapters.base_count() if adapters else sum(p.numel() for p in model.parameters())
+        return _row(run, task, data, None, model)
+    return _row(run, task, data, predict(model, data["test"]), model)
+
+
+def run_many(settings: list[dict], places: Places = Places()) -> list[dict]:
+    """Several settings that differ in size, std, lr and seed alone, in one pass; the rows of what came out."""
+    if len(settings) == 1:
+        return [run_one(settings[0], places)]
+    task, data = load_data(*_data_key(settings[0]), places)
+    model, adapters = build(settings, task, places)
+    bank = Bank(adapters, list(adapters))
+    recipe = _recipe(settings[0])
+    runs = bank.fit(
+        data["train"],
+        data["validation"],
+        **{**recipe, "seed": settings[0]["seed"]},
+        orders=[s["seed"] for s in settings],
+        lr=[s["lr"] for s in settings],
+        metric=task.metric,
+        show=False,
+    )
+    logits = bank.predict(data["test"])
+    return [
+        {**_row(run, task, data, None if math.isnan(run.best) else out, model), "bank": len(settings)}
+        for run, out in zip(runs, logits, strict=True)
+    ]
+
+
+def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
+    """Settings -> jobs for `run_many`: what fits into one bank together, alike sizes first, `most` at a time."""
+    jobs: dict[tuple, list[dict]] = {}
+    for i, s in enumerate(settings):
+        kind = parse(s["method"])[0]
+        fits = kind not in ("top", "full") and s["variant"] == "plain" and most > 1
+        same = {k: v for k, v in s.items() if k not in ("method", "size", "std", "lr")}
+        mark = (kind, *((k, repr(v)) for k, v in sorted(same.items()))) if fits else (i,)
+        jobs.setdefault(mark, []).append(s)
+    cut = []
+    for job in jobs.values():
+        job = sorted(job, key=lambda s: s["size"] or 0)
+        pieces = math.ceil(len(job) / most)
+        each = math.ceil(len(job) / pieces)
+        cut += [job[i : i + each] for i in range(0, len(job), each)]
+    return cut
+
+
+def build(settings: list[dict], task, places: Places):
+    """(model, Adapters or None): one adapter a setting, called "0", "1", ..., the first one active and trainable."""
+    first = settings[0]
+    where = places.folders.get(first["base"], first["base"])
+    device = pick_device(places.device)
+    model, _ = load_base(where, labels=task.num_outputs, device=device, seed=first["seed"])
+    kind, number = parse(first["method"])
+    if kind in ("top", "full"):
+        unfreeze(model, number)
+        return model, None
+    adapters = Adapters(model)
+    for i, s in enumerate(settings):
+        adapters.add(str(i), recipe_of(s), head=task.labels or ("score",), seed=s["seed"])
+    adapters.train("0")
+    return model, adapters
+
+
+def recipe_of(setting: dict) -> tuple:
+    """The methods of a setting, without the head."""
+    kind, number = parse(setting["method"])
+    if kind == "head only":
+        return ()
+    if kind == "LayerNorm only":
+        return (LayerNormConfig(),)
+    changes = VARIANTS[setting["variant"]]
+    if not changes:
+        return houlsby(number, std=setting["std"])
+    return VariantConfig(size=number, std=setting["std"], **changes), LayerNormConfig()
+
+
+@lru_cache(maxsize=4)
+def load_data(base, name, n_train, n_validation, n_test, max_length, places: Places):
+    """(task, {"train", "validation", "test": Encoded}); kept, since many runs share it."""
+    from transformers import AutoTokenizer
+
+    from .models import locate, quiet
+
+    task = load_task(places.folders.get(name, name), root=places.glue if name.startswith("glue/") else None)
+    task = task.subset(n_train, n_validation, n_test)
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(locate(places.folders.get(base, base)))
+    return task, {k: encode(task.split(k), tokenizer, max_length) for k in ("train", "validation", "test")}
+
+
+def _data_key(s: dict) -> tuple:
+    return s["base"], s["task"], s["n_train"], s["n_validation"], s["n_test"], s["max_length"]
+
+
+def _recipe(s: dict) -> dict:
+    return {"epochs": s["epochs"], "batch_size": s["batch_size"], "seed": s["seed"]}
+
+
+def _row(run: Run, task, data: dict, logits, model) -> dict:
+    scores = metrics(task, logits, data["test"].labels) if logits is not None else {}
+    step = max(1, math.ceil(len(run.history) / 50))
+    return {
+        "metric": task.metric,
+        "validation": None if logits is None else round(run.best, 6),
+        "test": round(scores[task.metric], 6) if scores else None,
+        "test_scores": {k: round(v, 6) for k, v in scores.items()},
+        "majority": round(task.majority("test"), 6),
+        "best_epoch": run.best_epoch,
+        "trained": run.trained,
+        "total": run.total,
+        "trained_percent": round(run.trained_percent, 5),
+        "step_ms": round(run.step_ms, 3),
+        "seconds": round(run.seconds, 2),
+        "peak_mb": round(run.peak_mb),
+        "rows_train": len(data["train"]),
+        "rows_validation": len(data["validation"]),
+        "rows_test": len(data["test"]),
+        "losses": [[h["step"], round(h["loss"], 5)] for h in run.history[::step] if math.isfinite(h["loss"])],
+        "bank": 1,
+        "device": run.device,
+    }
+
+
+# ---- the experiments: each a list of settings; task: one, or several
+
+
+def fine_tune_settings(
+    task="rotten_tomatoes", seeds=(0, 1, 2), epochs=3, n_train=2000, tops=(1, 2, 3), size=64, **more
+):
+    """Head only, top-k, LayerNorm only, one adapter, full: each with its learning rates."""
+    small = [("head only", ADAPTER_LRS), ("LayerNorm only", ADAPTER_LRS), (f"adapter {size}", ADAPTER_LRS)]
+    large = [(f"top {k}", FULL_LRS) for k in tops] + [("full", FULL_LRS)]
+    return _cross(task, small + large, seeds, epochs, n_train=n_train, **more)
+
+
+def size_settings(task="rotten_tomatoes", sizes=SIZES, seeds=range(5), epochs=5, lrs=ADAPTER_LRS, **more):
+    """Adapters of all sizes."""
+    return _cross(task, [(f"adapter {m}", lrs) for m in sizes], seeds, epochs, **more)
+
+
+def frontier_settings(
+    task="rotten_tomatoes",
+    layers=6,
+    sizes=(1, 4, 16, 64, 256),
+    seeds=(0, 1, 2),
+    epochs=5,
+    lrs=ADAPTER_LRS,
+    full_lrs=FULL_LRS,
+    **more,
+):
+    """Figures 1, 3 and 4: adapters of sizes 2^n, top-k fine-tuning for all k, LayerNorm only, head only, full."""
+    methods = [("head only", lrs), ("LayerNorm only", lrs), *((f"adapter {m}", lrs) for m in sizes)]
+    methods += [(f"top {k}", full_lrs) for k in range(1, layers + 1)] + [("full", full_lrs)]
+    return _cross(task, methods, seeds, epochs, **more)
+
+
+def init_settings(task="rotten_tomatoes", stds=STDS, seeds=(0, 1, 2), epochs=5, lrs=(1e-3,), size=64, **more):
+    """Figure 6, right: the standard deviation of the initial weights."""
+    return [
+        s for std in stds for s in _cross(task, [(f"adapter {size}", lrs)], seeds, epochs, std=std, **more)
+    ]
+
+
+def variant_settings(
+    task="rotten_tomatoes",
+    variants=tuple(VARIANTS),
+    seeds=(0, 1, 2),
+    epochs=5,
+    lrs=ADAPTER_LRS,
+    size=64,
+    **more,
+):
+    """Section 3.6: what was tried beside the plain bottleneck."""
+    return [
+        s
+        for variant in variants
+        for s in _cross(task, [(f"adapter {size}", lrs)], seeds, epochs, variant=variant, **more)
+    ]
+
+
+def glue_settings(
+    tasks=GLUE,
+    sizes=(8, 64, 256),
+    seeds=(0, 1, 2),
+    epochs=5,
+    lrs=ADAPTER_LRS,
+    full_lrs=FULL_LRS,
+    n_train=None,
+    n_validation=None,
+    **more,
+):
+    """Table 1's grid: sizes by learning rates by seeds, against full fine-tuning; epochs: one, or one a task."""
+    epochs = epochs if isinstance(epochs, dict) else {task: epochs for task in tasks}
+    methods = [*((f"adapter {m}", lrs) for m in sizes), ("full", full_lrs)]
+    return [
+        s
+        for task in tasks
+        for s in _cross(
+            task, methods, seeds, epochs[task], n_train=n_train, n_validation=n_validation, **more
+        )
+    ]
+
+
+def _cross(tasks, methods, seeds, epochs, **more) -> list[dict]:
+    """Every combination; tasks: one or several."""
+    return [
+        setting(task, method, lr=lr, epochs=epochs, seed=seed, **more)
+        for task in ((tasks,) if isinstance(tasks, str) else tasks)
+        for seed in seeds
+        for method, lrs in methods
+        for lr in lrs
+    ]
+
+
+EXPERIMENTS = {
+    "fine_tune": fine_tune_settings,
+    "size_sweep": size_settings,
+    "glue": glue_settings,
+    "init": init_settings,
+    "frontier": frontier_settings,
+    "variants": variant_settings,
+}
+
+
+def experiment(
+    name: str, *, places=Places(), executor=None, folder=RESULTS, bank: int = 12, show=True, **settings
+):
+    """Run an experiment (or what is missing of it) and return its rows as a DataFrame; columns as in this module.
+
+    name: "fine_tune", "size_sweep", "frontier", "init", "variants" or "glue"; settings: those of its list of settings.
+    folder: where its rows are recorded, file <name>.jsonl. bank: how many adapters to train in one pass at most.
+    """
+    import pandas as pd
+
+    if name not in EXPERIMENTS:
+        raise UserError(
+            f'unknown experiment "{name}"{suggest(name, EXPERIMENTS)}; known: {", ".join(EXPERIMENTS)}'
+        )
+    rows = run_sweep(
+        partial(run_many, places=places),
+        EXPERIMENTS[name](**settings),
+        name,
+        executor,
+        folder,
+        group=partial(banks, most=bank),
+        show=show,
+    )
+    return pd.DataFrame(rows)
+
+
+size_sweep = partial(experiment, "size_sweep")
+frontier = partial(experiment, "frontier")
+init_scale = partial(experiment, "init")
+variants = partial(experiment, "variants")
+glue = partial(experiment, "glue")
+fine_tune = partial(experiment, "fine_tune")
+
+
+def choose(frame, by=("base", "task", "n_train", "method", "variant", "std"), among=("lr",)):
+    """Of every `by`, the rows of the value of `among` whose mean validation score over the seeds is best.
+
+    `choose(frame, by=("base", "task"), among=("method", "lr"))` chooses the size as well, as Table 1 does.
+    """
+    by, among = [c for c in by if c in frame], list(among)
+    scores = frame.assign(validation=frame["validation"].astype(float).fillna(-1.0))
+    means = scores.groupby(by + among, dropna=False, sort=False)["validation"].mean().reset_index()
+    best = means.loc[means.groupby(by, dropna=False, sort=False)["validation"].idxmax(), by + among]
+    return frame.merge(best, on=by + among, how="inner")

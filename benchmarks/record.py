@@ -1,0 +1,167 @@
+"""Record every experiment anew, or what is missing of it: finished runs are never repeated.
+
+python benchmarks/record.py                                  all, with the bundled model, on what this machine has
+python benchmarks/record.py --toy                            the whole path in seconds, into a temporary folder
+python benchmarks/record.py --only size_sweep glue --workers 8 --device cuda --budget-minutes 9 \
+    --base FOLDER --reviews FOLDER --data GLUE_ROOT --out FOLDER
+
+Runs are started in the order of EXPERIMENTS; several processes share one GPU, and adapters that fit together are
+trained in one pass (--bank). Rows go to OUT/<experiment>.jsonl (a model other than minilm: <experiment>_<base>.jsonl).
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Thread
+
+PLAN = {  # experiment -> its settings at full size
+    "fine_tune": {},
+    "size_sweep": {},
+    "glue": {"epochs": {"glue/CoLA": 10, "glue/SST-2": 3, "glue/MRPC": 10, "glue/RTE": 10}},
+    "init": {},
+    "frontier": {},
+    "variants": {},
+}
+ALONE = ("fine_tune",)  # these rows tell what a method costs: never in a bank
+MORE_TASKS = {
+    "init": ("glue/CoLA",),
+    "frontier": ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE"),
+}  # with --data
+REVIEWS = "rotten_tomatoes"
+
+
+def toy() -> dict:
+    """Every experiment, a few steps each."""
+    small = dict(seeds=(0,), epochs=1, n_train=16, n_validation=8, n_test=8, batch_size=8, max_length=16)
+    return {
+        "fine_tune": {**small, "tops": (1,), "size": 4},
+        "size_sweep": {**small, "sizes": (1, 4), "lrs": (1e-3,)},
+        "init": {**small, "stds": (1e-7, 1e-2), "size": 4},
+        "frontier": {**small, "layers": 1, "sizes": (2,), "lrs": (1e-3,), "full_lrs": (1e-4,)},
+        "variants": {**small, "size": 4, "lrs": (1e-3,)},
+    }
+
+
+def start_worker(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(PLAN), default=list(PLAN))
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0: 8 on a GPU, else 1")
+    parser.add_argument("--threads", type=int, default=0, help="threads a process; 0: the cores shared out")
+    parser.add_argument("--bank", type=int, default=0, help="adapters in one pass; 0: 12 on a GPU, else 1")
+    parser.add_argument("--base", default="minilm", help='"minilm" or a model folder')
+    parser.add_argument("--layers", type=int, default=0, help="layers of the model for top-k; 0: as it says")
+    parser.add_argument(
+        "--reviews", help="folder with train, validation and test of Rotten Tomatoes; default: the wheel"
+    )
+    parser.add_argument("--data", help="root of a GLUE download; without it there is no glue")
+    parser.add_argument("--tasks", nargs="+", help="GLUE tasks, as glue/CoLA; default: the four of the plan")
+    parser.add_argument("--seeds", type=int, help="how many seeds, in place of the plan's")
+    parser.add_argument("--n-train", type=int, help="training rows at most, in place of the plan's")
+    parser.add_argument("--epochs", type=int, help="epochs, in place of the plan's")
+    parser.add_argument("--out", help="folder for the rows; default: data/results")
+    parser.add_argument("--budget-minutes", type=float, help="begin no run after so many minutes")
+    parser.add_argument("--toy", action="store_true", help="a few steps of everything")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from adapterlab import experiments
+    from adapterlab.lab import pick_device
+    from adapterlab.models import locate
+    from adapterlab.paths import RESULTS
+    from adapterlab.sweep import Sweep
+
+    cuda = pick_device(args.device).type == "cuda"
+    workers = args.workers or (8 if cuda else 1)
+    threads = args.threads or max(1, (os.cpu_count() or 1) // workers)
+    most = args.bank or (12 if cuda else 1)
+    base = "minilm" if args.base == "minilm" else Path(args.base).name
+    folders = {} if args.base == "minilm" else {base: str(Path(args.base).resolve())}
+    if args.reviews:
+        folders[REVIEWS] = str(Path(args.reviews).resolve())
+    places = experiments.Places(
+        "cuda" if cuda else "cpu", folders, args.data and str(Path(args.data).resolve())
+    )
+    weights = json.loads((Path(locate(folders.get(base, base))) / "config.json").read_text())
+    weights = weights.get("dtype") or weights.get("torch_dtype") or "float32"
+    out = args.out or (tempfile.mkdtemp() if args.toy else RESULTS)
+    plan = toy() if args.toy else PLAN
+    if args.toy and args.data:
+        plan["glue"] = {**plan["size_sweep"], "sizes": (4,), "full_lrs": (1e-4,), "tasks": ("glue/RTE",)}
+    until = None if args.budget_minutes is None else time.time() + 60 * args.budget_minutes
+    began, sweeps = time.time(), []
+    for name in args.only:
+        if name not in plan or (name == "glue" and not args.data):
+            print(f"{name}: left out{'; give --data' if name == 'glue' else ''}")
+            continue
+        settings = {**plan[name], "base": base, **changes(args, name, base, folders)}
+        sweeps.append(
+            Sweep(
+                partial(experiments.run_many, places=places),
+                experiments.EXPERIMENTS[name](**settings),
+                name if base == "minilm" else f"{name}_{base.replace('.', '-')}",
+                out,
+                group=partial(experiments.banks, most=1 if name in ALONE else most),
+                keep={"workers": workers, "weights": weights},
+                until=until,
+            )
+        )
+    if workers == 1:
+        for sweep in sweeps:
+            start_worker(threads)
+            sweep.submit(None).collect()
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, spawn, start_worker, (threads,)) as pool:
+            for sweep in sweeps:
+                sweep.submit(pool)
+            watchers = [Thread(target=sweep.collect) for sweep in sweeps]
+            for thread in watchers:
+                thread.start()
+            for thread in watchers:
+                thread.join()
+    print(f"all: {time.time() - began:.0f} s, rows in {Path(out).name}")
+
+
+def changes(args, name: str, base: str, folders: dict) -> dict:
+    """What the command line says otherwise than the plan."""
+    found = {}
+    if args.seeds:
+        found["seeds"] = tuple(range(args.seeds))
+    if args.n_train:
+        found["n_train"] = args.n_train
+    if args.epochs:
+        found["epochs"] = args.epochs
+    if name == "glue" and args.tasks:
+        found["tasks"] = tuple(args.tasks)
+    if args.data and not args.toy and name in MORE_TASKS:
+        found["task"] = (REVIEWS, *MORE_TASKS[name])
+    if name == "frontier" and not args.toy:
+        from transformers import AutoConfig
+
+        from adapterlab.models import locate
+
+        found["layers"] = (
+            args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
+        )
+    return found
+
+
+if __name__ == "__main__":
+    main()
