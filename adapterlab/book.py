@@ -42,10 +42,14 @@ def _read(path: Path) -> Notebook:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         first = "".join(cells[0]["source"]) if cells else ""
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a readable notebook ({type(error).__name__}); restore it with git") from error
+        raise UserError(
+            f"{path} is not a readable notebook ({type(error).__name__}); restore it with git"
+        ) from error
     lines = [line.strip() for line in first.splitlines()]
     title = next((line.lstrip("# ") for line in lines if line.startswith("#")), path.stem)
-    prose = next((line for line in lines if line and not line.startswith(("#", "**Time", "|", "-", "<", "!"))), "")
+    prose = next(
+        (line for line in lines if line and not line.startswith(("#", "**Time", "|", "-", "<", "!"))), ""
+    )
     prose = re.sub(r"^\*\*[^*]*[:.]\*\*\s*|[*_`]", "", prose)
     return Notebook(path, title.split("·")[-1].strip(), re.split(r"(?<=[.?!])\s", prose)[0], len(cells))
 
@@ -57,17 +61,23 @@ def choose(names, book: list[Notebook]) -> list[Notebook]:
     ("02_fine", "fine_tune"). UserError when it fits none or several.
     """
     if not book:
-        raise UserError("no notebooks found; run this from a checkout of the project that has its notebooks/ folder")
+        raise UserError(
+            "no notebooks found; run this from a checkout of the project that has its notebooks/ folder"
+        )
     wanted = set()
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        exact = [n for n in book if stem in (n.name, n.number) or (stem.isdigit() and int(stem) == int(n.number))]
+        exact = [
+            n for n in book if stem in (n.name, n.number) or (stem.isdigit() and int(stem) == int(n.number))
+        ]
         fits = exact or [n for n in book if stem and (n.name.startswith(stem) or n.name[3:].startswith(stem))]
         if len(fits) != 1:
             known = ", ".join(n.name for n in (fits or book))
-            hint = "" if fits else suggest(stem, [n.name for n in book] + [n.name[3:] for n in book])
+            hint = (
+                "" if fits else suggest(stem, [n.name for n in book] + [n.name[3:] for n in book]).rstrip("?")
+            )
             problem = "fits several notebooks" if fits else "is no notebook of this book"
-            raise UserError(f'"{name}" {problem}{hint}: {known}')
+            raise UserError(f'"{name}" {problem}{hint}; choose from {known}')
         wanted.add(fits[0].name)
     return [n for n in book if not wanted or n.name in wanted]
 
@@ -76,7 +86,9 @@ def pick_profile(profile: str | None) -> str:
     """The profile asked for, else the environment's ADAPTERLAB_PROFILE, else "class"; UserError if unknown."""
     profile = profile or os.environ.get("ADAPTERLAB_PROFILE") or "class"
     if profile not in PROFILES:
-        raise UserError(f'unknown profile "{profile}"{suggest(profile, PROFILES)}; the profiles are {", ".join(PROFILES)}')
+        raise UserError(
+            f'unknown profile "{profile}"{suggest(profile, PROFILES).rstrip("?")}; the profiles are {", ".join(PROFILES)}'
+        )
     return profile
 
 
@@ -103,7 +115,9 @@ def assign(chosen: list[Notebook], given: list[tuple[str, str]]) -> dict[str, di
     values = {notebook.name: {} for notebook in chosen}
     for name, text in given:
         if name not in known:
-            raise UserError(f'no chosen notebook has a parameter "{name}"{suggest(name, known)}; known: {", ".join(known)}')
+            raise UserError(
+                f'no chosen notebook has a parameter "{name}"{suggest(name, known).rstrip("?")}; known: {", ".join(known)}'
+            )
         for notebook, each in defaults.items():
             if name in each:
                 values[notebook][name] = _typed(name, text, each[name], notebook)

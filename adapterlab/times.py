@@ -9,7 +9,19 @@ from .book import PROFILES, write_text
 from .paths import RESULTS
 
 TIMES = RESULTS / "notebook_times.csv"
-COLUMNS = ("notebook", "profile", "seconds", "peak_mb", "device", "cores", "python", "torch", "commit", "command", "date")
+COLUMNS = (
+    "notebook",
+    "profile",
+    "seconds",
+    "peak_mb",
+    "device",
+    "cores",
+    "python",
+    "torch",
+    "commit",
+    "command",
+    "date",
+)
 KEY = ("notebook", "profile", "device", "cores")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
@@ -25,7 +37,10 @@ def read(path: Path = TIMES) -> list[dict[str, str]]:
 def record(rows: list[dict], path: Path = TIMES) -> None:
     """Add rows; a row of the same notebook, profile, device and cores is replaced."""
     kept = {tuple(str(row[k]) for k in KEY): row for row in [*read(path), *rows]}
-    order = sorted(kept.values(), key=lambda r: (r["notebook"], PROFILES.index(r["profile"]), r["device"], int(r["cores"])))
+    order = sorted(
+        kept.values(),
+        key=lambda r: (r["notebook"], PROFILES.index(r["profile"]), r["device"], int(r["cores"])),
+    )
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
