@@ -32,10 +32,10 @@ window.nbtest = {
       .filter(c => c.cell_type === "code").map(c => ({source: c.source, count: c.execution_count, outputs: c.outputs})),
   root: e => e.closest(".adapterlab-view") ?? e.closest(".jp-Cell-outputArea"),
   label: e => {
-    if (e.matches("button")) return e.innerText;
+    if (e.matches("button")) return e.textContent;
     let box = e;
     while (box && !box.querySelector("[class*=widget-label]")) box = box.parentElement;
-    const labels = [...(box?.querySelectorAll("[class*=widget-label]") ?? [])].map(l => l.innerText.replace("\u200b", "").trim());
+    const labels = [...(box?.querySelectorAll("[class*=widget-label]") ?? [])].map(l => l.textContent.replace("\u200b", "").trim());
     return labels.find(l => l) ?? "";
   },
   shown: (root) => {
@@ -45,13 +45,13 @@ window.nbtest = {
     });
     const texts = [...root.querySelectorAll(".widget-html-content, .jp-OutputArea-output")]
       .filter(e => !e.querySelector(".jupyter-widgets") && !e.closest(".js-plotly-plot"))
-      .map(e => e.querySelector(".js-plotly-plot") ? "" : e.innerText);
+      .map(e => e.querySelector(".js-plotly-plot") ? "" : e.textContent);
     return JSON.stringify([plots, texts], (k, v) => ArrayBuffer.isView(v) ? Array.from(v) : v);
   },
   trouble: () => [
-    ...[...document.querySelectorAll(".adapterlab-error")].map(e => "a view shows the error: " + e.innerText),
-    ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Traceback .most recent call last/.test(e.innerText)).map(e => "an error in an output: " + e.innerText.slice(0, 400)),
-    ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Error displaying widget|model not found/i.test(e.innerText)).map(e => e.innerText.slice(0, 200)),
+    ...[...document.querySelectorAll(".adapterlab-error")].map(e => "a view shows the error: " + e.textContent),
+    ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Traceback .most recent call last/.test(e.textContent)).map(e => "an error in an output: " + e.textContent.slice(0, 400)),
+    ...[...document.querySelectorAll(".jp-OutputArea-output")].filter(e => /Error displaying widget|model not found/i.test(e.textContent)).map(e => e.textContent.slice(0, 200)),
   ],
 };
 """
@@ -218,7 +218,9 @@ class Page:
         """Does `act` change what is shown around the control? No: the kernel stayed idle and nothing moved."""
         self.idle()
         shown = "e => nbtest.shown(nbtest.root(e))"
-        before = control.evaluate(shown)
+        before = None
+        while before != (before := control.evaluate(shown)):
+            self.page.wait_for_timeout(80)
         act()
         quiet, end = time.monotonic(), time.monotonic() + CHANGE_S
         while time.monotonic() < end and time.monotonic() - quiet < QUIET_S:
