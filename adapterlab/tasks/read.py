@@ -103,7 +103,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
 def _tsv_lines(content: str):
     for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
-            yield number, line.rstrip("\r").split("\t")
+            yield number, line.split("\t")
 
 
 def _csv_lines(path: Path, content: str):
