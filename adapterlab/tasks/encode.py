@@ -36,6 +36,10 @@ class Encoded:
         """Tokens of each row, special tokens included."""
         return [len(row) for row in self.ids]
 
+    def inputs(self, rows: list[int]) -> dict[str, Tensor]:
+        """What the model takes for these rows, padded on the right to the longest of them."""
+        return pad(self, rows)
+
     def __repr__(self) -> str:
         return (
             f"Encoded({len(self):,} rows, {sum(self.lengths) / max(len(self), 1):.1f} tokens on average, "
@@ -111,7 +115,7 @@ def batches(
         part = sorted(rows[start : start + window], key=lambda i: -lengths[i])
         cuts += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
     for cut in _shuffled(cuts, dice) if shuffle else cuts:
-        yield pad(encoded, cut), encoded.labels[cut], torch.tensor(cut)
+        yield encoded.inputs(cut), encoded.labels[cut], torch.tensor(cut)
 
 
 def pad(encoded: Encoded, rows: list[int]) -> dict[str, Tensor]:
