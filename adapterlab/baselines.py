@@ -25,7 +25,7 @@ def prepare(
     64) or "full". beside: put what can be an adapter beside those that are there, in place of loading another model.
     Returns (model, tokenizer, Adapters or None); the adapter is called what the method is called.
     """
-    kind, number = _parse(method)
+    kind, number = parse(method)
     if kind in ("full", "top"):
         model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
         unfreeze(model, number)
@@ -43,12 +43,12 @@ def prepare(
 
 def learning_rate(method: str) -> float:
     """The learning rate that the workbook uses for a method on the bundled model."""
-    return LEARNING_RATES[_parse(method)[0]]
+    return LEARNING_RATES[parse(method)[0]]
 
 
-def _parse(method: str) -> tuple[str, int | None]:
+def parse(method: str) -> tuple[str, int | None]:
     """ "top 2" -> ("top", 2); "full" -> ("full", None)."""
-    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (\d+)", method)
+    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (-?\d+)", method)
     if not found:
         raise UserError(
             f'unknown way to fine-tune "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'

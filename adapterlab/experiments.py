@@ -15,12 +15,12 @@ The learning rate is for the reader to choose: by validation, with `choose(frame
 """
 
 import math
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
 from .adapters import Adapters
 from .bank import Bank
+from .baselines import parse
 from .errors import UserError, suggest
 from .lab import pick_device
 from .methods import LayerNormConfig, VariantConfig, houlsby
@@ -96,16 +96,6 @@ def setting(
         "epochs": epochs,
         "seed": seed,
     }
-
-
-def parse(method: str) -> tuple[str, int | None]:
-    """ "adapter 64" -> ("adapter", 64), "top 2" -> ("top", 2), "full" -> ("full", None)."""
-    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (-?\d+)", method)
-    if not found:
-        raise UserError(
-            f'unknown method "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'
-        )
-    return (found[1], None) if found[1] else (found[2], int(found[3]))
 
 
 # ---- one run, and a bank of runs

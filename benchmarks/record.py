@@ -71,6 +71,15 @@ def parse():
     parser.add_argument("--seeds", type=int, help="how many seeds, in place of the plan's")
     parser.add_argument("--n-train", type=int, help="training rows at most, in place of the plan's")
     parser.add_argument("--epochs", type=int, help="epochs, in place of the plan's")
+    parser.add_argument("--sizes", nargs="+", type=int, help="bottleneck sizes, in place of the plan's")
+    parser.add_argument(
+        "--tops", nargs="+", type=int, help="k of the top-k fine-tuning, in place of the plan's"
+    )
+    parser.add_argument(
+        "--book-rates",
+        action="store_true",
+        help="one learning rate a method, the workbook's, in place of three",
+    )
     parser.add_argument("--out", help="folder for the rows; default: data/results")
     parser.add_argument("--budget-minutes", type=float, help="begin no run after so many minutes")
     parser.add_argument("--toy", action="store_true", help="a few steps of everything")
@@ -114,7 +123,11 @@ def main() -> None:
         sweeps.append(
             Sweep(
                 partial(experiments.run_many, places=places),
-                experiments.EXPERIMENTS[name](**settings),
+                [
+                    s
+                    for s in experiments.EXPERIMENTS[name](**settings)
+                    if not args.book_rates or of_the_book(s)
+                ],
                 name if base == "minilm" else f"{name}_{base.replace('.', '-')}",
                 out,
                 group=partial(experiments.banks, most=1 if name in ALONE else most),
@@ -139,6 +152,13 @@ def main() -> None:
     print(f"all: {time.time() - began:.0f} s, rows in {Path(out).name}")
 
 
+def of_the_book(setting: dict) -> bool:
+    """Does this run have the learning rate that the workbook uses for its method?"""
+    from adapterlab.baselines import learning_rate
+
+    return setting["lr"] == learning_rate(setting["method"])
+
+
 def changes(args, name: str, base: str, folders: dict) -> dict:
     """What the command line says otherwise than the plan."""
     found = {}
@@ -148,6 +168,10 @@ def changes(args, name: str, base: str, folders: dict) -> dict:
         found["n_train"] = args.n_train
     if args.epochs:
         found["epochs"] = args.epochs
+    if args.sizes and name in ("size_sweep", "glue", "frontier"):
+        found["sizes"] = tuple(args.sizes)
+    if args.tops and name == "fine_tune":
+        found["tops"] = tuple(args.tops)
     if name == "glue" and args.tasks:
         found["tasks"] = tuple(args.tasks)
     if args.data and not args.toy and name in MORE_TASKS:
