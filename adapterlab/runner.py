@@ -34,7 +34,11 @@ from .pages import html_page, index_page
 from .paths import NOTEBOOKS, ROOT
 from .scrub import INJECTED
 
-logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say is in our own report
+for noisy in (
+    "papermill",
+    "asyncio",
+):  # what they would say (of a dead kernel's pending tasks, too) is in our report
+    logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 class ThisInterpreter(AsyncKernelManager):

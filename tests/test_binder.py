@@ -68,7 +68,9 @@ def test_repo2docker_accepts_it():
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert (
-        "PythonBuildPack" in said and '-r "binder/requirements.txt"' in said and "./binder/postBuild" in said
+        "conda environment for python=3.11" in said
+        and '-r "binder/requirements.txt"' in said
+        and "./binder/postBuild" in said
     )
 
 

@@ -65,7 +65,7 @@ def toys(tmp_path_factory):
 def finished(toys, tmp_path_factory):
     """One run of all the toys, two at a time: (exit code, what it printed, its folder)."""
     out = tmp_path_factory.mktemp("out")
-    words = f"import sys; from pathlib import Path; from adapterlab.runner import run; sys.exit(run(profile='smoke', jobs=2, given=[('SEED', '7')], out={str(out)!r}, timeout=5, book=Path({str(toys)!r})))"
+    words = f"import sys; from pathlib import Path; from adapterlab.runner import run; sys.exit(run(profile='smoke', jobs=2, given=[('SEED', '7')], out={str(out)!r}, timeout=15, book=Path({str(toys)!r})))"
     # a kernelspec called python3 that starts something else must not be used
     decoy = out / "share" / "kernels" / "python3"
     decoy.mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_one_failure_stops_nothing_and_every_failure_is_named(finished):
     assert re.search(r"01_fail .*cell 4 \(y = x\): ZeroDivisionError: division by zero", end)
     assert re.search(r"02_dead .*cell 3 \(import os\): the kernel died with exit code 3", end)
     assert re.search(r"03_exit .*cell 3 \(import sys\): the cell called sys.exit\(\), the cells after", end)
-    assert re.search(r"04_slow .*cell 3 \(import time\): the cell took longer than the 5 s", end)
+    assert re.search(r"04_slow .*cell 3 \(import time\): the cell took longer than the 15 s", end)
 
 
 def test_a_log_file_gets_plain_lines(finished):

@@ -51,7 +51,9 @@ def executed():
         code(view("tqdm", "HBox(children=(HTML(value=''),))"), view("gone", "  0%|          | 0/3"), count=6),
         code(view("gone", "VBox(children=())"), out("10%|#  | 1/10 [00:01<00:02]\n"), count=7),
         code(
-            new_output("execute_result", {"text/plain": "4"}, execution_count=8), count=8, execution={"t": 1}
+            new_output("execute_result", {"text/plain": "4"}, execution_count=8),
+            count=8,
+            execution={"iopub.status.busy": "1"},
         ),
         code(view("box", "1 < 2"), count=9),
     ]
