@@ -77,12 +77,12 @@ def _cached(repo: str) -> bool:
     return (cache / repo.replace("/", "___").lower()).is_dir() or (cache / repo.replace("/", "___")).is_dir()
 
 
-def _reach(name: str, repo: str) -> None:
+def _reach(name: str, repo: str, offline: str = OFFLINE) -> None:
     """Ask the Hub for the data set's page; UserError when it is offline, silent for PATIENCE, or has no such set."""
     for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         if os.environ.get(switch, "").upper() in ("1", "ON", "YES", "TRUE"):
             raise UserError(
-                f"{name} needs the Hub and {switch} is set; unset it where there is a network{OFFLINE}"
+                f"{name} needs the Hub and {switch} is set; unset it where there is a network{offline}"
             )
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/api/datasets/{repo}"
     answer = []
@@ -101,7 +101,7 @@ def _reach(name: str, repo: str) -> None:
     thread.join(PATIENCE)
     said = answer[0] if answer else "no answer"
     if not isinstance(said, int):
-        raise UserError(f"{name} needs the Hub, which cannot be reached ({said}){OFFLINE}")
+        raise UserError(f"{name} needs the Hub, which cannot be reached ({said}){offline}")
     if said in (401, 403, 404):
         raise UserError(
             f'{name}: the Hub has no public data set "{repo}" (answer {said}); check the name, or log in for a private one'

@@ -1,0 +1,244 @@
+"""Extractive question answering: a passage in windows, a span head, and answers read off its scores.
+
+The head gives every token two numbers: how well an answer would start here, and how well it would end here. Two
+softmaxes over the window train it; an answer is the pair start <= end with the highest sum.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .errors import UserError
+from .tasks.encode import LONGEST, UNSAID, Encoded, batches
+from .tasks.squad import Question, Questions, best_over, exact_match, f1, score_answers
+from .train import mixed_precision, move
+
+HEAD = ("start", "end")
+"""The labels of a span head: `adapters.add("qa", houlsby(64), head=HEAD)`."""
+
+
+@dataclass(frozen=True, repr=False)
+class Windows(Encoded):
+    """Question and passage as rows of [CLS] question [SEP] part of the passage [SEP].
+
+    labels: (rows, 2) long, the first and the last token of the answer; both point to [CLS] in a window without it.
+    owner: for each row, which question it belongs to. offsets: for each row and token, (begin, end) in characters of
+    the passage, None for what is not the passage.
+    """
+
+    owner: list[int]
+    offsets: list[list[tuple[int, int] | None]]
+
+    def __repr__(self) -> str:
+        return (
+            f"Windows({len(self):,} of at most {self.max_length} tokens on {len(set(self.owner)):,} questions, "
+            f"{sum(self.holds_answer()):,} hold the answer)"
+        )
+
+    def holds_answer(self) -> list[bool]:
+        """Which rows contain their question's answer whole."""
+        return [
+            None not in (spans[s], spans[e])
+            for spans, (s, e) in zip(self.offsets, self.labels.tolist(), strict=True)
+        ]
+
+
+def encode_questions(questions, tokenizer, max_length: int | None = None, stride: int = 64) -> Windows:
+    """Cut every passage into windows of at most max_length tokens, question included.
+
+    stride: how many tokens two neighbouring windows share (transformers' meaning; BERT's "doc_stride" is the step).
+    A question's first answer is the label; without answers (a question of your own) it is [CLS].
+    Errors: UserError for a tokenizer without offsets, a max_length that the model cannot take, a question that leaves
+    no room for the passage, a stride that is not smaller than that room.
+    """
+    questions = list(questions)
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(f"{type(tokenizer).__name__} gives no offsets: questions need a fast tokenizer")
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
+    longest = max_length or min(limit or LONGEST, 384)
+    if limit and longest > limit:
+        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
+    if stride < 0:
+        raise UserError(f"stride={stride} must be 0 or more: the tokens that two windows share")
+    asked = [" ".join(q.question.split()) for q in questions]
+    for q, text in zip(questions, asked, strict=True):
+        _check_room(q, text, tokenizer, longest, stride)
+    types = "token_type_ids" in tokenizer.model_input_names
+    out = tokenizer(
+        asked,
+        [q.context for q in questions],
+        max_length=longest,
+        stride=stride,
+        truncation="only_second",
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_token_type_ids=types,
+        return_attention_mask=False,
+    )
+    ids, owner = out["input_ids"], out["overflow_to_sample_mapping"]
+    offsets = [
+        [
+            tuple(o) if s == 1 else None
+            for o, s in zip(out["offset_mapping"][i], out.sequence_ids(i), strict=True)
+        ]
+        for i in range(len(ids))
+    ]
+    cls = [row.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in row else 0 for row in ids]
+    labels = [token_span(o, questions[k], c) for o, k, c in zip(offsets, owner, cls, strict=True)]
+    pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    return Windows(
+        ids,
+        out["token_type_ids"] if types else None,
+        torch.tensor(labels, dtype=torch.long).reshape(-1, 2),
+        pad,
+        longest,
+        sum(a == b for a, b in zip(owner, owner[1:], strict=False)),
+        list(owner),
+        offsets,
+    )
+
+
+def _check_room(q: Question, text: str, tokenizer, longest: int, stride: int) -> None:
+    if not text:
+        raise UserError(f"question {q.ident} is empty; ask something")
+    if not q.context.strip():
+        raise UserError(f"question {q.ident} has an empty passage; give it a text to answer from")
+    asked = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    room = longest - asked - tokenizer.num_special_tokens_to_add(pair=True)
+    if room < 1:
+        raise UserError(
+            f"question {q.ident} has {asked} tokens and fills the window of {longest}: shorten it or raise max_length"
+        )
+    if stride >= room:
+        raise UserError(
+            f"stride={stride} must be less than the {room} tokens that a window of {longest} leaves to the passage "
+            f"(question {q.ident}); lower stride or raise max_length"
+        )
+
+
+def token_span(offsets, question: Question, cls: int = 0) -> tuple[int, int]:
+    """The first and the last token of the first answer, (cls, cls) when the window does not hold it whole."""
+    inside = [i for i, o in enumerate(offsets) if o is not None]
+    if not question.answers or not inside:
+        return cls, cls
+    begin, end = question.starts[0], question.starts[0] + len(question.answers[0])
+    if begin < offsets[inside[0]][0] or end > offsets[inside[-1]][1]:
+        return cls, cls
+    touched = [i for i in inside if offsets[i][1] > begin and offsets[i][0] < end]
+    return (touched[0], touched[-1]) if touched else (cls, cls)
+
+
+# ---- training
+
+
+def span_loss(output, labels: Tensor) -> Tensor:
+    """Mean of two cross-entropies: which token starts the answer, which one ends it. labels: (batch, 2)."""
+    return (
+        F.cross_entropy(output.start_logits.float(), labels[:, 0])
+        + F.cross_entropy(output.end_logits.float(), labels[:, 1])
+    ) / 2
+
+
+def span_judge(windows: Windows, questions, metric: str = "f1", max_answer: int = 30):
+    """model -> score between 0 and 1: `fit(model, train, loss=span_loss, judge=span_judge(windows, dev), metric="f1")`."""
+    return lambda model: score_answers(answer(model, windows, questions, max_answer), questions)[metric]
+
+
+@torch.no_grad()
+def span_logits(model: nn.Module, windows: Windows, batch_size: int = 32) -> list[Tensor]:
+    """For each row its start and end scores, (2, tokens of the row), float32 on the CPU."""
+    was, device = model.training, next(model.parameters()).device
+    model.eval()
+    found: list = [None] * len(windows)
+    with mixed_precision(device)[0]():
+        for inputs, _, rows in batches(windows, batch_size):
+            output = model(**move(inputs, device))
+            both = torch.stack([output.start_logits, output.end_logits], 1).float().cpu()
+            for logits, row in zip(both, rows.tolist(), strict=True):
+                found[row] = logits[:, : len(windows.ids[row])]
+    model.train(was)
+    return found
+
+
+# ---- decoding
+
+
+@dataclass(frozen=True)
+class Span:
+    """A candidate: characters [begin, end) of the passage, their text, start score + end score, and which window."""
+
+    begin: int
+    end: int
+    text: str
+    score: float
+    window: int
+
+
+def best_spans(start: Tensor, end: Tensor, allowed: Tensor, count: int = 20, max_answer: int = 30):
+    """The `count` best (score, first token, last token) of one window: first <= last, at most max_answer tokens.
+
+    start, end: (tokens,) scores. allowed: (tokens,) bool, the tokens that belong to the passage.
+    """
+    start = start.masked_fill(~allowed, -torch.inf)
+    end = end.masked_fill(~allowed, -torch.inf)
+    ends = F.pad(end, (0, max_answer - 1), value=-torch.inf).unfold(0, max_answer, 1)
+    scores = (start[:, None] + ends).flatten()  # [s * max_answer + k]: from token s to token s + k
+    top = scores.topk(min(count, len(scores)))
+    return [
+        (value, place // max_answer, place // max_answer + place % max_answer)
+        for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        if value > -torch.inf
+    ]
+
+
+def decode(
+    logits: list[Tensor], windows: Windows, questions, max_answer: int = 30, count: int = 20
+) -> list[list[Span]]:
+    """For every question its `count` best spans over all its windows, the best first; no stretch comes twice."""
+    if max_answer < 1:
+        raise UserError(f"max_answer={max_answer} must be at least 1 token")
+    questions = list(questions)
+    found: list[dict] = [{} for _ in questions]
+    for row, (start, end) in enumerate(logits):
+        offsets, k = windows.offsets[row], windows.owner[row]
+        allowed = torch.tensor([o is not None for o in offsets])
+        for score, s, e in best_spans(start, end, allowed, count, max_answer):
+            place = offsets[s][0], offsets[e][1]
+            if place not in found[k] or score > found[k][place].score:
+                found[k][place] = Span(*place, questions[k].context[slice(*place)], score, row)
+    return [sorted(spans.values(), key=lambda s: -s.score)[:count] for spans in found]
+
+
+def answer(model: nn.Module, windows: Windows, questions, max_answer: int = 30) -> list[str]:
+    """The model's answer to every question, '' where a window has no token of a passage."""
+    ranked = decode(span_logits(model, windows), windows, questions, max_answer, count=1)
+    return [spans[0].text if spans else "" for spans in ranked]
+
+
+def ask(model: nn.Module, tokenizer, passage: str, question: str, max_length: int | None = None, stride: int = 64,
+        max_answer: int = 30, count: int = 5):  # fmt: skip
+    """One question on one passage of your own: (its best spans, the windows, their scores).
+
+    Errors: UserError for an empty passage or question, and what `encode_questions` refuses.
+    """
+    mine = Questions((Question("yours", "yours", passage, question),), "yours")
+    windows = encode_questions(mine, tokenizer, max_length, stride)
+    logits = span_logits(model, windows)
+    return decode(logits, windows, mine, max_answer, count)[0], windows, logits
+
+
+def per_question(said: list[str], questions) -> list[dict]:
+    """One row a question: title, question, gold, said, exact, f1."""
+    return [
+        {
+            "title": q.title,
+            "question": q.question,
+            "gold": q.answers[0],
+            "said": s,
+            "exact": best_over(exact_match, s, q.answers),
+            "f1": best_over(f1, s, q.answers),
+        }
+        for s, q in zip(said, questions, strict=True)
+    ]
