@@ -8,6 +8,7 @@ import base64
 import copy
 import re
 import tempfile
+import warnings
 from html import unescape
 from pathlib import Path
 
@@ -171,9 +172,10 @@ def add_pictures(nb) -> int:
             figure = {k: v for k, v in output.data[PLOTLY].items() if k in ("data", "layout")}
             layout = figure.get("layout", {})
             width, height = layout.get("width") or SIZE[0], layout.get("height") or SIZE[1]
-            png = plotly.io.to_image(
-                figure, format="png", width=width, height=height, scale=1, validate=False
-            )
+            with warnings.catch_warnings(action="ignore"):  # about options that plotly hands to kaleido
+                png = plotly.io.to_image(
+                    figure, format="png", width=width, height=height, scale=1, validate=False
+                )
             output.data["image/png"] = base64.b64encode(png).decode("ascii")
     except Exception as error:
         raise UserError(f"{mend} ({type(error).__name__}: {str(error).strip().splitlines()[0]})") from error

@@ -21,6 +21,12 @@ FOLDER = Path(os.environ.get("ADAPTERLAB_NOTEBOOKS") or NOTEBOOKS)
 TIMEOUT = 600
 CHECKER = re.compile(r"^(\w+) = check\.\w+\(\1\)", re.M)
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
+# papermill's command with our client, which does not hang when an Output widget answers at the wrong moment
+PAPERMILL = """import papermill.engines
+from adapterlab.runner import Client
+from papermill.cli import papermill as main
+papermill.engines.PapermillNotebookClient = Client
+main()"""
 FINISH = """import gc
 from adapterlab.lab import peak_memory_mb
 from adapterlab.widgets.base import FigureView
@@ -165,7 +171,7 @@ def _run_once(path: Path, kind: str, scratch: Path) -> Run:
     folder = private_copy(copy, only=path)
     here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
     if kind == "nbval":
-        command = ["pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT), "-p",
+        command = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT), "-p",
                    "no:cacheprovider", "-o", "addopts=", "-q", f"--junitxml={report}", f"--rootdir={copy}", str(here)]  # fmt: skip
     else:
         nb = read(here)
@@ -173,11 +179,11 @@ def _run_once(path: Path, kind: str, scratch: Path) -> Run:
         nb.cells.append(nbformat.v4.new_code_cell(FINISH))
         source = scratch / f"{kind}.ipynb"
         nbformat.write(nb, source)
-        command = ["papermill", str(source), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(scratch),
+        command = ["-c", PAPERMILL, str(source), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(scratch),
                    "--execution-timeout", str(TIMEOUT)]  # fmt: skip
     before = files(copy)
     start = time.perf_counter()
-    code, log = _call([sys.executable, "-m", *command], environment(copy, scratch), folder)
+    code, log = _call([sys.executable, *command], environment(copy, scratch), folder)
     run = Run(path.stem, kind, code, log, time.perf_counter() - start)
     after = files(copy)
     run.written = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

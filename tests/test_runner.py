@@ -194,6 +194,7 @@ REFUSED = [
     (dict(names=["01"], given=[("RATE", "1")]), 'no chosen notebook has a parameter "RATE"'),
     (dict(given=[("SEED", "abc")]), '"SEED" of 00_plain is a whole number (its default is 0), "abc" is text'),
     (dict(given=[("SEED", "1.5")]), "is a whole number"),
+    (dict(given=[("SEED", "True")]), '"True" is True or False'),
     (dict(given=[("DEEP", "1")]), "is True or False"),
     (dict(given=[("SIZES", "8")]), '"SIZES" of 00_plain is a list'),
     (dict(given=[("PROFILE", "smoke")], profile="class"), "several profiles"),
