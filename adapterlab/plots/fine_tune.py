@@ -7,11 +7,12 @@ from ..stats import mean_interval
 from . import theme
 
 # one colour and one marker a way to fine-tune, the same in every figure
-ORDER = ("head only", "LayerNorm only", "top 2", "adapter 64", "full")
+KINDS = ("head only", "LayerNorm only", "top", "adapter", "full")
 
 
 def _index(method: str) -> int:
-    return ORDER.index(method) if method in ORDER else len(ORDER)
+    """Of "adapter 64" the place of "adapter" in KINDS."""
+    return next((i for i, kind in enumerate(KINDS) if method.startswith(kind)), len(KINDS))
 
 
 def accuracy_against_parameters(
@@ -37,7 +38,7 @@ def accuracy_against_parameters(
     for source, frame in (("recorded", recorded), ("live", live)):
         if frame is None or frame.empty:
             continue
-        for method in [m for m in ORDER if m in set(frame["method"])]:
+        for method in sorted(set(frame["method"]), key=lambda m: (_index(m), m)):
             rows = frame[frame["method"] == method]
             mean, half = mean_interval(rows["accuracy"])
             colour = theme.OKABE_ITO[_index(method)]
