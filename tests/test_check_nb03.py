@@ -54,7 +54,7 @@ LARGEST = "math.floor((percent / 100 * base / sites - d) / (2 * d + 1))"
     ],
 )
 def test_largest_size(body, message):
-    assert message in verdict(check.largest_size, "d, sites, base, percent", body)
+    assert message in verdict(check.size_for_budget, "d, sites, base, percent", body)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def _largest(d, sites, base, percent):
     return math.floor((percent / 100 * base / sites - d) / (2 * d + 1))
 
 
-largest_size = exercise(
+size_for_budget = exercise(
     "03b",
     _largest,
     mistake(lambda d, n, b, p: (p / 100 * b / n - d) / (2 * d + 1), "a size is a whole number: round down", *BUDGETS),
