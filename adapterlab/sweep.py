@@ -57,6 +57,7 @@ class Sweep:
         self.jobs = group(todo) if group else [[s] for s in todo]
         self.done, self.failed, self.began = len(settings) - len(todo), 0, time.monotonic()
         self.futures: dict[Future, list[dict]] = {}
+        provenance()  # what it looks up once it looks up now, not when the first run waits to be written down
         self.keep = keep or {}
         if self.done:
             self.say(f"{self.done} of {len(settings)} runs are recorded already")

@@ -26,7 +26,7 @@ class Variant(nn.Module):
         self.down = nn.ModuleList(nn.Linear(width if i == 0 else size, size) for i in range(depth))
         self.norm = nn.ModuleList(_norm(norm, size) for _ in range(depth))
         self.up = nn.Linear(size, width)
-        for linear in (*self.down, self.up):
+        for linear in (self.down[0], self.up):
             nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
             nn.init.zeros_(linear.bias)
 
@@ -54,7 +54,8 @@ class VariantConfig(BottleneckConfig):
     activation), depth (hidden layers; the paper says "increasing the number of layers per adapter" and no more),
     place ("serial", "parallel", "multiply", the last its "multiplicative interaction").
 
-    std holds for every matrix: with depth 2 or 3 a small std leaves nearly nothing of the signal.
+    std holds for the first and the last matrix; those between hidden layers start as nn.Linear does, or nothing of the
+    signal would come through.
     """
 
     name: ClassVar[str] = "variant"
