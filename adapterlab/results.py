@@ -161,6 +161,18 @@ def frame(name: str, folder=RESULTS):
     return pd.DataFrame(rows)
 
 
+def frame_or_none(name: str, folder=RESULTS, hint: str = ""):
+    """The rows as a DataFrame; None, and one printed line that says how to record them, when there are none.
+
+    hint: what record.py needs besides, as "--data GLUE_ROOT".
+    """
+    if not read(name, folder):
+        words = " ".join(filter(None, ["python benchmarks/record.py --only", name, hint]))
+        print(f"not recorded yet: {name}; `{words}` records it")
+        return None
+    return frame(name, folder)
+
+
 @contextmanager
 def locked(file):
     """Keep other writers out of this file; where the system has no such lock, appends are single writes at least."""
