@@ -283,7 +283,7 @@ class Report:
 
     def __init__(self, jobs: list[Job], workers: int):
         self.jobs, self.terminal = jobs, sys.stderr.isatty()
-        self.slots, self.bars = list(range(1, workers + 1)), {}
+        self.slots, self.bars, self.drawn = list(range(1, workers + 1)), {}, {}
         self.all = (
             self._bar("all notebooks", sum(j.notebook.cells for j in jobs), 0) if self.terminal else None
         )
@@ -305,10 +305,14 @@ class Report:
             self.say(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})")
 
     def tick(self, job: Job) -> None:
-        if self.terminal:
-            bar = self.bars[job][1]
-            bar.n, self.all.n = job.done, sum(j.done for j in self.jobs)
-            bar.refresh(), self.all.refresh()
+        """Redraw when a cell has ended, and once a second for the clock."""
+        if not self.terminal:
+            return
+        bar, now = self.bars[job][1], time.monotonic()
+        if bar.n != job.done or now - self.drawn.get(job, 0) > 1:
+            bar.n, self.all.n, self.drawn[job] = job.done, sum(j.done for j in self.jobs), now
+            bar.refresh()
+            self.all.refresh()
 
     def finish(self, job: Job) -> None:
         if self.terminal:

@@ -217,7 +217,8 @@ def problems(notebook: Notebook, rows: list[dict] | None = None) -> list[str]:
 
 
 def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
-    """Execute (unless told not to), scrub, add pictures, set the measured minutes, write; 0, or 1 when one failed."""
+    """Execute (unless told not to), scrub, add pictures, set the measured minutes, write; 0, 1 when one failed, 130 after
+    Ctrl-C. A notebook that failed is left as it was."""
     from .runner import Job, run_jobs
 
     rows, failed = times.read(), 0
@@ -225,7 +226,8 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
         for notebook in chosen:
             if execute:
                 job = Job(notebook, profile, {}, Path(folder), page=False)
-                run_jobs([job])
+                if not run_jobs([job]):
+                    return 130
                 if job.status != "ok":
                     failed = 1
                     continue
