@@ -22,6 +22,7 @@ import time
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,16 @@ from .tasks import Encoded, batches, score
 from .train import mixed_precision, move, predict
 
 HALVES = ("attention", "feedforward")
+NAMES = {"attention": "attention", "feedforward": "feed-forward"}
 ATTENTION_SITES = ("attention", "cross_attention", "query", "key", "value", "qkv", "attention_dense")
+
+COLUMNS = ("what", "first", "last", "score", "drop", "lost", "gained", "error")
+"""What a recorded run keeps of every row."""
+
+RUN_COLUMNS = (
+    "base", "seed", "size", "n_train", "rows", "norms", "depth", "intact", "majority",
+    "seconds", "command", "commit", "device", "torch", "date",
+)  # fmt: skip
 
 Pattern = tuple[bool, ...]
 """2L switches, True is on: attention 0, feed-forward 0, attention 1, feed-forward 1, ..."""
@@ -199,7 +209,7 @@ def _bytes(state) -> int:
 class Ablation:
     """What an ablation found. intact: the score with every adapter in place.
 
-    spans, halves: one dict a row: what ("span", "attention only", "feedforward only"), first, last (layers, both
+    spans, halves: one dict a row: what ("span", "attention only", "feed-forward only"), first, last (layers, both
         included), intact, score, drop (relative, (intact - score) / intact), and for classes lost and gained (sentences
         that were right and are wrong now, and the other way round) and error (standard error of score - intact).
     logits: pattern -> (rows, labels). evaluations: layers evaluated for spans and intact model, a batch;
@@ -249,7 +259,7 @@ def span_ablation(
     depth = switches.depth
     on = (True,) * (2 * depth)
     spans = {span_pattern(depth, first, last): (first, last) for first, last in all_spans(depth)}
-    halves = {half_pattern(depth, kept): f"{kept} only" for kept in HALVES}
+    halves = {half_pattern(depth, kept): f"{NAMES[kept]} only" for kept in HALVES}
     logits, held = sweep(switches, [on, *spans], data, batch_size)
     evaluations = switches.calls // -(-len(data) // batch_size)
     more, held_by_halves = sweep(switches, halves, data, batch_size)
@@ -293,6 +303,57 @@ def compare(before: Tensor, after: Tensor, labels: Tensor, metric: str = "accura
         "gained": gained,
         "error": math.sqrt(lost + gained - (lost - gained) ** 2 / n) / n,
     }
+
+
+def claims(found: Ablation, majority: float) -> list[dict]:
+    """The paper's two findings, held against this ablation: dicts with claim, measured, bound, holds (scores in %).
+
+    majority: the score of always saying the most frequent class. Each bound leaves room for three standard errors of
+    what is compared, so that a sample of this size breaks a true claim about once in a thousand runs.
+    """
+    everything = found.span(0, found.depth - 1)
+    chance = majority + 3 * math.sqrt(majority * (1 - majority) / found.rows)
+    worst = max(found.singles, key=lambda row: row["drop"] - 3 * row["error"] / row["intact"])
+    quarter = everything["drop"] / 4 + 3 * worst["error"] / worst["intact"]
+    return [
+        {
+            "claim": "without any adapter the model does no better than the majority class",
+            "measured": round(100 * everything["score"], 1),
+            "bound": round(100 * chance, 1),
+            "holds": everything["score"] <= chance,
+        },
+        {
+            "claim": f"no single layer costs a quarter of what all of them cost (worst: layer {worst['first']})",
+            "measured": round(100 * worst["drop"], 1),
+            "bound": round(100 * quarter, 1),
+            "holds": worst["drop"] <= quarter,
+        },
+    ]
+
+
+def record_name(base: str) -> str:
+    """The name of the recorded runs on a base model: "ablation" for the bundled one."""
+    return "ablation" if base == "minilm" else "ablation_" + base.replace(".", "-")
+
+
+def recorded(folder=None):
+    """The recorded runs on every base model as a DataFrame, one row a span or half and seed; None when there are none.
+
+    Columns: COLUMNS, and of the run RUN_COLUMNS.
+    """
+    import pandas as pd
+
+    from . import results
+
+    folder = Path(folder or results.RESULTS)
+    names = [path.stem for path in sorted(folder.glob("ablation*.jsonl"))]
+    rows = [
+        dict(zip(COLUMNS, span, strict=True)) | {key: run[key] for key in RUN_COLUMNS}
+        for name in names
+        for run in results.read(name, folder)
+        for span in run["spans"]
+    ]
+    return pd.DataFrame(rows) if rows else None
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_result_agrees_with_itself():
     adapters, data = adapted(), rows()
     result = span_ablation(adapters, "a", data, batch_size=4)
     assert [(r["first"], r["last"]) for r in result.spans] == all_spans(3)
-    assert [r["what"] for r in result.halves] == ["attention only", "feedforward only"]
+    assert [r["what"] for r in result.halves] == ["attention only", "feed-forward only"]
     assert [r["first"] for r in result.singles] == [0, 1, 2]
     right = result.logits[half_pattern(3, "attention")].argmax(1) == data.labels
     assert result.halves[0]["score"] == pytest.approx(right.double().mean().item())

@@ -18,14 +18,6 @@ WRONG = {
         (lambda d, a, b: [i != a and i != b for i in range(d)], "only the two ends"),
         (lambda d, a, b: [True] * d, "for 6, 1, 3 it gives"),
     ],
-    "relative_drop": [
-        (lambda a, b: a - b, "in points"),
-        (lambda a, b: a / b - 1, "divided by the score after"),
-        (lambda a, b: b / a - 1, "sign"),
-        (lambda a, b: b / a, "share that is left"),
-        (lambda a, b: 100 * (1 - b / a), "in percent"),
-        (lambda a, b: 0.0, "expected 0.25"),
-    ],
     "layer_evaluations": [
         (lambda p: (len(p), left_out(p)[1]), "counts patterns"),
         (lambda p: (sum(map(len, p)), sum(map(len, p))), "nothing is shared"),
@@ -37,7 +29,6 @@ WRONG = {
 }
 RIGHT = {
     "span_mask": lambda d, a, b: [i < a or i > b for i in range(d)],
-    "relative_drop": lambda intact, score: 1 - score / intact,
     "layer_evaluations": left_out,
 }
 

@@ -74,7 +74,7 @@ def test_sentences_by_hand():
 def test_the_heatmap_holds_every_span_and_nothing_else():
     result = ablated()
     spans = pd.DataFrame(result.spans)
-    (cells,) = plots.heatmap(spans).data
+    cells, numbers = plots.heatmap(spans).data
     for first in range(3):
         for last in range(3):
             if first <= last:
@@ -82,7 +82,8 @@ def test_the_heatmap_holds_every_span_and_nothing_else():
                 assert f"drop {100 * result.span(first, last)['drop']:.1f}%" in cells.customdata[first][last]
             else:
                 assert cells.z[first][last] != cells.z[first][last]
-    assert cells.texttemplate
+    printed = {(y, x): float(text) for x, y, text in zip(numbers.x, numbers.y, numbers.text, strict=True)}
+    assert printed == {(r["first"], r["last"]): round(100 * r["drop"], 1) for r in result.spans}
     two = pd.concat([spans, spans.assign(drop=spans["drop"] + 0.1)])
     figure = plots.heatmap(two, "recorded")
     assert figure.data[0].z[0][2] == pytest.approx(100 * result.span(0, 2)["drop"] + 5, abs=1e-4)
@@ -92,15 +93,16 @@ def test_the_heatmap_holds_every_span_and_nothing_else():
 def test_the_other_figures():
     result = ablated()
     spans = pd.DataFrame(result.spans)
-    low, high = plots.from_both_ends(spans, 0.4).data
+    low, high, floor = plots.from_both_ends(spans, 0.4).data
+    assert set(floor.y) == {40}
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((0, 0), (0, 1), (0, 2))))]
     assert list(low.y) == pytest.approx(scores, abs=1e-4)
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((2, 2), (1, 2), (0, 2))))]
     assert list(high.y) == pytest.approx(scores, abs=1e-4)
-    bar, star = plots.single_layers(pd.DataFrame(result.singles), guess=1).data
+    bar, star, paper = plots.single_layers(pd.DataFrame(result.singles), guess=1).data
     assert list(bar.y) == pytest.approx([100 * r["drop"] for r in result.singles], abs=1e-4)
-    assert list(star.x) == [1]
+    assert list(star.x) == [1] and set(paper.y) == {2} and "paper" in paper.name
     frame = pd.DataFrame({"what": ["all", "none"], "score": [0.9, 0.5], "rows": [100, 100]})
-    bar, star = plots.halves(frame, {"none": 55}, 0.5).data
+    bar, star, floor = plots.halves(frame, {"none": 55}, 0.5).data
     assert list(bar.error_y.array) == pytest.approx([100 * 1.96 * 0.03, 100 * 1.96 * 0.05])
-    assert list(star.y) == [55]
+    assert list(star.y) == [55] and set(floor.y) == {50}

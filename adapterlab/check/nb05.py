@@ -36,26 +36,6 @@ span_mask = exercise(
 )
 
 
-def _drop(intact, score):
-    return (intact - score) / intact
-
-
-SCORES = ((0.8, 0.6), (0.5, 0.55), (0.9, 0.9), (0.82, 0.5))
-
-relative_drop = exercise(
-    "05b",
-    _drop,
-    mistake(lambda a, b: a - b, "that is the drop in points; divide it by the intact score", *SCORES),
-    mistake(
-        lambda a, b: (a - b) / b, "it is divided by the score after; divide by the intact score", *SCORES
-    ),
-    mistake(lambda a, b: (b - a) / a, "the sign is turned round: a loss is a positive drop", *SCORES),
-    mistake(lambda a, b: b / a, "that is the share that is left; the drop is what is missing to 1", *SCORES),
-    mistake(lambda a, b: 100 * (a - b) / a, "it is in percent; give a fraction", *SCORES),
-    agrees(_drop, *SCORES),
-)
-
-
 def _evaluations(patterns):
     naive = sum(len(pattern) for pattern in patterns)
     shared = len({pattern[:k] for pattern in patterns for k in range(1, len(pattern) + 1)})
@@ -79,7 +59,7 @@ def _trunk_only(patterns):
 PATTERNS = (_all(3), _all(4), ([(True, False), (True, True), (False, True)],))
 
 layer_evaluations = exercise(
-    "05c",
+    "05b",
     _evaluations,
     mistake(
         lambda patterns: (len(patterns), _evaluations(patterns)[1]),

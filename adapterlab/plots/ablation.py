@@ -12,6 +12,24 @@ KINDS = {  # what became of a sentence -> (colour, marker)
     "became wrong": (theme.OKABE_ITO[1], "square"),
     "became right": (theme.OKABE_ITO[2], "diamond"),
 }
+KEY = {
+    "showlegend": True,
+    "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    "margin": {"l": 90, "r": 30, "t": 115, "b": 75},
+    "title_y": 0.96,
+}
+
+
+def level(fig: go.Figure, x, value: float, source: str, name: str) -> None:
+    """A level line over the x's, in black and dotted, with its number in the legend."""
+    fig.add_scatter(
+        x=x,
+        y=[value] * len(x),
+        mode="lines",
+        name=f"{theme.label(name, source)}: {value:.3g}%",
+        line={"color": theme.PAPER_COLOUR, "dash": "dot", "width": 3},
+        hovertemplate=f"{theme.label(name, source)}: {value:.3g}%<extra></extra>",
+    )
 
 
 def heatmap(spans: pd.DataFrame, source: str = "live", title: str = "") -> go.Figure:
@@ -31,6 +49,7 @@ def heatmap(spans: pd.DataFrame, source: str = "live", title: str = "") -> go.Fi
             f"without the adapters of {layers}<br>score {100 * row.score:.1f} of {100 * row.intact:.1f}<br>"
             f"relative drop {100 * row.drop:.1f}%"
         )
+    low, high = min(0.0, float(np.nanmin(z))), max(1.0, float(np.nanmax(z)))
     ticks = {"tickvals": list(range(depth)), "showgrid": False, "constrain": "domain"}
     name = title or "Relative drop, %, without the adapters of a span"
     more = f"; mean of {seeds} seeds" if seeds > 1 else ""
@@ -45,16 +64,28 @@ def heatmap(spans: pd.DataFrame, source: str = "live", title: str = "") -> go.Fi
         y=list(range(depth)),
         z=z,
         customdata=hover,
-        texttemplate="%{z:.1f}",
-        textfont={"size": 18 if depth <= 8 else 13},
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
         colorscale=theme.MAGNITUDE,
-        zmin=min(0.0, float(np.nanmin(z))),
-        zmax=max(1.0, float(np.nanmax(z))),
+        zmin=low,
+        zmax=high,
         colorbar={"title": {"text": "drop, %"}},
         xgap=2,
         ygap=2,
+    )
+    first, last = np.nonzero(~np.isnan(z))
+    cells = z[first, last]
+    fig.add_scatter(
+        x=last,
+        y=first,
+        text=[f"{round(float(value), 1) + 0.0:.1f}" for value in cells],
+        mode="text",
+        textfont={
+            "size": 18 if depth <= 8 else 13,
+            "color": ["black" if value > (low + high) / 2 else "white" for value in cells],
+        },
+        hoverinfo="skip",
+        showlegend=False,
     )
     return fig
 
@@ -73,8 +104,7 @@ def single_layers(
         title="One layer at a time",
         xaxis={"title": "the layer without its adapters", "tickvals": list(layers)},
         yaxis={"title": "relative drop, %"},
-        showlegend=True,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.25},
+        **KEY,
     )
     fig.add_bar(
         x=layers,
@@ -93,7 +123,7 @@ def single_layers(
             **theme.series("your guess", "layer that matters most"),
         )
     if paper is not None:
-        theme.mark(fig, paper, "paper", "largest of a single layer, %")
+        level(fig, layers, paper, "paper", "largest drop of one layer")
     return fig
 
 
@@ -108,7 +138,7 @@ def from_both_ends(spans: pd.DataFrame, majority: float | None = None) -> go.Fig
         title="Layers without adapters, from below and from above",
         xaxis={"title": "how many layers", "tickvals": list(range(depth + 1))},
         yaxis={"title": "score, %"},
-        legend={"orientation": "v", "x": 0.02, "y": 0.04, "yanchor": "bottom"},
+        **KEY,
     )
     ends = {
         "the lowest layers": spans[spans["first"] == 0].sort_values("last"),
@@ -123,7 +153,7 @@ def from_both_ends(spans: pd.DataFrame, majority: float | None = None) -> go.Fig
                "marker": {"color": theme.OKABE_ITO[i], "symbol": theme.MARKERS[i], "size": 12}},
         )  # fmt: skip
     if majority is not None:
-        theme.mark(fig, 100 * majority, "live", "majority class", 6)
+        level(fig, list(range(depth + 1)), 100 * majority, "live", "majority class")
     return fig
 
 
@@ -139,8 +169,7 @@ def halves(
     fig = theme.figure(
         title="Which half of the adapters carries the task?",
         yaxis={"title": "score, %", "range": [0, 105]},
-        showlegend=True,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0.4},
+        **KEY,
     )
     fig.add_bar(
         x=list(scores["what"]),
@@ -160,7 +189,7 @@ def halves(
             **theme.series("your guess"),
         )
     if majority is not None:
-        theme.mark(fig, round(100 * majority, 1), "live", "majority class, %", 6)
+        level(fig, list(scores["what"]), 100 * majority, "live", "majority class")
     return fig
 
 

@@ -6,12 +6,11 @@ import ipywidgets as widgets
 import pandas as pd
 import torch
 
-from ..ablation import HALVES, Outcome, Toggles, half_pattern
+from ..ablation import HALVES, NAMES, Outcome, Toggles, half_pattern
 from ..plots import ablation as plots
 from . import base
 
 MOST = 12  # sentences listed
-NAMES = {"attention": "attention", "feedforward": "feed-forward"}
 
 
 def sentences(before: torch.Tensor, after: torch.Tensor, labels: torch.Tensor, texts, names) -> pd.DataFrame:
