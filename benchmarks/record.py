@@ -80,6 +80,8 @@ def parse():
         action="store_true",
         help="one learning rate a method, the workbook's, in place of three",
     )
+    parser.add_argument("--methods", nargs="+", help='only these, as "adapter 64" full')
+    parser.add_argument("--rates", nargs="+", type=float, help="only these learning rates of the plan")
     parser.add_argument("--out", help="folder for the rows; default: data/results")
     parser.add_argument("--budget-minutes", type=float, help="begin no run after so many minutes")
     parser.add_argument("--toy", action="store_true", help="a few steps of everything")
@@ -152,11 +154,15 @@ def main() -> None:
     print(f"all: {time.time() - began:.0f} s, rows in {Path(out).name}")
 
 
-def of_the_book(setting: dict) -> bool:
-    """Does this run have the learning rate that the workbook uses for its method?"""
+def wanted(setting: dict, args) -> bool:
+    """Is this run of the plan among those that the command line asks for?"""
     from adapterlab.baselines import learning_rate
 
-    return setting["lr"] == learning_rate(setting["method"])
+    return (
+        (not args.book_rates or setting["lr"] == learning_rate(setting["method"]))
+        and (not args.rates or setting["lr"] in args.rates)
+        and (not args.methods or setting["method"] in args.methods)
+    )
 
 
 def changes(args, name: str, base: str, folders: dict) -> dict:
