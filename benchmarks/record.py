@@ -125,11 +125,7 @@ def main() -> None:
         sweeps.append(
             Sweep(
                 partial(experiments.run_many, places=places),
-                [
-                    s
-                    for s in experiments.EXPERIMENTS[name](**settings)
-                    if not args.book_rates or of_the_book(s)
-                ],
+                [s for s in experiments.EXPERIMENTS[name](**settings) if wanted(s, args)],
                 name if base == "minilm" else f"{name}_{base.replace('.', '-')}",
                 out,
                 group=partial(experiments.banks, most=1 if name in ALONE else most),
