@@ -95,7 +95,7 @@ def texts(cell) -> str:
     return "\n".join(parts)
 
 
-def private_copy(into: Path, only: Path | None = None) -> Path:
+def private_copy(into: Path, extra: Path | None = None) -> Path:
     """What a notebook needs of the checkout, copied to `into`: a run can neither harm the checkout nor be
     disturbed by it, and what the run wrote can be seen. Returns the copy's notebooks folder."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
@@ -103,7 +103,9 @@ def private_copy(into: Path, only: Path | None = None) -> Path:
         shutil.copytree(ROOT / name, into / name, ignore=ignore)
     folder = into / "notebooks"
     folder.mkdir(parents=True)
-    for path in [only] if only else notebooks():
+    for path in [ROOT / name for name in ("requirements.txt", "pyproject.toml", "README.md")]:
+        shutil.copy2(path, into)
+    for path in dict.fromkeys([*notebooks(), *([extra] if extra else [])]):
         shutil.copy2(path, folder)
     return folder
 
@@ -168,7 +170,7 @@ def run_notebook(path: Path, kind: str, scratch: Path) -> Run:
 
 def _run_once(path: Path, kind: str, scratch: Path) -> Run:
     copy = scratch / "copy"
-    folder = private_copy(copy, only=path)
+    folder = private_copy(copy, extra=path)
     here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
     if kind == "nbval":
         command = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT), "-p",
