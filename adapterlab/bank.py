@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .adapters import Adapters
 from .errors import UserError
-from .lab import peak_memory_mb, reset_peak_memory, seed_everything
+from .lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .methods import Bottleneck, Head, ScaleShift
 from .progress import Progress
 from .tasks import Encoded, batches, score
@@ -268,6 +268,7 @@ class Bank:
         self.flat = best
         self.write()
         model.eval()
+        release_memory()
         return runs
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .adapters import CHILD
 from .errors import UserError
-from .lab import peak_memory_mb, reset_peak_memory, seed_everything
+from .lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
 from .sites import find_layers
 from .tasks import Encoded, batches, score
@@ -144,11 +144,13 @@ def fit(
             bar.done(f"{name}: {verdict(run)}{run.seconds:.1f} s, {run.step_ms:.0f} ms a step")
     finally:
         optimizer.zero_grad(set_to_none=True)
+        optimizer.state.clear()
         if best is not None:
             with torch.no_grad():
                 for p, value in zip(parameters, best, strict=True):
                     p.copy_(value)
         model.eval()
+        release_memory()
     return run
 
 
