@@ -242,3 +242,81 @@ def per_question(said: list[str], questions) -> list[dict]:
         }
         for s, q in zip(said, questions, strict=True)
     ]
+
+
+# ---- rows for figures
+
+
+def window_rows(windows: Windows, question: int = 0) -> list[dict]:
+    """One row a window of a question: window (from 1), begin and end in characters of the passage, tokens, holds."""
+    kept = [row for row, owner in enumerate(windows.owner) if owner == question]
+    holds = windows.holds_answer()
+    rows = []
+    for number, row in enumerate(kept, 1):
+        inside = [o for o in windows.offsets[row] if o is not None]
+        rows.append(
+            {
+                "window": number,
+                "begin": inside[0][0],
+                "end": inside[-1][1],
+                "tokens": len(windows.ids[row]),
+                "holds": holds[row],
+            }
+        )
+    return rows
+
+
+def token_rows(logits: Tensor, windows: Windows, row: int, passage: str) -> list[dict]:
+    """One row a passage token of a window: token, start and end, probabilities over the whole window ([CLS] included)."""
+    start, end = logits.softmax(-1).tolist()
+    return [
+        {"position": i, "token": passage[o[0] : o[1]], "start": start[i], "end": end[i]}
+        for i, o in enumerate(windows.offsets[row])
+        if o is not None
+    ]
+
+
+def article_interval(rows, score: str = "f1", draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """(mean, low, high) of recorded rows of one method, in percent: a 95% bootstrap over test articles and seeds.
+
+    rows: results with "by_article", [[questions, exact, f1], ...] sums over the same test articles. Questions on one
+    article are not independent, so whole articles are drawn.
+    """
+    import numpy as np
+
+    table = np.array([row["by_article"] for row in rows], dtype=float)  # (seeds, articles, 3)
+    column, dice = {"exact": 1, "f1": 2}[score], np.random.default_rng(seed)
+
+    def mean(part):
+        return 100 * part[..., column].sum() / part[..., 0].sum()
+
+    drawn = [
+        mean(
+            table[dice.integers(len(table), size=len(table))][
+                :, dice.integers(table.shape[1], size=table.shape[1])
+            ]
+        )
+        for _ in range(draws)
+    ]
+    return mean(table), *np.percentile(drawn, [2.5, 97.5])
+
+
+def article_gap(
+    rows, others, score: str = "f1", draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """(mean, low, high) of rows minus others, in points: the same articles are drawn for both (paired bootstrap)."""
+    import numpy as np
+
+    a, b = (np.array([row["by_article"] for row in part], dtype=float) for part in (rows, others))
+    column, dice, counts = {"exact": 1, "f1": 2}[score], np.random.default_rng(seed), a[0, :, 0]
+
+    def gap(i, j, articles):
+        difference = a[i][:, articles, column].mean(0).sum() - b[j][:, articles, column].mean(0).sum()
+        return 100 * difference / counts[articles].sum()
+
+    def draw(size):
+        return dice.integers(size, size=size)
+
+    drawn = [gap(draw(len(a)), draw(len(b)), draw(len(counts))) for _ in range(draws)]
+    full = gap(np.arange(len(a)), np.arange(len(b)), np.arange(len(counts)))
+    return full, *np.percentile(drawn, [2.5, 97.5])
