@@ -153,7 +153,7 @@ class Page:
 
     def __init__(self, browser, url: str, folder: Path, name: str):
         assert (folder / f"{name}.ipynb").exists()
-        self.problems, self.moved = [], []
+        self.url, self.name, self.problems, self.moved = url, name, [], []
         self.context = browser.new_context(viewport={"width": 1400, "height": 1000})
         self.page = self.context.new_page()
         self.context.route("**/*", lambda route: self._route(route, url))
@@ -161,7 +161,10 @@ class Page:
         self.page.on("pageerror", lambda e: self.problems.append(f"page error: {e}"))
         self.page.add_init_script(SCRIPT)
         self.page.set_default_timeout(RUN_MS)
-        self.page.goto(f"{url}/lab/workspaces/{name}/tree/{name}.ipynb")
+
+    def open(self):
+        """Load JupyterLab with the notebook and wait for its kernel."""
+        self.page.goto(f"{self.url}/lab/workspaces/{self.name}/tree/{self.name}.ipynb")
         self.page.wait_for_function(
             "window.jupyterapp && nbtest.panel()?.content?.model && nbtest.idle()",
             timeout=120_000,
@@ -183,7 +186,10 @@ class Page:
 
     def run_all(self):
         """Run every cell; complain about cells that failed or did not run and figures that are not drawn."""
-        self.js("async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        self.js(
+            "() => { jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { nbtest.done = true; }); }"
+        )
+        self.page.wait_for_function("nbtest.done", timeout=RUN_MS)
         self.idle()
         cells = self.js("() => nbtest.cells()")
         for cell in cells:
@@ -303,7 +309,10 @@ class Page:
             )
 
     def close(self):
-        self.js("async () => { await nbtest.panel().sessionContext.shutdown(); }")
+        late = "new Promise(done => setTimeout(done, 10000))"
+        self.js(
+            f"async () => {{ await Promise.race([window.jupyterapp && nbtest.panel()?.sessionContext?.shutdown(), {late}]); }}"
+        )
         self.context.close()
 
 
@@ -311,6 +320,7 @@ def visit(open_page, name: str, shot: Path) -> Page:
     """Open, run, drive, close. With problems, a screenshot of the page goes to `shot`."""
     page = open_page(name)
     try:
+        page.open()
         page.run_all()
         page.drive()
     except Exception as error:
