@@ -81,6 +81,20 @@ def test_the_tree_gives_the_naive_loops_numbers(case):
     assert len({tuple(v.flatten().tolist()) for v in result.logits.values()}) == len(patterns)
 
 
+def test_a_sweep_over_any_patterns():
+    adapters, data = adapted(), rows()
+    g = torch.Generator().manual_seed(0)
+    patterns = [tuple((torch.rand(6, generator=g) > 0.4).tolist()) for _ in range(12)]
+    patterns += [
+        (True,) * 6,
+        (True, False) + (True,) * 4,
+    ]  # they differ in the first feed-forward adapter alone
+    switches = Switches(adapters, "a")
+    found, _ = ablation.sweep(switches, patterns, data, batch_size=4)
+    naive = ablation.naive_sweep(switches, patterns, data, batch_size=4)
+    assert found.keys() == naive.keys() and all(torch.equal(found[p], naive[p]) for p in patterns)
+
+
 def test_the_layers_norms_go_too_when_asked():
     adapters, data = adapted(), rows()
     kept, gone = (span_ablation(adapters, "a", data, batch_size=4, norms=n) for n in (False, True))
@@ -236,3 +250,52 @@ def test_bad_input():
     bart.add("a", BottleneckConfig(size=2))
     with pytest.raises(UserError, match="one stack of layers"):
         span_ablation(bart, "a", data)
+
+
+def made_up(everything, single, rows=500, error=0.01, intact=0.8):
+    """An Ablation of 2 layers with these relative drops."""
+
+    def row(first, last, drop):
+        return {
+            "what": "span",
+            "first": first,
+            "last": last,
+            "intact": intact,
+            "score": intact * (1 - drop),
+        } | {
+            "drop": drop,
+            "lost": 9,
+            "gained": 3,
+            "error": error,
+        }
+
+    spans = [row(0, 0, single), row(0, 1, everything), row(1, 1, 0.0)]
+    return ablation.Ablation("accuracy", 2, rows, intact, spans, [], 6, 8, 0, 0.0, {})
+
+
+@pytest.mark.parametrize(
+    "everything, single, holds",
+    [
+        (0.37, 0.02, [True, True]),
+        (0.37, 0.12, [True, True]),  # 0.37 / 4 and 3 * 0.01 / 0.8 of noise
+        (0.37, 0.14, [True, False]),
+        (0.28, 0.02, [False, True]),  # 57.6% is more than 50% and 6.7 points of noise
+    ],
+)
+def test_claims_leave_room_for_the_sampling_error(everything, single, holds):
+    assert [claim["holds"] for claim in ablation.claims(made_up(everything, single), 0.5)] == holds
+
+
+def test_recorded_runs_come_back_tidy(tmp_path):
+    from adapterlab import results
+
+    assert ablation.recorded(tmp_path) is None
+    found = made_up(0.3, 0.02)
+    spans = [[row[key] for key in ablation.COLUMNS] for row in found.spans]
+    for base, seed in (("minilm", 0), ("minilm", 1), ("mpnet-v2.1", 0)):
+        run = dict.fromkeys(ablation.RUN_COLUMNS, 0) | {"base": base, "seed": seed, "spans": spans}
+        results.record(ablation.record_name(base), run, tmp_path)
+    frame = ablation.recorded(tmp_path)
+    assert len(frame) == 9 and set(frame["base"]) == {"minilm", "mpnet-v2.1"}
+    one = frame[(frame["base"] == "mpnet-v2.1") & (frame["last"] == 1) & (frame["first"] == 0)].iloc[0]
+    assert one["drop"] == 0.3 and one["what"] == "span"
