@@ -214,6 +214,7 @@ class Ablation:
         that were right and are wrong now, and the other way round) and error (standard error of score - intact).
     logits: pattern -> (rows, labels). evaluations: layers evaluated for spans and intact model, a batch;
     naive_evaluations: what the naive loop would have taken. held_bytes: the most that was kept of layers' outputs.
+    span_seconds: the spans and the intact model; seconds: with the halves.
     """
 
     metric: str
@@ -225,6 +226,7 @@ class Ablation:
     evaluations: int
     naive_evaluations: int
     held_bytes: int
+    span_seconds: float
     seconds: float
     logits: dict[Pattern, Tensor] = field(repr=False)
 
@@ -261,7 +263,7 @@ def span_ablation(
     spans = {span_pattern(depth, first, last): (first, last) for first, last in all_spans(depth)}
     halves = {half_pattern(depth, kept): f"{NAMES[kept]} only" for kept in HALVES}
     logits, held = sweep(switches, [on, *spans], data, batch_size)
-    evaluations = switches.calls // -(-len(data) // batch_size)
+    evaluations, span_seconds = switches.calls // -(-len(data) // batch_size), time.perf_counter() - began
     more, held_by_halves = sweep(switches, halves, data, batch_size)
     logits |= more
     intact = score(metric, logits[on], data.labels)
@@ -281,6 +283,7 @@ def span_ablation(
         evaluations,
         layer_evaluations(depth)[0],
         max(held, held_by_halves),
+        span_seconds,
         time.perf_counter() - began,
         logits,
     )
