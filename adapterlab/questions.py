@@ -247,6 +247,29 @@ def per_question(said: list[str], questions) -> list[dict]:
 # ---- rows for figures
 
 
+def by_article(said: list[str], questions) -> list[list]:
+    """[[questions, sum of exact, sum of f1], ...], one an article: what the intervals below draw from."""
+    rows = per_question(said, questions)
+    parts = [[r for r in rows if r["title"] == t] for t in dict.fromkeys(r["title"] for r in rows)]
+    return [[len(p), *(round(sum(r[k] for r in p), 6) for k in ("exact", "f1"))] for p in parts]
+
+
+def recorded(rows) -> dict[str, list[dict]]:
+    """method -> its recorded rows: those of the largest training set, in the setting best on validation."""
+    most = max(row["train_questions"] for row in rows)
+    rows = [row for row in rows if row["train_questions"] == most]
+    found = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        settings: dict[tuple, list] = {}
+        for row in rows:
+            if row["method"] == method:
+                settings.setdefault((row["lr"], row["epochs"], row["batch_size"]), []).append(row)
+        found[method] = max(
+            settings.values(), key=lambda part: sum(r["validation_f1"] for r in part) / len(part)
+        )
+    return found
+
+
 def window_rows(windows: Windows, question: int = 0) -> list[dict]:
     """One row a window of a question: window (from 1), begin and end in characters of the passage, tokens, holds."""
     kept = [row for row, owner in enumerate(windows.owner) if owner == question]

@@ -94,7 +94,7 @@ def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     from adapterlab.adapters import Adapters
     from adapterlab.methods import houlsby
     from adapterlab.models import load_base
-    from adapterlab.questions import HEAD, answer, encode_questions, per_question, span_judge, span_loss
+    from adapterlab.questions import HEAD, answer, by_article, encode_questions, span_judge, span_loss
     from adapterlab.tasks.squad import score_answers
     from adapterlab.train import fit, unfreeze
 
@@ -113,20 +113,12 @@ def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     run = fit(model, windows[0], epochs=args.epochs, lr=lr, batch_size=args.batch_size, seed=seed, metric="f1",
               loss=span_loss, judge=judge, name=f"{method}, lr {lr:g}, seed {seed}")  # fmt: skip
     said = answer(model, windows[2], test, args.max_answer)
-    rows = per_question(said, test)
-    by_article = [
-        [
-            sum(r["title"] == t for r in rows),
-            *(sum(r[k] for r in rows if r["title"] == t) for k in ("exact", "f1")),
-        ]
-        for t in test.titles
-    ]
     return {
         "method": method, "size": size, "lr": lr, "seed": seed, **score_answers(said, test),
         "validation_f1": run.best, "best_epoch": run.best_epoch, "data": what, "digest": digest(train, validation, test),
         "train_questions": len(train), "validation_questions": len(validation), "test_questions": len(test),
         "train_articles": len(train.titles), "test_articles": len(test.titles), "train_windows": len(windows[0]),
-        "by_article": [[n, round(e, 6), round(f, 6)] for n, e, f in by_article],
+        "by_article": by_article(said, test),
         "trained": run.trained, "trained_percent": run.trained_percent, "step_ms": run.step_ms,
         "seconds": run.seconds, "peak_mb": run.peak_mb, "history": [r["validation"] for r in run.history if "validation" in r],
     }  # fmt: skip

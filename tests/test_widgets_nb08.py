@@ -11,7 +11,16 @@ from adapterlab.adapters import Adapters
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
 from adapterlab.plots import questions as plots
-from adapterlab.questions import HEAD, Span, article_gap, article_interval, encode_questions, window_rows
+from adapterlab.questions import (
+    HEAD,
+    Span,
+    article_gap,
+    article_interval,
+    by_article,
+    encode_questions,
+    recorded,
+    window_rows,
+)
 from adapterlab.tasks.squad import load_questions
 from adapterlab.widgets.questions import highlight, question_view, respond
 
@@ -141,11 +150,37 @@ def test_scores_and_learning_show_guess_source_and_interval():
     )
     figure = plots.scores(frame, guess=30)
     adapter, full = figure.data
-    assert list(adapter.error_y.array) == [15, 0] and list(adapter.error_y.arrayminus) == [10, 0]
+    assert (adapter.error_y.array[0], adapter.error_y.arrayminus[0]) == (15, 10)
+    assert (
+        adapter.error_y.array[1] != adapter.error_y.array[1]
+    )  # nan: the paper's number has no interval here
     assert adapter.marker.symbol == ("circle", "circle-open") and list(full.y) == pytest.approx([90.7])
     assert any("your guess" in note.text for note in figure.layout.annotations)
     curve = plots.learning(pd.DataFrame({"method": "full", "epoch": [1, 2], "f1": [3.0, 9.0]}), guess=20)
     assert list(curve.data[0].y) == [3, 9]
+
+
+def test_the_recorded_rows_are_those_of_the_best_setting_on_the_most_questions():
+    def row(method, lr, seed, validation, train=200):
+        return {"method": method, "lr": lr, "seed": seed, "validation_f1": validation, "train_questions": train,
+                "epochs": 4, "batch_size": 8}  # fmt: skip
+
+    rows = [
+        row("full", 1e-4, 0, 0.3),
+        row("full", 1e-4, 1, 0.5),
+        row("full", 3e-4, 0, 0.45),
+        row("full", 3e-4, 1, 0.1),
+    ]
+    rows += [row("adapter 64", 1e-3, 0, 0.2), row("adapter 64", 1e-3, 0, 0.9, train=50)]
+    found = recorded(rows)
+    assert [r["seed"] for r in found["full"] if r["lr"] == 1e-4] == [0, 1] and len(found["full"]) == 2
+    assert [r["validation_f1"] for r in found["adapter 64"]] == [0.2]
+
+
+def test_sums_by_article():
+    few = load_questions().first(12)  # two articles of six
+    said = [q.answers[0] for q in few.items[:6]] + ["zebra"] * 6
+    assert by_article(said, few) == [[6, 6, 6], [6, 0, 0]]
 
 
 def test_intervals_by_article():

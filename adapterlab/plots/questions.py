@@ -9,6 +9,11 @@ ORDER = ("adapter 64", "adapter 2", "full")
 NAMES = {"full": "full fine-tuning"}
 
 
+def _over(shape: str, opacity: float = 1.0) -> dict:
+    """A white pattern over the bar's own colour."""
+    return {"shape": shape, "fgcolor": "white", "fgopacity": opacity, "fillmode": "overlay"}
+
+
 def windows(
     frame: pd.DataFrame, answer: tuple[int, int] | None = None, guess: int | None = None
 ) -> go.Figure:
@@ -21,10 +26,11 @@ def windows(
     title = f"{count} windows over one passage" + (f" (your guess: {guess})" if guess is not None else "")
     fig = theme.figure(
         title=title,
-        xaxis_title="character of the passage",
+        xaxis={"title": {"text": "character of the passage", "standoff": 5}},
         yaxis={"title": "window", "autorange": "reversed", "dtick": 1},
-        height=230 + 46 * count,
-        legend={"orientation": "h", "y": -0.32 if count < 6 else -0.22, "x": 0},
+        height=260 + 46 * count,
+        legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0},
+        margin={"b": 110},
         barmode="overlay",
     )
     kinds = ((True, "holds the answer whole", 0, ""), (False, "does not: both labels point to [CLS]", 4, "/"))
@@ -39,7 +45,7 @@ def windows(
             orientation="h",
             width=0.55,
             name=name,
-            marker={"color": theme.OKABE_ITO[index], "pattern": {"shape": pattern, "fgcolor": "white"}},
+            marker={"color": theme.OKABE_ITO[index], "pattern": _over(pattern)},
             customdata=rows[["begin", "end", "tokens"]].to_numpy(),
             hovertemplate="window %{y}<br>characters %{customdata[0]} to %{customdata[1]}<br>"
             "%{customdata[2]} tokens with the question<extra></extra>",
@@ -63,8 +69,9 @@ def start_end(frame: pd.DataFrame, title: str = "Where the answer starts and end
         barmode="overlay",
         bargap=0.1,
         height=420,
-        xaxis={"title": "token of the passage"},
-        yaxis={"title": "probability, %", "range": [-125, 125], "tickvals": [-100, -50, 0, 50, 100],
+        xaxis={"title": {"text": "token of the window", "standoff": 5}},
+        margin={"b": 70},
+        yaxis={"title": "probability, %", "range": [-135, 135], "tickvals": [-100, -50, 0, 50, 100],
                "ticktext": ["100", "50", "0", "50", "100"]},
         legend={"orientation": "h", "x": 0.55, "y": 1.12},
     )  # fmt: skip
@@ -76,7 +83,7 @@ def start_end(frame: pd.DataFrame, title: str = "Where the answer starts and end
             name=f"{column}s here" if column == "end" else "starts here",
             marker={
                 "color": theme.OKABE_ITO[index],
-                "pattern": {"shape": pattern, "fgcolor": "white"},
+                "pattern": _over(pattern),
                 "line_width": 0,
             },
             customdata=list(zip(frame["token"], theme.f32(percent), strict=True)),
@@ -113,7 +120,7 @@ def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     for method in methods:
         index = ORDER.index(method)
         rows = frame[frame["method"] == method]
-        low, high = (rows[c].fillna(rows["f1"]) for c in ("low", "high"))
+        low, high = rows["low"], rows["high"]
         signs = [theme.MARKERS[index] + ("" if s == "live" else "-open") for s in rows["source"]]
         fig.add_scatter(
             x=[groups.index(g) + 0.16 * (methods.index(method) - (len(methods) - 1) / 2) for g in rows["group"]],
@@ -122,11 +129,11 @@ def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
                      "thickness": 2, "width": 8},
             mode="markers+text",
             text=[f"{v:.1f}" for v in rows["f1"]],
-            textposition="middle left" if methods.index(method) == 0 else "middle right",
+            textposition=["middle left", "bottom center", "middle right"][methods.index(method) if len(methods) == 3 else 2 * methods.index(method)],
             textfont={"color": theme.OKABE_ITO[index]},
             marker={"color": theme.OKABE_ITO[index], "symbol": signs, "size": 15, "line": {"width": 3, "color": theme.OKABE_ITO[index]}},
             name=NAMES.get(method, method),
-            customdata=[f"{lo:.1f} to {hi:.1f}" if lo < hi else "no interval" for lo, hi in zip(low, high, strict=True)],
+            customdata=[f"{lo:.1f} to {hi:.1f}" if lo <= hi else "no interval" for lo, hi in zip(low, high, strict=True)],
             hovertemplate=f"{NAMES.get(method, method)}<br>%{{y:.1f}} (%{{customdata}})<extra></extra>",
         )  # fmt: skip
     if guess is not None:
@@ -164,10 +171,18 @@ def outcomes(frame: pd.DataFrame) -> go.Figure:
     fig = theme.figure(
         title="Exact match sees black and white, F1 the grey between",
         barmode="stack",
-        xaxis={"title": "held-out questions", "rangemode": "tozero"},
+        xaxis={"title": {"text": "held-out questions", "standoff": 5}, "rangemode": "tozero"},
         yaxis={"autorange": "reversed"},
-        legend={"orientation": "h", "y": -0.35, "x": 0, "traceorder": "normal"},
-        height=360,
+        legend={
+            "orientation": "h",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "x": 0,
+            "traceorder": "normal",
+        },
+        height=400,
+        margin={"b": 180},
     )
     kinds = (
         ("the same as the answer (EM 1, F1 1)", lambda r: r["exact"] == 1, 0, ""),
@@ -186,7 +201,7 @@ def outcomes(frame: pd.DataFrame) -> go.Figure:
             textfont={"size": 18, "color": "black" if index == 4 else "white"},
             marker={
                 "color": theme.OKABE_ITO[index],
-                "pattern": {"shape": pattern, "fgcolor": "#FFFFFF", "fgopacity": 0.35},
+                "pattern": _over(pattern, 0.35),
             },
             hovertemplate=f"%{{y}}<br>{name}: %{{x}}<extra></extra>",
         )
