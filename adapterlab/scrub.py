@@ -217,11 +217,13 @@ def problems(notebook: Notebook, rows: list[dict] | None = None) -> list[str]:
 
 
 def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
-    """Execute (unless told not to), scrub, add pictures, set the measured minutes, write; 0, 1 when one failed, 130 after
-    Ctrl-C. A notebook that failed is left as it was."""
-    from .runner import Job, run_jobs
+    """Execute (unless told not to) and record the time, scrub, add pictures, set the measured minutes, write.
 
-    rows, failed = times.read(), 0
+    0, 1 when one failed, 130 after Ctrl-C. A notebook that failed is left as it was.
+    """
+    from .runner import Job, git_commit, row, run_jobs
+
+    failed, commit = 0, git_commit()
     with tempfile.TemporaryDirectory() as folder:
         for notebook in chosen:
             if execute:
@@ -232,11 +234,12 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
                     failed = 1
                     continue
                 nb = job.nb
+                times.record([row(job, commit)])
             else:
                 nb = nbformat.read(notebook.path, as_version=4)
             nb = scrub(nb)
             pictures = add_pictures(nb) if execute else 0
-            set_time(nb, notebook.name, rows)
+            set_time(nb, notebook.name, times.read())
             text = text_of(nb)
             write_text(notebook.path, text)
             print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {pictures} pictures added")
