@@ -272,12 +272,16 @@ class Bank:
         return runs
 
     @torch.no_grad()
-    def predict(self, data: Encoded, batch_size: int = 64, amp: bool = True) -> torch.Tensor:
-        """Every member's logits of every row, in the data's order: (members, rows, labels), float32 on the CPU."""
+    def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> torch.Tensor:
+        """Every member's logits of every row, in the data's order: (members, rows, labels), float32 on the CPU.
+
+        batch_size: rows for each member in one pass; None: 64, on a CPU 64 for all members together.
+        """
         if self.adapters.active != NAME:
             with self._running():
                 return self.predict(data, batch_size, amp)
         model, device = self.adapters.model, self.flat.device
+        batch_size = batch_size or (64 if device.type == "cuda" else max(1, 64 // len(self)))
         model.eval()
         pieces, order = [], []
         with mixed_precision(device)[0]() if amp and _bf16(device) else torch.no_grad():
@@ -288,7 +292,7 @@ class Bank:
         return torch.cat(pieces, 1)[:, torch.cat(order).argsort()]
 
     def evaluate(
-        self, data: Encoded, metric: str = "accuracy", batch_size: int = 64, amp: bool = True
+        self, data: Encoded, metric: str = "accuracy", batch_size: int | None = None, amp: bool = True
     ) -> list[float]:
         """Every member's score on the data; as `train.evaluate` for each."""
         if len(data) == 0:

@@ -28,6 +28,7 @@ def accuracy_against_parameters(
         xaxis={
             "title": "trained parameters, % of the model (log scale)",
             "type": "log",
+            "dtick": 1,
             "range": [-2.9, 2.7],
         },
         yaxis={"title": "test accuracy, %"},
@@ -109,7 +110,7 @@ def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure
             **theme.bars("live", name, 2 * i),
         )
     if guess is not None:
-        theme.mark(fig, guess, "your guess", "adapter's step time")
+        theme.mark(fig, guess, "your guess", "adapter's step time").update_annotations(bgcolor="white")
     return fig
 
 
