@@ -256,7 +256,7 @@ def by_article(said: list[str], questions) -> list[list]:
 
 def recorded(rows) -> dict[str, list[dict]]:
     """method -> its recorded rows: those of the largest training set, in the setting best on validation."""
-    most = max(row["train_questions"] for row in rows)
+    most = max((row["train_questions"] for row in rows), default=0)
     rows = [row for row in rows if row["train_questions"] == most]
     found = {}
     for method in dict.fromkeys(row["method"] for row in rows):

@@ -175,6 +175,7 @@ def test_the_recorded_rows_are_those_of_the_best_setting_on_the_most_questions()
     found = recorded(rows)
     assert [r["seed"] for r in found["full"] if r["lr"] == 1e-4] == [0, 1] and len(found["full"]) == 2
     assert [r["validation_f1"] for r in found["adapter 64"]] == [0.2]
+    assert recorded([]) == {}
 
 
 def test_sums_by_article():
