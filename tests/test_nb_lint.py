@@ -236,7 +236,7 @@ BROKEN = [
     (metadata, "injected", lambda nb: nb.cells[1].metadata.update(tags=["injected-parameters"])),
     (metadata, "python3", lambda nb: nb.metadata.kernelspec.update(name="mine")),
     (machine_paths, "/home/me/x", _output(text="saved to /home/me/x\n")),
-    (machine_paths, "/work/a", _source("Plain", "Plain", "See `/work/a`")),
+    (machine_paths, "/home/a", _source("Plain", "Plain", "See `/home/a`")),
     (size, "1.6 MB", _output(text="x" * 1_600_000)),
     (shape, "51 cells", lambda nb: nb.cells.extend([nb.cells[0]] * (51 - len(nb.cells)))),
     (shape, "19 cells", lambda nb: nb.cells.__delitem__(slice(19, None))),
