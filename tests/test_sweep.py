@@ -132,7 +132,7 @@ def child(tmp_path, seconds, pool=False):
     env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     return subprocess.Popen(
         [sys.executable, str(script)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
