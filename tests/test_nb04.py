@@ -85,6 +85,6 @@ def test_the_frontier_is_relative_to_full_seed_by_seed():
     ]  # fmt: skip
     figure = plots.frontier(pd.DataFrame(rows, columns=["method", "trained_percent", "accuracy", "seed"]))
     lines = {trace.name: trace for trace in figure.data}
-    adapters = lines["adapters, size 1 to 512 (recorded)"]
+    adapters = lines["adapters of all sizes (recorded)"]
     assert adapters.y[0] == 0 and adapters.error_y.array[0] == pytest.approx(0.6)
     assert lines["top k layers (recorded)"].y[0] == -10 and lines["head only (recorded)"].y[0] == -20

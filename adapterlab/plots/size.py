@@ -25,7 +25,7 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
             "ticktext": [str(2**n) for n in range(10)],
         },
         yaxis={"title": "accuracy, %"},
-        legend={"x": 0.02, "y": 0.02, "yanchor": "bottom"},
+        legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
     )
     for i, (source, frame) in enumerate((("live", live), ("recorded", recorded))):
         if frame is None or frame.empty:
@@ -75,12 +75,12 @@ def frontier(frame: pd.DataFrame) -> go.Figure:
     )
     fig = theme.figure(
         title="What each trained parameter buys",
-        xaxis={"title": "trained parameters, % of the model (log scale)", "type": "log"},
-        yaxis={"title": "accuracy minus full fine-tuning, points"},
+        xaxis={"title": "trained parameters, % of the model (log scale)", "type": "log", "dtick": 1},
+        yaxis={"title": "points from full"},
         legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
     )
     names = {
-        "adapter": "adapters, size 1 to 512",
+        "adapter": "adapters of all sizes",
         "top": "top k layers",
         "LayerNorm only": "LayerNorm only",
         "head only": "head only",
