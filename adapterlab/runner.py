@@ -455,7 +455,7 @@ def run(
     return 1 if failed else 0
 
 
-def row(job: Job, commit: str) -> dict:
+def row(job: Job, commit: str, command: str = "run") -> dict:
     """A recorded run of one notebook, as data/results/notebook_times.csv holds it."""
     return {
         "notebook": job.name,
@@ -467,7 +467,7 @@ def row(job: Job, commit: str) -> dict:
         "python": ".".join(map(str, sys.version_info[:3])),
         "torch": version("torch"),
         "commit": commit,
-        "command": f"python -m adapterlab run {job.name} --profile {job.profile} --record",
+        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}" + " --record" * (command == "run"),
         "date": datetime.now().strftime("%Y-%m-%d"),
     }
 

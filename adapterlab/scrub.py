@@ -234,7 +234,7 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
                     failed = 1
                     continue
                 nb = job.nb
-                times.record([row(job, commit)])
+                times.record([row(job, commit, "refresh")])
             else:
                 nb = nbformat.read(notebook.path, as_version=4)
             nb = scrub(nb)
