@@ -102,6 +102,7 @@ def fit(
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
     total = epochs * math.ceil(len(train) / batch_size)
     optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
+    state = [*parameters, *model.buffers()]  # a BatchNorm's running means are buffers
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: linear_schedule(step, total, warmup)
     )
@@ -138,7 +139,7 @@ def fit(
                 run.history[-1]["validation"] = now = float(judge(model))
                 if best is None or now > run.best:
                     run.best, run.best_epoch = now, epoch
-                    best = [p.detach().clone() for p in parameters]
+                    best = [value.detach().clone() for value in state]
             run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
             run.peak_mb = peak_memory_mb(device)
             bar.done(f"{name}: {verdict(run)}{run.seconds:.1f} s, {run.step_ms:.0f} ms a step")
@@ -147,8 +148,8 @@ def fit(
         optimizer.state.clear()
         if best is not None:
             with torch.no_grad():
-                for p, value in zip(parameters, best, strict=True):
-                    p.copy_(value)
+                for now, value in zip(state, best, strict=True):
+                    now.copy_(value)
         model.eval()
         release_memory()
     return run

@@ -15,7 +15,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.baselines import learning_rate, prepare
 from adapterlab.errors import UserError
 from adapterlab.lab import pick_device, setup
-from adapterlab.methods import houlsby
+from adapterlab.methods import VariantConfig, houlsby
 from adapterlab.stats import mean_interval
 from adapterlab.tasks import Encoded, batches
 from adapterlab.train import Ledger, count_parameters, evaluate, fit, linear_schedule, predict, unfreeze
@@ -101,6 +101,22 @@ def test_the_best_state_is_kept():
     assert (run.best, run.best_epoch) == (0.9, 1)
     assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), seen[0], strict=True))
     assert not torch.equal(seen[0][0], seen[2][0])
+
+
+def test_the_best_state_holds_the_running_means_of_a_batch_norm():
+    model = tiny.model("bert")
+    adapters = Adapters(model)
+    adapters.add("task", VariantConfig(size=4, norm="batch"), head=("a", "b"), seed=0)
+    adapters.train("task")
+    scores, seen = iter([0.9, 0.5]), []
+
+    def judge(m):
+        seen.append([b.clone() for b in adapters["task"].buffers()])
+        return next(scores)
+
+    fit(model, toy(), epochs=2, lr=1e-2, judge=judge, show=False)
+    assert all(torch.equal(b, c) for b, c in zip(adapters["task"].buffers(), seen[0], strict=True))
+    assert not torch.equal(seen[0][0], seen[1][0])
 
 
 def test_an_interrupted_fit_keeps_the_best_state():
