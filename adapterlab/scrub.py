@@ -152,11 +152,12 @@ def _without_bars(text: str) -> str:
 
 
 def add_pictures(nb) -> int:
-    """Give every figure a PNG beside its JSON, for readers without JavaScript (GitHub, nbviewer); how many.
+    """Give every figure that has none a PNG beside its JSON, for readers without JavaScript (GitHub, nbviewer); how many.
 
     UserError when kaleido or its browser is missing.
     """
-    figures = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs if PLOTLY in o.get("data", {})]
+    outputs = [o for c in nb.cells if c.cell_type == "code" for o in c.outputs if PLOTLY in o.get("data", {})]
+    figures = [o for o in outputs if "image/png" not in o.data]
     if not figures:
         return 0
     mend = 'pictures of figures need kaleido and Chromium: pip install -e ".[author]" and install chromium'
@@ -217,7 +218,7 @@ def problems(notebook: Notebook, rows: list[dict] | None = None) -> list[str]:
 
 
 def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
-    """Execute (unless told not to) and record the time, scrub, add pictures, set the measured minutes, write.
+    """Execute (unless told not to) and record the time, scrub, set the measured minutes, add missing pictures, write.
 
     0, 1 when one failed, 130 after Ctrl-C. A notebook that failed is left as it was.
     """
@@ -238,8 +239,9 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
             else:
                 nb = nbformat.read(notebook.path, as_version=4)
             nb = scrub(nb)
-            pictures = add_pictures(nb) if execute else 0
             set_time(nb, notebook.name, times.read())
+            write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
+            pictures = add_pictures(nb)
             text = text_of(nb)
             write_text(notebook.path, text)
             print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {pictures} pictures added")

@@ -70,6 +70,8 @@ def parse():
     parser.add_argument("--tasks", nargs="+", help="GLUE tasks, as glue/CoLA; default: the four of the plan")
     parser.add_argument("--seeds", type=int, help="how many seeds, in place of the plan's")
     parser.add_argument("--n-train", type=int, help="training rows at most, in place of the plan's")
+    parser.add_argument("--n-validation", type=int, help="validation rows at most, in place of the plan's")
+    parser.add_argument("--batch-size", type=int, help="in place of the plan's 32")
     parser.add_argument("--epochs", type=int, help="epochs, in place of the plan's")
     parser.add_argument("--sizes", nargs="+", type=int, help="bottleneck sizes, in place of the plan's")
     parser.add_argument(
@@ -166,10 +168,9 @@ def changes(args, name: str, base: str, folders: dict) -> dict:
     found = {}
     if args.seeds:
         found["seeds"] = tuple(range(args.seeds))
-    if args.n_train:
-        found["n_train"] = args.n_train
-    if args.epochs:
-        found["epochs"] = args.epochs
+    for key in ("n_train", "n_validation", "batch_size", "epochs"):
+        if getattr(args, key):
+            found[key] = getattr(args, key)
     if args.sizes and name in ("size_sweep", "glue", "frontier"):
         found["sizes"] = tuple(args.sizes)
     if args.tops and name == "fine_tune":
