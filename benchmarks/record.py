@@ -111,8 +111,9 @@ def main() -> None:
     places = experiments.Places(
         "cuda" if cuda else "cpu", folders, args.data and str(Path(args.data).resolve())
     )
-    weights = json.loads((Path(locate(folders.get(base, base))) / "config.json").read_text())
-    weights = weights.get("dtype") or weights.get("torch_dtype") or "float32"
+    config = json.loads((Path(locate(folders.get(base, base))) / "config.json").read_text())
+    weights = config.get("dtype") or config.get("torch_dtype") or "float32"
+    width = config.get("hidden_size") or config.get("d_model")
     out = args.out or (tempfile.mkdtemp() if args.toy else RESULTS)
     plan = toy() if args.toy else PLAN
     if args.toy and args.data:
@@ -124,10 +125,14 @@ def main() -> None:
             print(f"{name}: left out{'; give --data' if name == 'glue' else ''}")
             continue
         settings = {**plan[name], "base": base, **changes(args, name, base, folders)}
+        runs = [s for s in experiments.EXPERIMENTS[name](**settings) if wanted(s, args)]
+        wide = sorted({s["size"] for s in runs if (s["size"] or 0) > width})
+        if wide:
+            print(f"{name}: no bottleneck may be wider than {base} ({width}): left out {wide}")
         sweeps.append(
             Sweep(
                 partial(experiments.run_many, places=places),
-                [s for s in experiments.EXPERIMENTS[name](**settings) if wanted(s, args)],
+                [s for s in runs if s["size"] not in wide],
                 name if base == "minilm" else f"{name}_{base.replace('.', '-')}",
                 out,
                 group=partial(experiments.banks, most=1 if name in ALONE else most),

@@ -14,7 +14,8 @@ QUANTILES = (0.2, 0.5, 0.8)
 def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool = True) -> go.Figure:
     """Accuracy over the bottleneck size (log scale), mean and 95% interval over seeds.
 
-    live, recorded: columns size, accuracy (in %), one row a seed. guess: the size that the learner thinks is best.
+    live, recorded: columns size, accuracy (in %), one row a seed; recorded may have n_train, a curve for each.
+    guess: the size that the learner thinks is best.
     """
     fig = theme.figure(
         title="Accuracy against bottleneck size",
@@ -27,7 +28,10 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
         yaxis={"title": "accuracy, %"},
         legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
     )
-    for i, (source, frame) in enumerate((("live", live), ("recorded", recorded))):
+    parts = [("live", "Rotten Tomatoes, MiniLM", live)]
+    for n, part in [] if recorded is None else _by_rows(recorded):
+        parts.append(("recorded", f"{n:,} sentences" if n else "Rotten Tomatoes, MiniLM", part))
+    for i, (source, name, frame) in enumerate(parts):
         if frame is None or frame.empty:
             continue
         sizes = sorted(set(int(size) for size in frame["size"]))
@@ -41,10 +45,8 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
                 f"{n} seed{'s' * (n > 1)}" + ("" if half != half else f", ± {half:.1f}")
                 for n, (_, half) in zip(counts, means, strict=True)
             ],
-            hovertemplate=f"{source}: size %{{x}}<br>%{{y:.1f}}%% (%{{customdata}})<extra></extra>".replace(
-                "%%", "%"
-            ),
-            **theme.series(source, "Rotten Tomatoes, MiniLM", i),
+            hovertemplate=f"{source}, {name}: size %{{x}}<br>%{{y:.1f}}% (%{{customdata}})<extra></extra>",
+            **theme.series(source, name, i),
         )
     if paper:
         fig.add_scatter(
@@ -60,6 +62,11 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
             font={"color": theme.GUESS_COLOUR},
         )  # fmt: skip
     return fig
+
+
+def _by_rows(frame: pd.DataFrame) -> list[tuple]:
+    """(training sentences, their rows), fewest first; (None, all) where the frame does not say."""
+    return list(frame.groupby("n_train")) if "n_train" in frame else [(None, frame)]
 
 
 def frontier(frame: pd.DataFrame) -> go.Figure:
