@@ -40,7 +40,9 @@ class LoReFT(nn.Module):
     def forward(self, x, y):
         if self.first is None:
             return self.edit(y)
-        left = max(0, self.first - self.owner[0].context.get("past", 0))  # of the first, when a text is generated
+        left = max(
+            0, self.first - self.owner[0].context.get("past", 0)
+        )  # of the first, when a text is generated
         return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
 
 
