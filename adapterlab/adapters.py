@@ -212,7 +212,8 @@ class Adapters:
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
             return compose.evaluate(setup, methods, x, y, norm)
         x = None if x is None else x.to(first.dtype)
-        return compose.evaluate(setup, methods, x, y.to(first.dtype), norm).to(y.dtype)
+        frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
+        return compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
 
     # ---- life cycle
 

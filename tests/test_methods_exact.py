@@ -687,3 +687,49 @@ def test_an_unknown_architecture_by_pattern():
         adapters.add("y", LoRAConfig(rank=2, sites="norm"))
     with pytest.raises(UserError, match="prompt_tuning does not fit this model"):
         adapters.add("y", PromptTuningConfig())
+
+
+# ---- precisions
+
+EVERY = {
+    "bottleneck": BottleneckConfig(size=3),
+    "pfeiffer": PfeifferConfig(size=3),
+    "parallel": ParallelConfig(size=3),
+    "compacter": CompacterConfig(size=4, n=2),
+    "layernorm": LayerNormConfig(),
+    "lora": LoRAConfig(rank=2),
+    "dora": DoRAConfig(rank=2),
+    "vera": VeRAConfig(rank=4),
+    "ia3": IA3Config(),
+    "bitfit": BitFitConfig(),
+    "loreft": LoReFTConfig(rank=2, first=None),
+    "prefix_tuning": PrefixTuningConfig(length=3, hidden=4),
+    "prompt_tuning": PromptTuningConfig(length=3),
+    "invertible": InvertibleConfig(),
+    "kadapter": KAdapterConfig(size=4, heads=2, inner=8),
+    "unipelt": unipelt(2, 3, 3, 4),
+}
+
+
+@pytest.mark.parametrize("way", ["half base", "autocast"])
+@pytest.mark.parametrize(
+    ("recipe", "case"),
+    [(r, c) for r in EVERY for c in ("bert", "llama", "t5") if r != "kadapter" or c == "bert"],
+)
+def test_a_float_adapter_on_half_precision(recipe, case, way):
+    """A base in bfloat16, or computing in it, under an adapter in float32: near to all in float32, gradients in float32."""
+    model = tiny.model(case)
+    batch, outputs = tiny.inputs(model), []
+    for kind in (torch.float32, torch.bfloat16):
+        one = copy.deepcopy(model)
+        one = one.to(kind) if way == "half base" else one
+        adapters = ready(one, EVERY[recipe], std=0.05)
+        parameters = adapters.train("a")
+        with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast" and kind == torch.bfloat16):
+            out = one(**batch).logits
+        out.float().square().sum().backward()
+        assert all(p.dtype == p.grad.dtype == torch.float32 for p in parameters if p.grad is not None)
+        assert sum(p.grad is not None and bool(p.grad.any()) for p in parameters) > 0.6 * len(parameters)
+        outputs.append(out.detach().float())
+    full, half = outputs
+    assert (full - half).norm() < 0.15 * full.norm()
