@@ -1,6 +1,8 @@
 """Methods against independent references: plain torch, the model's own interfaces, and what each paper says of it."""
 
 import copy
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -207,7 +209,46 @@ def test_pfeiffer_without_a_norm_reads_y():
     assert torch.equal(got, tiny.output(model, batch))
 
 
+@pytest.mark.parametrize("order", [("lora", "bottleneck"), ("bottleneck", "lora")])
+def test_a_map_changes_before_its_sub_layer(order):
+    """In BART both sites are fc2; LoRA belongs to its weights and comes first, whichever was added first."""
+    model = tiny.model("bart")
+    configs = {
+        "lora": LoRAConfig(rank=2, sites="decoder.0.outer"),
+        "bottleneck": BottleneckConfig(size=3, sites="decoder.0.feedforward"),
+    }
+    for name in order:
+        adapters = ready(model, configs[name], name)
+    adapters.activate(Stack(*order))
+    fc2, seen = model.model.decoder.layers[0].fc2, {}
+    handles = [
+        fc2.register_forward_hook(lambda m, args, out: seen.update(x=args[0], new=out)),
+        fc2.register_forward_hook(lambda m, args, out: seen.update(y=out), prepend=True),
+    ]
+    with torch.no_grad():
+        tiny.output(model, tiny.inputs(model))
+        (lora,), (bottleneck,) = (
+            adapters["lora"].at["decoder.0.outer"],
+            adapters["bottleneck"].at["decoder.0.feedforward"],
+        )
+        torch.testing.assert_close(seen["new"], bottleneck(None, lora(seen["x"], seen["y"])))
+    for handle in handles:
+        handle.remove()
+
+
 # ---- prefix tuning
+
+
+def test_a_pickled_prefix_works_elsewhere(model, tmp_path):
+    """In a process that has registered nothing."""
+    ready(model, PrefixTuningConfig(length=2, hidden=0))
+    want = logits(model)
+    torch.save({"model": model, "want": want, "inputs": tokens()}, tmp_path / "whole.pt")
+    code = (
+        f"import torch; s = torch.load({str(tmp_path / 'whole.pt')!r}, weights_only=False); "
+        "assert torch.equal(s['model'](**s['inputs']).logits, s['want'])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_prefixes_add_up_in_a_stack(model):
@@ -501,6 +542,30 @@ def test_two_kadapters_read_the_same_frozen_states(model):
     torch.testing.assert_close(both, turned, rtol=1e-5, atol=1e-5)
 
 
+def test_kadapter_in_passes_of_every_kind(model):
+    """The base model called by itself is a pass, too; a layer called by itself is none."""
+    ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    one, two = tokens(), tokens(seed=3)
+    with torch.no_grad():
+        want = model.bert(**one).last_hidden_state
+        model.bert(**two)
+        model(**two)
+        assert torch.equal(model.bert(**one).last_hidden_state, want)
+        with pytest.raises(UserError, match="kadapter: a layer ran outside a pass of the model"):
+            model.bert.encoder.layer[0](want)
+
+
+def test_kadapter_refuses_a_mask_of_another_length():
+    """Speech comes with a mask of samples, and the layers see frames."""
+    model = tiny.model("wav2vec2")
+    batch = tiny.inputs(model)
+    ready(model, KAdapterConfig(size=4, heads=2, inner=8))
+    with pytest.raises(
+        UserError, match=r"an attention mask of shape \(2, 200\) does not fit \(2, 49\) positions"
+    ):
+        model(**batch, attention_mask=torch.ones(2, 200, dtype=torch.long))
+
+
 def test_kadapter_trains_without_a_gradient_in_the_base(model):
     adapters = ready(model, KAdapterConfig(size=6, heads=2, inner=8))
     adapters.train("a")
@@ -523,7 +588,16 @@ def test_recipes():
     assert [c.name for c in language(8)] == ["pfeiffer", "invertible"]
 
 
-@pytest.mark.parametrize("recipe", [mix_and_match(4, 3, 5), unipelt(2, 3, 4, 5)], ids=["mam", "unipelt"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        mix_and_match(4, 3, 5),
+        unipelt(2, 3, 4, 5),
+        KAdapterConfig(size=6, heads=2, inner=8),
+        LoReFTConfig(rank=2),
+    ],
+    ids=["mam", "unipelt", "kadapter", "loreft"],
+)
 def test_gradient_checkpointing(recipe):
     model = tiny_bert()
     adapters = ready(model, recipe)

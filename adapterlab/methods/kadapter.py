@@ -54,7 +54,9 @@ class KLayer(nn.Module):
 
     def forward(self, x, y):
         context, fusion = self.owner[0].context, self.common[0]
-        mask = context.get("mask")
+        if "mask" not in context:
+            raise UserError("kadapter: a layer ran outside a pass of the model; call the model itself")
+        mask = context["mask"]
         if mask is not None and mask.shape != y.shape[:2]:
             raise UserError(
                 f"kadapter: an attention mask of shape {tuple(mask.shape)} does not fit {tuple(y.shape[:2])} positions"
