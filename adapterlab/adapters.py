@@ -123,6 +123,8 @@ class Adapters:
         self.skipped: frozenset[int] = (
             frozenset()
         )  # layers whose adapters do not run, see `methods.adapterdrop`
+        self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
+        self.originals: dict = {}  # the weights that it replaced
         self.attached = False
         self.attach()
 
@@ -141,6 +143,8 @@ class Adapters:
 
     def detach(self) -> nn.Module:
         """Take hooks, submodule and freezing off; the model is bit for bit what it was. The adapters live on here."""
+        if self.merged is not None:
+            self.unmerge()
         if self.attached:
             self._unhook()
             delattr(self.model, CHILD)
@@ -274,14 +278,14 @@ class Adapters:
     def activate(self, setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         for name in compose.names(setup):
-            self[name]
+            self._apart(name)
         self.setup = setup
 
     @contextmanager
     def use(self, setup):
         """Run this setup within the `with` block, in this thread only."""
         for name in compose.names(setup):
-            self[name]
+            self._apart(name)
         before = getattr(self._local, "setup", self)
         self._local.setup = setup
         try:
@@ -294,7 +298,7 @@ class Adapters:
 
     def train(self, name: str) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train."""
-        self[name]
+        self._apart(name)
         self.freeze()
         parameters = list(self.store[name].parameters())
         for p in parameters:
@@ -310,7 +314,7 @@ class Adapters:
 
     def delete(self, name: str) -> None:
         """Forget an adapter; if it was active, the bare model runs. UserError inside a `use` of it."""
-        self[name]
+        self._apart(name)
         if name in compose.names(getattr(self._local, "setup", None)):
             raise UserError(f'"{name}" is in use in this `with` block; delete it after the block')
         if name in compose.names(self.setup):
@@ -319,16 +323,43 @@ class Adapters:
         if self.attached:
             self._hook()
 
+    def _apart(self, name: str | None = None) -> None:
+        """UserError when adapter `name` (None: any) is merged, or there is no such adapter."""
+        if name is not None:
+            self[name]
+        if self.merged is not None and name in (None, self.merged):
+            raise UserError(f'"{self.merged}" is merged into the weights; call adapters.unmerge() first')
+
+    def merge(self, name: str) -> None:
+        """Write an adapter into the frozen weights, where that is exact; see `merge.merge`."""
+        from .merge import merge
+
+        merge(self, name)
+
+    def unmerge(self) -> None:
+        """Put the original weights back, bit for bit."""
+        from .merge import unmerge
+
+        unmerge(self)
+
+    def merge_and_unload(self, name: str) -> nn.Module:
+        """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
+        self.merge(name)
+        self.merged, self.originals = None, {}
+        return self.detach()
+
     def save(self, name: str, folder, overwrite: bool = False):
         """Write an adapter to a folder; see `checkpoint.save`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.save(self, name, folder, overwrite)
 
     def load(self, folder, name: str | None = None) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.load(self, folder, name)
 
     # ---- looking at them
