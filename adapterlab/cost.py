@@ -11,7 +11,9 @@ from .adapters import CHILD
 from .train import default_loss, move
 
 
-def step_times(model: nn.Module, inputs: dict, labels, repeats: int = 5, loss=default_loss) -> dict[str, float]:
+def step_times(
+    model: nn.Module, inputs: dict, labels, repeats: int = 5, loss=default_loss
+) -> dict[str, float]:
     """Milliseconds of each part of a training step, the median of `repeats`: forward, backward, update.
 
     Whatever requires a gradient is trained, by Adam with a learning rate of 0: all the work, and no weight moves.

@@ -83,8 +83,7 @@ def test_lora_merge(body, message):
 
 
 def test_an_untouched_stub_gets_the_reference(capsys):
-    def stub(*arguments):
-        ...
+    def stub(*arguments): ...
 
     for checker in (check.lora_forward, check.lora_count, check.lora_merge):
         assert checker(stub) is checker.reference

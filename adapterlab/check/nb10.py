@@ -123,9 +123,7 @@ lora_count = exercise(
         "LoRA has no bias; the frozen one stays as it is",
         *COUNTS,
     ),
-    mistake(
-        lambda r, shapes: r * (shapes[0][0] + shapes[0][1]), "only the first matrix is counted", *COUNTS
-    ),
+    mistake(lambda r, shapes: r * (shapes[0][0] + shapes[0][1]), "only the first matrix is counted", *COUNTS),
     agrees(_count, *COUNTS),
 )
 
@@ -164,9 +162,7 @@ lora_merge = exercise(
     ),
     mistake(lambda W, A, B, scale: scale * B @ A, "W is missing: this is the change alone", *WIDE),
     mistake(lambda W, A, B, scale: W + B @ A, "the scale is missing", *WIDE),
-    mistake(
-        lambda W, A, B, scale: W - scale * B @ A, "it subtracts: that is what unmerging would do", *WIDE
-    ),
+    mistake(lambda W, A, B, scale: W - scale * B @ A, "it subtracts: that is what unmerging would do", *WIDE),
     mistake(lambda W, A, B, scale: scale * (W + B @ A), "W is scaled too", *WIDE),
     agrees(_merge, *WIDE, *EVEN, *FULL),
     _keeps_w,

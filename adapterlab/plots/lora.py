@@ -1,7 +1,5 @@
 """Figures of 10_lora: starts, scales, rank and place, directions, drift, and what a step costs."""
 
-import math
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -18,11 +16,6 @@ WHERE = {  # what the workbook calls it -> kinds of sites
 SCALES = ("alpha / r", "alpha / √r")
 UNDER = {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}  # a legend under the title
 TOP = {"legend": UNDER, "margin": {"l": 90, "r": 30, "t": 110, "b": 75}, "title_y": 0.96}
-
-
-def scale(rank: int, alpha: float, stabilised: bool = False) -> float:
-    """alpha / r (Hu et al. 2021, section 4.1), or alpha / sqrt(r) (Kalajdzievski 2023)."""
-    return alpha / (math.sqrt(rank) if stabilised else rank)
 
 
 def _line(name: str, index: int, **more) -> dict:
@@ -43,7 +36,7 @@ def starts(frame: pd.DataFrame) -> go.Figure:
     )
     for i, (name, part) in enumerate(frame.groupby("start", sort=False)):
         style = _line(name, i, mode="lines")
-        style["line"]["width"] = (10, 3)[i > 0]  # lines may lie on one another
+        style["line"]["width"] = 9 if i == 0 else 3  # the other starts may lie on the first
         fig.add_scatter(
             x=part["step"].tolist(),
             y=part["loss"].tolist(),
@@ -61,7 +54,12 @@ def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     ranks = sorted(set(frame["rank"]))
     fig = theme.figure(
         title="Change of the output after one step of Adam",
-        xaxis={"title": "rank r (log scale)", "type": "log", "tickvals": ranks, "ticktext": [str(r) for r in ranks]},
+        xaxis={
+            "title": "rank r (log scale)",
+            "type": "log",
+            "tickvals": ranks,
+            "ticktext": [str(r) for r in ranks],
+        },
         yaxis={"title": "root mean square", "type": "log", "exponentformat": "power", "dtick": "D2"},
         **TOP,
     )
@@ -73,7 +71,9 @@ def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
             **_line(name, i),
         )
     if guess:
-        first = frame[(frame["scale"] == frame["scale"].iloc[0]) & (frame["rank"] == ranks[0])]["change"].iloc[0]
+        first = frame[(frame["scale"] == frame["scale"].iloc[0]) & (frame["rank"] == ranks[0])][
+            "change"
+        ].iloc[0]
         star = theme.series("your guess", f"{guess:g} times less at rank 64")
         fig.add_scatter(x=[64], y=[first / guess], **star)
     return fig
@@ -86,40 +86,39 @@ def grid(frame: pd.DataFrame, source: str = "live") -> go.Figure:
     """
     mean = frame.groupby(["where", "rank"], sort=False)[["accuracy", "trained_percent"]].mean()
     rows, ranks = list(dict.fromkeys(frame["where"])), sorted(set(frame["rank"]))
-    z = [[_cell(mean, where, rank, "accuracy") for rank in ranks] for where in rows]
-    low, high = float(frame["accuracy"].min()), float(frame["accuracy"].max())
+    cells = [[mean.loc[(w, r)] if (w, r) in mean.index else None for r in ranks] for w in rows]
+    low = float(mean["accuracy"].min())
+    high = max(float(mean["accuracy"].max()), low + 1)
     fig = theme.figure(
         title="Accuracy, %, by rank and place" + (f" ({source})" if source != "live" else ""),
         height=180 + 110 * len(rows),
-        xaxis={"title": "rank", "type": "category", "showgrid": False},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
+        xaxis={"title": "rank", "tickvals": list(range(len(ranks))), "ticktext": [str(r) for r in ranks]},
+        yaxis={"tickvals": list(range(len(rows))), "ticktext": rows, "autorange": "reversed"},
     )
+    fig.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     fig.add_heatmap(
-        x=[str(rank) for rank in ranks],
-        y=rows,
-        z=z,
+        z=[[None if cell is None else float(cell["accuracy"]) for cell in line] for line in cells],
         colorscale=theme.MAGNITUDE,
         zmin=low,
-        zmax=max(high, low + 1),
+        zmax=high,
         colorbar={"title": {"text": "%"}},
-        hovertemplate="%{y}, rank %{x}: %{z:.1f}%<extra></extra>",
+        hoverinfo="skip",
         xgap=3,
         ygap=3,
     )
-    for (where, rank), row in mean.iterrows():
-        light = row["accuracy"] > (low + max(high, low + 1)) / 2
-        fig.add_annotation(
-            x=str(rank),
-            y=where,
-            text=f"<b>{row['accuracy']:.1f}</b><br>{row['trained_percent']:.2f}% trained",
-            showarrow=False,
-            font={"color": "#000000" if light else "#FFFFFF"},
-        )
+    for y, line in enumerate(cells):
+        for x, cell in enumerate(line):
+            if cell is None:
+                continue
+            dark = cell["accuracy"] < (low + high) / 2
+            fig.add_annotation(
+                x=x,
+                y=y,
+                text=f"<b>{cell['accuracy']:.1f}</b><br>{cell['trained_percent']:.2f}% trained",
+                showarrow=False,
+                font={"color": "#FFFFFF" if dark else "#000000"},
+            )
     return fig
-
-
-def _cell(mean: pd.DataFrame, where: str, rank: int, column: str):
-    return float(mean.loc[(where, rank), column]) if (where, rank) in mean.index else None
 
 
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
@@ -186,7 +185,11 @@ def stacked(frame: pd.DataFrame, title: str, unit: str, guess: float | None = No
     for i, part in enumerate(parts):
         rows = frame[frame["part"] == part]
         style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = {"shape": ("", "/", "x", ".")[i % 4], "fgcolor": "white", "fillmode": "overlay"}
+        style["marker"]["pattern"] = {
+            "shape": ("", "/", "x", ".")[i % 4],
+            "fgcolor": "white",
+            "fillmode": "overlay",
+        }
         fig.add_bar(
             orientation="h",
             y=rows["method"].tolist(),
@@ -235,6 +238,10 @@ def drawing(shapes: dict[str, tuple[int, int]], chosen, rank: int, title: str) -
         fig.add_annotation(x=x + wide / 2, y=high / 2, text=f"{outputs}<br>×<br>{inputs}" if wide < 2 else
                            f"{outputs} × {inputs}", showarrow=False, font={"size": 14})  # fmt: skip
         x += wide + max(thick, 0.3) + gap
+    fig.add_annotation(
+        x=0, xref="paper", y=1, yref="paper", xanchor="left", yanchor="top", align="left", showarrow=False,
+        text="one layer, to scale<br>blue: W, frozen<br>red: B beside it, A below, trained", font={"size": 16},
+    )  # fmt: skip
     fig.update_xaxes(visible=False, range=[-0.2, x])
     fig.update_yaxes(visible=False, range=[-0.2 - max(thick, 0.2), tall + 0.8])
     return fig

@@ -7,10 +7,7 @@ from ..methods import LoRAConfig
 from ..plots import lora as plots
 from . import base
 
-
-def count(rank: int, where: str, sites: dict) -> int:
-    """Parameters that LoRA trains on a model with these sites, head not included."""
-    return LoRAConfig(rank=rank, sites=plots.WHERE[where]).total(sites)
+STABLE = plots.SCALES[1]
 
 
 def lora_view(
@@ -23,16 +20,19 @@ def lora_view(
     """
     kinds = plots.WHERE["all linears"]
     first = min(site.layer for site in sites.values() if site.kind in kinds)
-    shapes = {s.kind: (s.width, s.source_width) for s in sites.values() if s.kind in kinds and s.layer == first}
+    shapes = {
+        s.kind: (s.width, s.source_width) for s in sites.values() if s.kind in kinds and s.layer == first
+    }
     most = min(min(shape) for shape in shapes.values())
     ranks = [2**n for n in range(most.bit_length()) if 2**n <= most]
     places = [name for name, needed in plots.WHERE.items() if set(needed) <= shapes.keys()]
     alphas = sorted({2**n for n in range(8)} | {alpha} | set(measured["alpha"]))
 
     def draw(rank, alpha, where, scale):
-        trained, s = count(rank, where, sites), plots.scale(rank, alpha, scale == plots.SCALES[1])
+        config = LoRAConfig(rank=rank, alpha=alpha, stabilised=scale == STABLE, sites=plots.WHERE[where])
+        trained, s = config.total(sites), config.scale
         same = (measured["where"] == where) & (measured["rank"] == rank) & (measured["alpha"] == alpha)
-        found = measured[same & (scale == plots.SCALES[0] or rank == 1)]["accuracy"]
+        found = measured[same & (scale != STABLE or rank == 1)]["accuracy"]
         said = "accuracy not measured"
         if len(found):
             said = f"accuracy {found.mean():.1f}% ({source}, {len(found)} run{'s' * (len(found) > 1)})"
