@@ -75,7 +75,7 @@ def forward_time(model: nn.Module, inputs: dict, repeats: int = 9) -> float:
 
 @contextmanager
 def _training(model: nn.Module):
-    """Training mode, with torch's generator and the gradients afterwards as if nothing had been."""
+    """Training mode; afterwards mode and torch's generator are as if nothing had been."""
     was = model.training
     with torch.random.fork_rng(devices=[]):
         model.train()
@@ -83,7 +83,6 @@ def _training(model: nn.Module):
             yield
         finally:
             model.train(was)
-            model.zero_grad(set_to_none=True)
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

@@ -10,8 +10,8 @@ from adapterlab.plots import theme
 from adapterlab.sites import Site
 from adapterlab.widgets.lora import lora_view
 
-SHAPES = {kind: (12, 12) for kind in ("query", "key", "value", "attention_dense")}
-SHAPES |= {"inner": (48, 12), "outer": (12, 48)}
+SHAPES = {kind: (120, 120) for kind in ("query", "key", "value", "attention_dense")}
+SHAPES |= {"inner": (480, 120), "outer": (120, 480)}
 SITES = {
     f"layers.{i}.{kind}": Site(f"layers.{i}.{kind}", kind, i, "m", "m", *shape, form="linear")
     for i in range(2)
@@ -33,10 +33,10 @@ def red(figure):
 
 
 def test_the_widget_counts_scales_and_says_what_was_measured():
-    view = lora_view(MEASURED, SITES, total=10_000)
-    assert "query + value, rank 8, alpha 16: 768 parameters, 7.68% of the model" in view.summary
+    view = lora_view(MEASURED, SITES, total=100_000)
+    assert "query + value, rank 8, alpha 16: 7,680 parameters, 7.68% of the model" in view.summary
     assert (
-        "0.00 MB" in view.summary
+        "0.03 MB" in view.summary
         and "alpha / r = 2;" in view.summary
         and "81.0% (live, 2 runs)" in view.summary
     )
@@ -46,22 +46,24 @@ def test_the_widget_counts_scales_and_says_what_was_measured():
     view.scale.value = plots.SCALES[1]
     assert "alpha / √r = 5.66;" in view.summary and "not measured" in view.summary
     view.where.value, view.rank.value = "all linears", 1
-    assert "432 parameters" in view.summary and "70.0% (live, 1 run)" in view.summary  # at rank 1 they agree
-    assert view.error is None and view.rank.options == (1, 2, 4, 8)
+    assert (
+        "4,320 parameters" in view.summary and "70.0% (live, 1 run)" in view.summary
+    )  # at rank 1 they agree
+    assert view.error is None and view.rank.options == (1, 2, 4, 8, 16, 32, 64)
 
 
 def test_the_drawing_is_to_scale():
-    view = lora_view(MEASURED, SITES, total=10_000)
+    view = lora_view(MEASURED, SITES, total=100_000)
     assert (
         red(view.figure)
-        == [(pytest.approx(8 / 12), pytest.approx(1)), (pytest.approx(1), pytest.approx(8 / 12))] * 2
+        == [(pytest.approx(8 / 120), pytest.approx(1)), (pytest.approx(1), pytest.approx(8 / 120))] * 2
     )
     view.where.value, view.rank.value = "feed-forward", 2
-    thin = pytest.approx(2 / 12)
+    thin = pytest.approx(2 / 120)
     tall, one = pytest.approx(4), pytest.approx(1)
     assert red(view.figure) == [(thin, tall), (one, thin), (thin, one), (tall, thin)]
     assert "y' = W x + b + 8 · B A x" in view.figure.layout.title.text
-    assert sum("384" in t or "48" in t for t in text(view.figure)) == 2
+    assert sum("480" in t for t in text(view.figure)) == 2
 
 
 def test_a_model_without_some_of_the_matrices():
@@ -75,7 +77,7 @@ def test_a_model_without_some_of_the_matrices():
 def test_counts_are_those_of_built_modules(where, rank):
     config = LoRAConfig(rank=rank, sites=plots.WHERE[where])
     built = sum(p.numel() for site in config.targets(SITES) for p in config.build(site).parameters())
-    view = lora_view(MEASURED, SITES, total=10_000)
+    view = lora_view(MEASURED, SITES, total=100_000)
     view.where.value, view.rank.value = where, rank
     assert f" {built:,} parameters" in view.summary
 
@@ -115,15 +117,15 @@ def test_drift_leaves_out_what_has_no_logarithm():
 
 def test_bars_stack_to_their_totals():
     frame = pd.DataFrame(
-        [("lora", "forward", 30.0), ("lora", "backward", 20.0), ("full", "forward", 40.0), ("full", "backward", 60.0)],
+        [("lora", "forward", 30.0), ("lora", "backward", 20.0), ("full", "forward", 80.0), ("full", "backward", 120.0)],
         columns=["method", "part", "value"],
     )  # fmt: skip
     figure = plots.stacked(frame, "t", "ms", guess=25)
-    assert text(figure) == [" 50 (50%)", " 100 (100%)"]
+    assert text(figure) == [" 50 (25%)", " 200 (100%)"]
     forward, backward, star = figure.data
-    assert (forward.y, forward.x, backward.x) == (("lora", "full"), (30, 40), (20, 60))
+    assert (forward.y, forward.x, backward.x) == (("lora", "full"), (30, 80), (20, 120))
     assert forward.marker.pattern.shape != backward.marker.pattern.shape
-    assert (star.x, star.y) == ((25,), ("lora",))
+    assert (star.x, star.y) == ((50,), ("lora",))
 
 
 def test_the_scales():
@@ -131,4 +133,4 @@ def test_the_scales():
         LoRAConfig(rank=16, alpha=8).scale == 0.5 and LoRAConfig(rank=16, alpha=8, stabilised=True).scale == 2
     )
     module = LoRAConfig(rank=4).build(SITES["layers.0.inner"])
-    assert module(torch.randn(2, 12), y := torch.randn(2, 48)).equal(y)
+    assert module(torch.randn(2, 120), y := torch.randn(2, 480)).equal(y)

@@ -78,6 +78,11 @@ lora_forward = exercise(
         *TALL,
     ),
     mistake(
+        lambda x, y, A, B, alpha: y + alpha / B.shape[0] * x @ A.T @ B.T,
+        "it divides by B.shape[0], the width of y; r is the number of rows of A",
+        *TALL,
+    ),
+    mistake(
         lambda x, y, A, B, alpha: alpha / len(A) * (y + x @ A.T @ B.T),
         "y is scaled too; only B A x has the scale",
         *TALL,
@@ -124,6 +129,11 @@ lora_count = exercise(
         *COUNTS,
     ),
     mistake(lambda r, shapes: r * (shapes[0][0] + shapes[0][1]), "only the first matrix is counted", *COUNTS),
+    mistake(
+        lambda r, shapes: sum(o * i + r * (o + i) for o, i in shapes),
+        "the frozen matrix is counted too; it is not trained",
+        *COUNTS,
+    ),
     agrees(_count, *COUNTS),
 )
 
