@@ -17,7 +17,7 @@ from torch import nn
 
 from . import compose
 from .errors import UserError, suggest
-from .hooks import SPECIAL, note_context
+from .hooks import SPECIAL, Pass
 from .hooks import first as _first
 from .methods import HeadConfig, Method
 from .sites import Site, find_sites
@@ -162,7 +162,7 @@ class Adapters:
         frozen = dict(self.model.named_modules())
         for name in used - set(self._handles):
             self._handles[name] = (
-                note_context(self) if name == CONTEXT else self._install(self.sites[name], frozen)
+                Pass(self).handles if name == CONTEXT else self._install(self.sites[name], frozen)
             )
 
     def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
@@ -197,7 +197,7 @@ class Adapters:
 
     @property
     def context(self) -> dict:
-        """This thread's pass through the model, for methods that must know of it; see `hooks.note_context`."""
+        """This thread's pass through the model, for methods that must know of it; see `hooks.Pass`."""
         if not hasattr(self._local, "context"):
             self._local.context = {}
         return self._local.context
