@@ -17,10 +17,13 @@ from torch import nn
 
 from . import compose
 from .errors import UserError, suggest
+from .hooks import SPECIAL, note_context
+from .hooks import first as _first
 from .methods import HeadConfig, Method
 from .sites import Site, find_sites
 
 CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
+CONTEXT = ""  # among the hooks by site: the one on the whole model
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,34 @@ class Info:
 
 
 class Adapter(nn.Module):
-    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck..."."""
+    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".
+
+    What a method's sites share is under "common.<method>"; their modules hold it in a tuple, so that it counts once.
+    """
 
     def __init__(self, info: Info, sites: dict[str, Site]):
         super().__init__()
         self.info = info
         self.at: dict[str, list[nn.Module]] = {}
-        for config in info.recipe:
-            for site in config.targets(sites):
+        for i, config in enumerate(info.recipe):
+            targets = config.targets(sites)
+            common = config.common(targets)
+            if common is not None:
+                again = config.name in [other.name for other in info.recipe[:i]]
+                _place(self, f"common.{config.name}{i if again else ''}", common)
+            for site in targets:
                 module = config.build(site)
+                if common is not None:
+                    module.common = (common,)
                 _place(self, f"{site.name}.{config.name}", module)
                 self.at.setdefault(site.name, []).append(module)
+
+    def bind(self, owner: "Adapters", new: bool = False) -> None:
+        """Show the modules that ask for it the frozen module at their site; `new`: they may start from its weights."""
+        for name, modules in self.at.items():
+            for module in modules:
+                if hasattr(module, "bind"):
+                    module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
 
 
 def _place(root: nn.Module, path: str, module: nn.Module) -> None:
@@ -80,11 +100,6 @@ class Hook:
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
 
-def _first(args, kwargs):
-    """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
-    return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
-
-
 class Adapters:
     """Named adapters on one frozen transformer, by forward hooks at its sites.
 
@@ -105,6 +120,11 @@ class Adapters:
         self.setup = None
         self._local = threading.local()
         self._handles: dict[str, list] = {}
+        self.skipped: frozenset[int] = (
+            frozenset()
+        )  # layers whose adapters do not run, see `methods.adapterdrop`
+        self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
+        self.originals: dict = {}  # the weights that it replaced
         self.attached = False
         self.attach()
 
@@ -123,6 +143,8 @@ class Adapters:
 
     def detach(self) -> nn.Module:
         """Take hooks, submodule and freezing off; the model is bit for bit what it was. The adapters live on here."""
+        if self.merged is not None:
+            self.unmerge()
         if self.attached:
             self._unhook()
             delattr(self.model, CHILD)
@@ -133,17 +155,27 @@ class Adapters:
 
     def _hook(self) -> None:
         """Hooks at exactly the sites that some adapter uses."""
-        modules = dict(self.model.named_modules())
         used = {name for adapter in self.store.values() for name in adapter.at}
+        modules = [m for adapter in self.store.values() for at in adapter.at.values() for m in at]
+        if any(getattr(module, "wants_context", False) for module in modules):
+            used.add(CONTEXT)
         for name in set(self._handles) - used:
             self._unhook(name)
+        frozen = dict(self.model.named_modules())
         for name in used - set(self._handles):
-            site = self.sites[name]
-            hook = Hook(self, site, modules[site.norm] if site.norm else None)
-            handles = [modules[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
-            if site.source != site.module:
-                handles.append(modules[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
-            self._handles[name] = handles
+            self._handles[name] = (
+                note_context(self) if name == CONTEXT else self._install(self.sites[name], frozen)
+            )
+
+    def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
+        """Hooks for one site: handles that can be removed."""
+        if site.form in SPECIAL:
+            return SPECIAL[site.form](self, site, frozen)
+        hook = Hook(self, site, frozen[site.norm] if site.norm else None)
+        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
+        if site.source != site.module:
+            handles.append(frozen[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
+        return handles
 
     def _unhook(self, *which: str) -> None:
         for name in which or list(self._handles):
@@ -164,10 +196,19 @@ class Adapters:
             self._local.inputs = {}
         return self._local.inputs
 
+    @property
+    def context(self) -> dict:
+        """This thread's pass through the model, for methods that must know of it; see `hooks.note_context`."""
+        if not hasattr(self._local, "context"):
+            self._local.context = {}
+        return self._local.context
+
     def evaluate(self, setup, site: str, x, y, norm=None):
         """y' at a site, in y's precision."""
+        if self.skipped and self.sites[site].layer in self.skipped:
+            return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
-        first = next((p for ms in methods.values() for m in ms for p in m.parameters()), None)
+        first = next((p for name, ms in methods.items() if ms for p in self.store[name].parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
             return compose.evaluate(setup, methods, x, y, norm)
         x = None if x is None else x.to(first.dtype)
@@ -193,16 +234,23 @@ class Adapters:
             if seed is not None:
                 torch.manual_seed(seed)
             adapter = Adapter(Info(recipe, task), self.sites)
+            adapter.bind(self, new=True)
             after = torch.get_rng_state()
         if seed is None:
             torch.set_rng_state(after)
         return self._insert(name, adapter)
 
     def _insert(self, name: str, adapter: Adapter) -> Adapter:
+        adapter.bind(self)
         adapter.to(next(self.model.parameters()).device).train(self.model.training)
         self.store[name] = adapter
         if self.attached:
-            self._hook()
+            try:
+                self._hook()
+            except UserError:
+                del self.store[name]
+                self._hook()
+                raise
         return adapter
 
     def _new_name(self, name: str) -> None:
@@ -230,14 +278,14 @@ class Adapters:
     def activate(self, setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         for name in compose.names(setup):
-            self[name]
+            self._apart(name)
         self.setup = setup
 
     @contextmanager
     def use(self, setup):
         """Run this setup within the `with` block, in this thread only."""
         for name in compose.names(setup):
-            self[name]
+            self._apart(name)
         before = getattr(self._local, "setup", self)
         self._local.setup = setup
         try:
@@ -250,7 +298,7 @@ class Adapters:
 
     def train(self, name: str) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train."""
-        self[name]
+        self._apart(name)
         self.freeze()
         parameters = list(self.store[name].parameters())
         for p in parameters:
@@ -266,7 +314,7 @@ class Adapters:
 
     def delete(self, name: str) -> None:
         """Forget an adapter; if it was active, the bare model runs. UserError inside a `use` of it."""
-        self[name]
+        self._apart(name)
         if name in compose.names(getattr(self._local, "setup", None)):
             raise UserError(f'"{name}" is in use in this `with` block; delete it after the block')
         if name in compose.names(self.setup):
@@ -275,16 +323,43 @@ class Adapters:
         if self.attached:
             self._hook()
 
+    def _apart(self, name: str | None = None) -> None:
+        """UserError when adapter `name` (None: any) is merged, or there is no such adapter."""
+        if name is not None:
+            self[name]
+        if self.merged is not None and name in (None, self.merged):
+            raise UserError(f'"{self.merged}" is merged into the weights; call adapters.unmerge() first')
+
+    def merge(self, name: str) -> None:
+        """Write an adapter into the frozen weights, where that is exact; see `merge.merge`."""
+        from .merge import merge
+
+        merge(self, name)
+
+    def unmerge(self) -> None:
+        """Put the original weights back, bit for bit."""
+        from .merge import unmerge
+
+        unmerge(self)
+
+    def merge_and_unload(self, name: str) -> nn.Module:
+        """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
+        self.merge(name)
+        self.merged, self.originals = None, {}
+        return self.detach()
+
     def save(self, name: str, folder, overwrite: bool = False):
         """Write an adapter to a folder; see `checkpoint.save`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.save(self, name, folder, overwrite)
 
     def load(self, folder, name: str | None = None) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.load(self, folder, name)
 
     # ---- looking at them
