@@ -148,8 +148,8 @@ def test_a_recipe_is_a_plain_part_of_its_setting_and_of_no_other():
     assert not any("recipe" in s for s in others)
     one = e.setting("rotten_tomatoes", "adapter 64", lr=1e-3, epochs=3, std=1e-2)
     assert key(one) == "58f1232a62aad774", "recorded rows would no longer be found"
-    with pytest.raises(UserError, match='mean "LoRA"'):
-        e.methods_settings(names=("lora",))
+    with pytest.raises(UserError, match='mean "Pfeiffer"'):
+        e.methods_settings(names=("Pfeifer",))
     with pytest.raises(UserError, match="unknown method"):
         e.setting("any", "mine", lr=1e-3, epochs=1, recipe=[{"method": "lroa"}])
 
