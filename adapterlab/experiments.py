@@ -255,6 +255,11 @@ def recipe_of(setting: dict) -> tuple:
     return VariantConfig(size=number, std=setting["std"], **changes), LayerNormConfig()
 
 
+def family_recipe(name: str) -> tuple:
+    """The methods of an entry of FAMILY, without the head."""
+    return tuple(from_dict(part) for part in FAMILY[name][1:])
+
+
 def _kind(setting: dict) -> tuple[str, int | None]:
     return ("recipe", None) if "recipe" in setting else parse(setting["method"])
 

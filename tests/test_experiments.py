@@ -127,7 +127,8 @@ SMALL = ("Pfeiffer, size 1", "Compacter", "LoRA, rank 1", "VeRA", "(IA)^3", "Bit
 def test_the_family_keeps_its_budget_on_minilm(name):
     """About 1% of the model, or what is small by design; counted on the shapes, and built with all that was counted."""
     base, sites = measure("minilm")
-    recipe = e.recipe_of(e.setting("any", name, lr=1e-3, epochs=1, recipe=list(e.FAMILY[name][1:])))
+    recipe = e.family_recipe(name)
+    assert recipe == e.recipe_of(e.setting("any", name, lr=1e-3, epochs=1, recipe=list(e.FAMILY[name][1:])))
     percent = 100 * sum(config.total(sites) for config in recipe) / base
     assert 0.02 < percent < 0.12 if name in SMALL else 0.9 < percent < 1.1
     assert len(e.FAMILY[name][0]) == 3

@@ -131,15 +131,18 @@ COSTS = {
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a method, the best mean first: method, group, accuracy, half (of the 95% interval), seeds, lr, edge, costs.
+    """One row a method, the best mean first: method, group, accuracy, half (of the 95% interval), to_full,
+    to_full_half, seeds, lr, edge, costs.
 
     frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, peak_mb, one row a run of the chosen
     learning rate. edge: that rate is the lowest or the highest that was tried, so a better one may lie beyond. The costs
-    are medians over the runs.
+    are medians over the runs. to_full: points from full fine-tuning, seed by seed, with the half of its 95% interval.
     """
-    rows = []
+    rows, by_seed = [], frame.groupby(["method", "seed"])["accuracy"].mean()
+    known = "full" in by_seed.index.get_level_values(0)
     for name, part in frame.groupby("method", sort=False):
         mean, half = mean_interval(part["accuracy"])
+        gap = mean_interval((by_seed[name] - by_seed["full"]).dropna()) if known else (None, None)
         lr, tried = float(part["lr"].iloc[0]), FAMILY[name][0] if name in FAMILY else ()
         rows.append(
             {
@@ -147,6 +150,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
                 "group": group_of(name),
                 "accuracy": mean,
                 "half": half,
+                "to_full": gap[0],
+                "to_full_half": gap[1],
                 "seeds": len(part),
                 "lr": lr,
                 "edge": bool(tried) and lr in (min(tried), max(tried)),
@@ -162,12 +167,13 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     guess: the learner's, for the best accuracy.
     """
     rows, seeds = table.iloc[::-1], int(table["seeds"].max())
+    said = "" if guess is None else f"; dash-dotted: your guess for the best, {guess:g}"
     panels = {"accuracy": "test accuracy, %", **COSTS}
     fig = theme.apply(
         make_subplots(1, 4, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.4, 0.2, 0.2, 0.2]),
-        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method ({source})",
+        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method ({source}){said}",
         width=1100,
-        height=170 + 26 * len(rows),
+        height=260 + 26 * len(rows),
         margin={"l": 170, "b": 90},
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "font": {"size": 15}},
     )
@@ -198,7 +204,7 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
                 showlegend=column == 1,
                 hovertemplate="%{y}: %{x:.4g}<extra>" + title + "</extra>",
             )
-        log = {"type": "log", "dtick": 2, "tickformat": "~g"} if what == "trained_percent" else {}
+        log = {"type": "log", "dtick": 2, "tickformat": "~g"} if what == "trained_percent" else {"nticks": 5}
         fig.update_xaxes(title={"text": title, "font": {"size": 15}}, row=1, col=column, **log)
     fig.update_yaxes(
         categoryorder="array", categoryarray=rows["method"].tolist(), showgrid=True, tickfont={"size": 15}
@@ -206,10 +212,6 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     fig.update_layout(title_y=0.985, margin_t=130)
     if guess is not None:
         fig.add_vline(guess, row=1, col=1, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
-        fig.add_annotation(
-            x=guess, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"your guess: {guess:g}",
-            font={"color": theme.GUESS_COLOUR, "size": 15},
-        )  # fmt: skip
     return fig
 
 

@@ -16,6 +16,7 @@ KNOBS = {
 }
 OFFERED = ("bottleneck", "pfeiffer", "parallel", "compacter", "lora", "dora", "vera", "ia3", "bitfit", "layernorm",
            "loreft", "prefix_tuning", "prompt_tuning", "kadapter")  # fmt: skip
+ONLY = {"layernorm": "norm", "kadapter": "block"}  # offered at one kind of site alone
 LINEAR = ("query", "key", "value", "attention_dense", "inner", "outer")
 PRESETS = {
     "Houlsby": {"attention": "bottleneck", "feedforward": "bottleneck", "norm": "layernorm"},
@@ -73,6 +74,10 @@ def tell(placed: dict[str, str], configs: tuple[Method, ...], sites: dict, base_
     )
 
 
+def _fits(method: str, kind: str, form: str) -> bool:
+    return form in METHODS[method].fits and ONLY.get(method, kind) == kind
+
+
 class Places(base.FigureView):
     """A dropdown a place, a size, the layers, and presets that set all places at once.
 
@@ -87,12 +92,9 @@ class Places(base.FigureView):
         depth = 1 + max(site.layer for site in sites.values() if site.layer is not None)
         names = {kind: name for kind, name, _ in plots.PLACES}
         places = {
-            kind: base.choice(
-                names[kind],
-                [NOTHING, *(m for m in OFFERED if forms[kind] in METHODS[m].fits and (m != "kadapter" or kind == "block"))],
-            )
+            kind: base.choice(names[kind], [NOTHING, *(m for m in OFFERED if _fits(m, kind, forms[kind]))])
             for kind in self.kinds
-        }  # fmt: skip
+        }
         where = {
             "all layers": None,
             "the lower half": tuple(range(depth // 2)),
