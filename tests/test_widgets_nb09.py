@@ -53,7 +53,7 @@ def test_methods_are_placed_counted_and_judged(view):
 def test_what_does_not_fit_is_said_and_the_next_choice_mends_it(view):
     view.attention.value = "bottleneck"
     view.amount.value = 24
-    assert view.error == "bottleneck: size 24 is wider than the site it goes to (16)" or "wider" in view.error
+    assert view.error == "bottleneck: size 24 is wider than the site it goes to (16)"
     view.amount.value = 8
     assert view.error is None
     view.amount.value = 2
@@ -112,6 +112,8 @@ def test_the_identity_column_is_what_a_new_method_does(name, bert):
     inputs = {"input_ids": torch.arange(3, 11)[None]}
     small = {"size": 4, "rank": 4, "length": 3, "hidden": 8, "inner": 8}
     fields = METHODS[name].__dataclass_fields__
+    if name == "compacter":
+        del small["rank"]
     adapters = Adapters(bert)
     with torch.no_grad():
         before = bert(**inputs).logits

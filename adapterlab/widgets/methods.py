@@ -1,6 +1,7 @@
 """Put methods at the places of a transformer block: formulas, parameters, and what the whole can do."""
 
 import ipywidgets
+import torch
 
 from ..errors import UserError
 from ..methods import METHODS, Method
@@ -142,6 +143,8 @@ class Places(base.FigureView):
         shown = {}
         for config in configs:
             at = config.targets(self._sites)
+            with torch.random.fork_rng(devices=[]):  # built once where it is narrowest, so that it may refuse
+                config.build(min(at, key=lambda site: min(site.width, site.source_width)))
             for kind in config.sites:
                 shown[kind] = (config.name, sum(site.kind == kind for site in at))
         if "kadapter" in placed.values() and where is not None:
