@@ -4,6 +4,7 @@ A setting is a plain dict that says everything a result depends on; `run_one(set
 
 task, base, n_train, n_validation, n_test (rows used at most; None: all), method ("adapter 64", "LayerNorm only",
 "head only", "top 2", "full"), variant (see VARIANTS), size, std, lr, epochs, batch_size, max_length, seed: the setting.
+recipe: in the rows of "methods" alone, the methods of FAMILY's entry as plain dicts; what they leave out is the default.
 validation, test: the task's metric as a fraction (None when the run diverged); metric: its name; test_scores: all that
 GLUE reports; majority: what always saying the most frequent class scores on the test rows; best_epoch: the one kept.
 trained, total, trained_percent: parameters. rows_train, rows_validation, rows_test: rows that there were.
@@ -23,7 +24,7 @@ from .bank import Bank
 from .baselines import parse
 from .errors import UserError, suggest
 from .lab import pick_device
-from .methods import LayerNormConfig, VariantConfig, houlsby
+from .methods import LayerNormConfig, VariantConfig, from_dict, houlsby
 from .models import load_base
 from .paths import RESULTS
 from .sweep import run_sweep
@@ -31,6 +32,8 @@ from .tasks import encode, load_task, metrics
 from .train import Run, fit, predict, unfreeze
 
 ADAPTER_LRS = (3e-4, 1e-3, 3e-3)
+HIGH_LRS = (1e-3, 3e-3, 1e-2)
+HIGHER_LRS = (3e-3, 1e-2, 3e-2)
 FULL_LRS = (2e-5, 5e-5, 1e-4)
 SIZES = tuple(2**n for n in range(10))
 STDS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
@@ -52,6 +55,43 @@ VARIANTS = {
 }
 """What section 3.6 of the paper tried, as settings of `VariantConfig`; "plain" is the gelu bottleneck after both."""
 
+FAMILY = {
+    "Houlsby": (ADAPTER_LRS, {"method": "bottleneck", "size": 24}, {"method": "layernorm"}),
+    "Pfeiffer": (ADAPTER_LRS, {"method": "pfeiffer", "size": 48}),
+    "Pfeiffer, size 1": (HIGH_LRS, {"method": "pfeiffer", "size": 1}),
+    "parallel": (ADAPTER_LRS, {"method": "parallel", "size": 48}),
+    "Compacter": (HIGH_LRS, {"method": "compacter"}),
+    "AdapterDrop": (ADAPTER_LRS, {"method": "bottleneck", "size": 48, "layers": [3, 4, 5]}),
+    "LoRA": (ADAPTER_LRS, {"method": "lora", "rank": 24, "alpha": 48}),
+    "LoRA, rank 1": (HIGH_LRS, {"method": "lora", "rank": 1, "alpha": 2}),
+    "DoRA": (ADAPTER_LRS, {"method": "dora", "rank": 24, "alpha": 48}),
+    "VeRA": (HIGHER_LRS, {"method": "vera"}),
+    "(IA)^3": (HIGHER_LRS, {"method": "ia3"}),
+    "BitFit": (HIGH_LRS, {"method": "bitfit"}),
+    "LayerNorm": (HIGH_LRS, {"method": "layernorm"}),
+    "LoReFT": (ADAPTER_LRS, {"method": "loreft", "rank": 48, "first": None}),
+    "prefix": (HIGH_LRS, {"method": "prefix_tuning", "length": 30, "hidden": 40}),
+    "prompt": (HIGHER_LRS, {"method": "prompt_tuning"}),
+    "Mix-and-Match": (
+        ADAPTER_LRS,
+        {"method": "prefix_tuning", "length": 12, "hidden": 20},
+        {"method": "parallel", "size": 24},
+    ),
+    "UniPELT": (
+        ADAPTER_LRS,
+        {"method": "lora", "rank": 8, "alpha": 2, "gated": True},
+        {"method": "prefix_tuning", "length": 10, "hidden": 12, "gated": True},
+        {"method": "pfeiffer", "size": 16, "gated": True},
+    ),
+    "K-Adapter": (ADAPTER_LRS, {"method": "kadapter", "size": 64, "heads": 4, "inner": 64, "depth": 1}),
+}
+"""Name -> (learning rates to choose from, its methods). What has a size is set near 1% of MiniLM's parameters; what is
+small by design is as its paper has it, with a bottleneck of size 1 and a LoRA of rank 1 to compare it with.
+
+AdapterDrop is its specialised form (Rücklé et al. 2021, section 3.1): the same layers without adapters in training and
+in use; written for six layers. Left out: the invertible adapter, which belongs to a language and not to a task.
+"""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -69,10 +109,23 @@ class Places:
 
 
 def setting(
-    task: str, method: str, *, lr: float, epochs: int, seed: int = 0, variant: str = "plain", **more
+    task: str,
+    method: str,
+    *,
+    lr: float,
+    epochs: int,
+    seed: int = 0,
+    variant: str = "plain",
+    recipe: list[dict] | None = None,
+    **more,
 ) -> dict:
-    """One run. method: "adapter 64", "LayerNorm only", "head only", "top 2" or "full"; more: see the module's columns."""
-    kind, number = parse(method)
+    """One run. method: "adapter 64", "LayerNorm only", "head only", "top 2" or "full"; more: see the module's columns.
+
+    recipe: the methods themselves, as `from_dict` reads them; method is then only what the run is called.
+    """
+    kind, number = ("recipe", None) if recipe else parse(method)
+    for part in recipe or ():
+        from_dict(part)
     if variant not in VARIANTS:
         raise UserError(
             f'unknown variant "{variant}"{suggest(variant, VARIANTS)}; known: {", ".join(VARIANTS)}'
@@ -95,6 +148,7 @@ def setting(
         "lr": lr,
         "epochs": epochs,
         "seed": seed,
+        **({"recipe": recipe} if recipe else {}),
     }
 
 
@@ -155,8 +209,8 @@ def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
     """Settings -> jobs for `run_many`: what fits into one bank together, alike sizes first, `most` at a time."""
     jobs: dict[tuple, list[dict]] = {}
     for i, s in enumerate(settings):
-        kind = parse(s["method"])[0]
-        fits = kind not in ("top", "full") and s["variant"] == "plain" and most > 1
+        kind = _kind(s)[0]
+        fits = kind not in ("top", "full", "recipe") and s["variant"] == "plain" and most > 1
         same = {k: v for k, v in s.items() if k not in ("method", "size", "std", "lr")}
         mark = (kind, *((k, repr(v)) for k, v in sorted(same.items()))) if fits else (i,)
         jobs.setdefault(mark, []).append(s)
@@ -175,7 +229,7 @@ def build(settings: list[dict], task, places: Places):
     where = places.folders.get(first["base"], first["base"])
     device = pick_device(places.device)
     model, _ = load_base(where, labels=task.num_outputs, device=device, seed=first["seed"])
-    kind, number = parse(first["method"])
+    kind, number = _kind(first)
     if kind in ("top", "full"):
         unfreeze(model, number)
         return model, None
@@ -188,7 +242,9 @@ def build(settings: list[dict], task, places: Places):
 
 def recipe_of(setting: dict) -> tuple:
     """The methods of a setting, without the head."""
-    kind, number = parse(setting["method"])
+    kind, number = _kind(setting)
+    if kind == "recipe":
+        return tuple(from_dict(part) for part in setting["recipe"])
     if kind == "head only":
         return ()
     if kind == "LayerNorm only":
@@ -197,6 +253,15 @@ def recipe_of(setting: dict) -> tuple:
     if not changes:
         return houlsby(number, std=setting["std"])
     return VariantConfig(size=number, std=setting["std"], **changes), LayerNormConfig()
+
+
+def family_recipe(name: str) -> tuple:
+    """The methods of an entry of FAMILY, without the head."""
+    return tuple(from_dict(part) for part in FAMILY[name][1:])
+
+
+def _kind(setting: dict) -> tuple[str, int | None]:
+    return ("recipe", None) if "recipe" in setting else parse(setting["method"])
 
 
 @lru_cache(maxsize=4)
@@ -303,6 +368,31 @@ def variant_settings(
     ]
 
 
+def methods_settings(
+    task="rotten_tomatoes",
+    names=tuple(FAMILY),
+    seeds=(0, 1, 2),
+    epochs=5,
+    full_lrs=FULL_LRS,
+    lrs=None,
+    **more,
+):
+    """Every method of FAMILY, with head only and full fine-tuning beside it; lrs: in place of each method's own."""
+    unknown = [name for name in names if name not in FAMILY]
+    if unknown:
+        raise UserError(
+            f'unknown method "{unknown[0]}"{suggest(unknown[0], FAMILY)}; known: {", ".join(FAMILY)}'
+        )
+    plain = [("head only", lrs or ADAPTER_LRS), ("full", full_lrs)]
+    return _cross(task, plain, seeds, epochs, **more) + [
+        s
+        for name in names
+        for s in _cross(
+            task, [(name, lrs or FAMILY[name][0])], seeds, epochs, recipe=list(FAMILY[name][1:]), **more
+        )
+    ]
+
+
 def glue_settings(
     tasks=GLUE,
     sizes=(8, 64, 256),
@@ -344,6 +434,7 @@ EXPERIMENTS = {
     "init": init_settings,
     "frontier": frontier_settings,
     "variants": variant_settings,
+    "methods": methods_settings,
 }
 
 
@@ -352,7 +443,7 @@ def experiment(
 ):
     """Run an experiment (or what is missing of it) and return its rows as a DataFrame; columns as in this module.
 
-    name: "fine_tune", "size_sweep", "frontier", "init", "variants" or "glue"; settings: those of its list of settings.
+    name: "fine_tune", "size_sweep", "frontier", "init", "variants", "methods" or "glue"; settings: those of its list of settings.
     folder: where its rows are recorded, file <name>.jsonl. bank: how many adapters to train in one pass at most.
     """
     import pandas as pd
@@ -377,6 +468,7 @@ size_sweep = partial(experiment, "size_sweep")
 frontier = partial(experiment, "frontier")
 init_scale = partial(experiment, "init")
 variants = partial(experiment, "variants")
+methods = partial(experiment, "methods")
 glue = partial(experiment, "glue")
 fine_tune = partial(experiment, "fine_tune")
 

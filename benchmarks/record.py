@@ -27,8 +27,9 @@ PLAN = {  # experiment -> its settings at full size
     "init": {},
     "frontier": {},
     "variants": {},
+    "methods": {},
 }
-ALONE = ("fine_tune",)  # these rows tell what a method costs: never in a bank
+ALONE = ("fine_tune", "methods")  # these rows tell what a method costs: never in a bank
 MORE_TASKS = {
     "init": ("glue/CoLA",),
     "frontier": ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE"),
@@ -45,6 +46,12 @@ def toy() -> dict:
         "init": {**small, "stds": (1e-7, 1e-2), "size": 4},
         "frontier": {**small, "layers": 1, "sizes": (2,), "lrs": (1e-3,), "full_lrs": (1e-4,)},
         "variants": {**small, "size": 4, "lrs": (1e-3,)},
+        "methods": {
+            **small,
+            "names": ("LoRA, rank 1", "(IA)^3", "prefix", "prompt"),
+            "lrs": (1e-3,),
+            "full_lrs": (1e-4,),
+        },
     }
 
 
@@ -82,7 +89,7 @@ def parse():
         action="store_true",
         help="one learning rate a method, the workbook's, in place of three",
     )
-    parser.add_argument("--methods", nargs="+", help='only these, as "adapter 64" full')
+    parser.add_argument("--methods", nargs="+", help='only these, as "adapter 64" full "LoRA, rank 1"')
     parser.add_argument("--rates", nargs="+", type=float, help="only these learning rates of the plan")
     parser.add_argument("--out", help="folder for the rows; default: data/results")
     parser.add_argument("--budget-minutes", type=float, help="begin no run after so many minutes")
@@ -162,7 +169,7 @@ def wanted(setting: dict, args) -> bool:
     from adapterlab.baselines import learning_rate
 
     return (
-        (not args.book_rates or setting["lr"] == learning_rate(setting["method"]))
+        (not args.book_rates or "recipe" in setting or setting["lr"] == learning_rate(setting["method"]))
         and (not args.rates or setting["lr"] in args.rates)
         and (not args.methods or setting["method"] in args.methods)
     )

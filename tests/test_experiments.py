@@ -14,10 +14,12 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from adapterlab import experiments as e
+from adapterlab.adapters import Adapter, Info
+from adapterlab.counting import measure
 from adapterlab.errors import UserError
 from adapterlab.methods import VariantConfig, from_dict
 from adapterlab.paths import ROOT
-from adapterlab.results import read
+from adapterlab.results import key, read
 from adapterlab.sites import find_sites
 
 WORDS = ("good", "bad", "film", "the", "a", "was", "plot", "dull", "fine")
@@ -105,6 +107,7 @@ def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
         "init": dict(task="reviews", stds=(1e-7, 1e-2), size=2),
         "frontier": dict(task="reviews", layers=2, sizes=(2,)),
         "variants": dict(task="reviews", size=2),
+        "methods": dict(task="reviews", names=("LoRA, rank 1", "(IA)^3", "BitFit", "prefix", "prompt")),
     }[name]
     with ThreadPoolExecutor(1) as pool:
         frame = e.experiment(name, places=places, executor=pool, folder=tmp_path, show=False, **common, **own)
@@ -115,6 +118,41 @@ def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
     assert list(again["date"]) == list(frame["date"])
     best = e.choose(frame)
     assert set(best["seed"]) == {0, 1} and len(best) == 2 * len(frame.groupby(["method", "variant", "std"]))
+
+
+SMALL = ("Pfeiffer, size 1", "Compacter", "LoRA, rank 1", "VeRA", "(IA)^3", "BitFit", "LayerNorm", "prompt")
+
+
+@pytest.mark.parametrize("name", list(e.FAMILY))
+def test_the_family_keeps_its_budget_on_minilm(name):
+    """About 1% of the model, or what is small by design; counted on the shapes, and built with all that was counted."""
+    base, sites = measure("minilm")
+    recipe = e.family_recipe(name)
+    assert recipe == e.recipe_of(e.setting("any", name, lr=1e-3, epochs=1, recipe=list(e.FAMILY[name][1:])))
+    percent = 100 * sum(config.total(sites) for config in recipe) / base
+    assert 0.02 < percent < 0.12 if name in SMALL else 0.9 < percent < 1.1
+    assert len(e.FAMILY[name][0]) == 3
+    built = Adapter(Info(recipe), sites)
+    assert sum(p.numel() for p in built.parameters()) == sum(config.total(sites) for config in recipe)
+
+
+def test_a_recipe_is_a_plain_part_of_its_setting_and_of_no_other():
+    settings = e.methods_settings(seeds=(0,))
+    with_recipe = [s for s in settings if "recipe" in s]
+    assert {s["method"] for s in with_recipe} == set(e.FAMILY)
+    assert {s["method"] for s in settings if "recipe" not in s} == {"head only", "full"}
+    assert with_recipe == json.loads(json.dumps(with_recipe))
+    assert all(len(job) == 1 for job in e.banks(with_recipe))
+    others = [
+        s for f in (e.fine_tune_settings, e.size_settings, e.init_settings, e.variant_settings) for s in f()
+    ]
+    assert not any("recipe" in s for s in others)
+    one = e.setting("rotten_tomatoes", "adapter 64", lr=1e-3, epochs=3, std=1e-2)
+    assert key(one) == "58f1232a62aad774", "recorded rows would no longer be found"
+    with pytest.raises(UserError, match='mean "Pfeiffer"'):
+        e.methods_settings(names=("Pfeifer",))
+    with pytest.raises(UserError, match="unknown method"):
+        e.setting("any", "mine", lr=1e-3, epochs=1, recipe=[{"method": "lroa"}])
 
 
 def test_choose_looks_at_validation_alone():
@@ -213,7 +251,7 @@ def test_the_command_that_records_everything(places, tmp_path):
     assert "failed" not in done.stdout + done.stderr
     counts = {p.stem: len(read(p.stem, tmp_path)) for p in sorted(tmp_path.glob("*.jsonl"))}
     assert counts == {
-        "fine_tune_tiny": 15, "frontier_tiny": 5, "init_tiny": 2, "size_sweep_tiny": 2, "variants_tiny": 12,
+        "fine_tune_tiny": 15, "frontier_tiny": 5, "init_tiny": 2, "methods_tiny": 6, "size_sweep_tiny": 2, "variants_tiny": 12,
     }  # fmt: skip
     again = subprocess.run(
         command + ["--only", "variants"], env=env, capture_output=True, text=True, timeout=300
