@@ -170,11 +170,11 @@ def test_the_summary_and_its_board():
     assert plots.board(alone, "live").data[0].error_x.array[0] == 0
 
 
-def test_the_bars_say_what_is_exactly_zero_and_where_the_budget_is():
+def test_the_bars_say_what_is_zero_and_where_the_budget_is():
     moved = pd.DataFrame({"method": ["lora", "bottleneck", "prompt_tuning"], "moved": [0.0, 1e-3, 0.5]})
     figure = plots.starts(moved, 2)
     assert "1 of 3 change nothing" in figure.layout.title.text and "guess: 2" in figure.layout.title.text
-    assert [a.y for a in figure.layout.annotations] == ["lora"]
+    assert [(a.y, a.text) for a in figure.layout.annotations] == [("lora", "nothing beyond rounding")]
     assert dict(zip(figure.data[0].y, figure.data[0].x, strict=True))["bottleneck"] == 1e-3
     figure = plots.budgets(pd.DataFrame({"method": ["LoRA", "prompt"], "percent": [0.97, 0.03]}), 1.0)
     ends = {y: b + x for t in figure.data for y, x, b in zip(t.y, t.x, [0.01] * len(t.y), strict=True)}

@@ -65,15 +65,17 @@ def family(sites: dict, base: int) -> pd.DataFrame:
 
 
 def starts(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
-    """How far each new method moves the logits: columns method, moved; a log axis, and a word where it is exactly 0."""
+    """How far each new method moves the logits: columns method, moved; a log axis, and words where it is 0."""
     rows = frame.sort_values("moved", ascending=False).iloc[::-1]
     zero = rows["moved"] == 0
-    title = f"What a new method does to the logits: {zero.sum()} of {len(rows)} change nothing at all"
+    title = (
+        f"What a new method does to the logits: {zero.sum()} of {len(rows)} change nothing beyond rounding"
+    )
     if guess is not None:
         title += f" (your guess: {guess})"
     fig = theme.figure(
         title={"text": title, "font": {"size": 17}},
-        xaxis={"title": "largest change of a logit (log scale)", "type": "log", "range": [-6, 1.5], "exponentformat": "power", "dtick": 1},
+        xaxis={"title": "largest change of a logit (log scale)", "type": "log", "range": [-6, 0], "exponentformat": "power", "dtick": 1},
         height=110 + 28 * len(rows),
         margin={"l": 150},
     )  # fmt: skip
@@ -87,7 +89,7 @@ def starts(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
     )
     for name in rows["method"][zero]:
         fig.add_annotation(
-            x=-5.9, y=name, text="exactly 0", showarrow=False, xanchor="left", font={"size": 16}
+            x=-5.9, y=name, text="nothing beyond rounding", showarrow=False, xanchor="left", font={"size": 16}
         )
     fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
     return fig
