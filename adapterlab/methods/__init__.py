@@ -2,6 +2,7 @@
 
 from .base import METHODS, Method, from_dict
 from .bottleneck import Bottleneck, BottleneckConfig
+from .fusion import Fusion, FusionConfig
 from .head import Head, HeadConfig
 from .layernorm import LayerNormConfig, ScaleShift
 from .variants import Variant, VariantConfig
@@ -10,6 +11,8 @@ __all__ = [
     "METHODS",
     "Bottleneck",
     "BottleneckConfig",
+    "Fusion",
+    "FusionConfig",
     "Head",
     "HeadConfig",
     "LayerNormConfig",
