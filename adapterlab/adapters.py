@@ -22,7 +22,7 @@ from .methods import FusionConfig, HeadConfig, Method
 from .sites import Site, find_sites
 
 CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
-WHOLE = ""  # the key of the hooks on the model itself
+WHOLE = "*"  # the key of the hooks on the model itself
 
 
 @dataclass(frozen=True)
@@ -207,25 +207,26 @@ class Adapters:
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
         if not any(methods.values()):
             return y
+        flat = None
         if isinstance(setup, compose.Block):
-            x, y, shape = self._by_rows(setup, x, y)
+            x, y, flat = self._by_rows(setup, x, y)
         first = next((p for ms in methods.values() for m in ms for p in m.parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
             new = compose.evaluate(setup, methods, x, y, norm)
         else:
             x = None if x is None else x.to(first.dtype)
             new = compose.evaluate(setup, methods, x, y.to(first.dtype), norm).to(y.dtype)
-        return new if isinstance(setup, str) else new.reshape(*shape, -1)
+        return new if flat is None else new.reshape(flat, -1)
 
     def _by_rows(self, setup, x, y):
-        """x and y with the batch's rows first, where a model has flattened rows and tokens (OPT), and y's own shape."""
+        """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), the length of that."""
         rows = getattr(self._local, "rows", None)
         if rows is None and compose.copies(setup) > 1:
             raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
         if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
             x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
-            return x, y.view(rows, -1, y.shape[-1]), y.shape[:-1]
-        return x, y, y.shape[:-1]
+            return x, y.view(rows, -1, y.shape[-1]), len(y)
+        return x, y, None
 
     # ---- life cycle
 
