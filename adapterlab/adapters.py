@@ -18,11 +18,14 @@ from torch import nn
 
 from . import compose
 from .errors import UserError, suggest
+from .hooks import SPECIAL, Rows, note_context
+from .hooks import first as _first
 from .methods import FusionConfig, HeadConfig, Method
 from .sites import Site, find_sites
 
 CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
-WHOLE = "*"  # the key of the hooks on the model itself
+CONTEXT = ""  # among the hooks by site: the one on the whole model
+ROWS = "*"  # and the one that counts and repeats the batch's rows
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,34 @@ class Info:
 
 
 class Adapter(nn.Module):
-    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck..."."""
+    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".
+
+    What a method's sites share is under "common.<method>"; their modules hold it in a tuple, so that it counts once.
+    """
 
     def __init__(self, info: Info, sites: dict[str, Site]):
         super().__init__()
         self.info = info
         self.at: dict[str, list[nn.Module]] = {}
-        for config in info.recipe:
-            for site in config.targets(sites):
+        for i, config in enumerate(info.recipe):
+            targets = config.targets(sites)
+            common = config.common(targets)
+            if common is not None:
+                again = config.name in [other.name for other in info.recipe[:i]]
+                _place(self, f"common.{config.name}{i if again else ''}", common)
+            for site in targets:
                 module = config.build(site)
+                if common is not None:
+                    module.common = (common,)
                 _place(self, f"{site.name}.{config.name}", module)
                 self.at.setdefault(site.name, []).append(module)
+
+    def bind(self, owner: "Adapters", new: bool = False) -> None:
+        """Show the modules that ask for it the frozen module at their site; `new`: they may start from its weights."""
+        for name, modules in self.at.items():
+            for module in modules:
+                if hasattr(module, "bind"):
+                    module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
 
 
 def _place(root: nn.Module, path: str, module: nn.Module) -> None:
@@ -82,36 +102,6 @@ class Hook:
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
 
-class Whole:
-    """What runs around the whole model: counts the batch's rows, and repeats them for `Parallel`."""
-
-    def __init__(self, owner: "Adapters"):
-        self.owner = owner
-
-    def enter(self, module, args, kwargs):
-        given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
-        rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
-        self.owner._local.rows = rows and rows * copies
-        if copies == 1:
-            return None
-        if kwargs.get("past_key_values") is not None:
-            raise UserError("Parallel cannot generate; repeat the rows yourself and use BatchSplit")
-
-        def repeat(v):
-            same = isinstance(v, torch.Tensor) and v.ndim and len(v) == rows
-            return v.repeat(copies, *[1] * (v.ndim - 1)) if same else v
-
-        return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
-
-    def leave(self, module, args, output):
-        self.owner._local.rows = None
-
-
-def _first(args, kwargs):
-    """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
-    return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
-
-
 class Adapters:
     """Named adapters on one frozen transformer, by forward hooks at its sites.
 
@@ -134,6 +124,7 @@ class Adapters:
         self._using, self._lock = Counter(), threading.Lock()
         self._divides = False
         self._handles: dict[str, list] = {}
+        self.skipped: frozenset[int] = frozenset()  # layers whose adapters rest, see `methods.adapterdrop`
         self.attached = False
         self.attach()
 
@@ -162,26 +153,28 @@ class Adapters:
 
     def _hook(self) -> None:
         """Hooks at exactly the sites that some adapter uses."""
-        modules = dict(self.model.named_modules())
         used = {name for adapter in self.store.values() for name in adapter.at}
         if used and self._divides:
-            used.add(WHOLE)
+            used.add(ROWS)
+        modules = [m for adapter in self.store.values() for at in adapter.at.values() for m in at]
+        if any(getattr(module, "wants_context", False) for module in modules):
+            used.add(CONTEXT)
         for name in set(self._handles) - used:
             self._unhook(name)
+        frozen = dict(self.model.named_modules())
         for name in used - set(self._handles):
-            if name == WHOLE:
-                whole = Whole(self)
-                self._handles[WHOLE] = [
-                    self.model.register_forward_pre_hook(whole.enter, with_kwargs=True),
-                    self.model.register_forward_hook(whole.leave, always_call=True),
-                ]
-                continue
-            site = self.sites[name]
-            hook = Hook(self, site, modules[site.norm] if site.norm else None)
-            handles = [modules[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
-            if site.source != site.module:
-                handles.append(modules[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
-            self._handles[name] = handles
+            whole = {CONTEXT: note_context, ROWS: Rows.install}.get(name)
+            self._handles[name] = whole(self) if whole else self._install(self.sites[name], frozen)
+
+    def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
+        """Hooks for one site: handles that can be removed."""
+        if site.form in SPECIAL:
+            return SPECIAL[site.form](self, site, frozen)
+        hook = Hook(self, site, frozen[site.norm] if site.norm else None)
+        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
+        if site.source != site.module:
+            handles.append(frozen[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
+        return handles
 
     def _unhook(self, *which: str) -> None:
         for name in which or list(self._handles):
@@ -202,15 +195,33 @@ class Adapters:
             self._local.inputs = {}
         return self._local.inputs
 
+    @property
+    def rows(self) -> int | None:
+        """Rows of the batch that this thread runs, where a setup divides them; see `hooks.Rows`."""
+        return getattr(self._local, "rows", None)
+
+    @rows.setter
+    def rows(self, rows: int | None) -> None:
+        self._local.rows = rows
+
+    @property
+    def context(self) -> dict:
+        """This thread's pass through the model, for methods that must know of it; see `hooks.note_context`."""
+        if not hasattr(self._local, "context"):
+            self._local.context = {}
+        return self._local.context
+
     def evaluate(self, setup, site: str, x, y, norm=None):
         """y' at a site, in y's precision."""
+        if self.skipped and self.sites[site].layer in self.skipped:
+            return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
         if not any(methods.values()):
             return y
         flat = None
         if isinstance(setup, compose.Block):
             x, y, flat = self._by_rows(setup, x, y)
-        first = next((p for ms in methods.values() for m in ms for p in m.parameters()), None)
+        first = next((p for name, ms in methods.items() if ms for p in self.store[name].parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
             new = compose.evaluate(setup, methods, x, y, norm)
         else:
@@ -220,7 +231,7 @@ class Adapters:
 
     def _by_rows(self, setup, x, y):
         """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), the length of that."""
-        rows = getattr(self._local, "rows", None)
+        rows = self.rows
         if rows is None and compose.copies(setup) > 1:
             raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
         if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
@@ -248,16 +259,23 @@ class Adapters:
             if seed is not None:
                 torch.manual_seed(seed)
             adapter = Adapter(Info(recipe, task), self.sites)
+            adapter.bind(self, new=True)
             after = torch.get_rng_state()
         if seed is None:
             torch.set_rng_state(after)
         return self._insert(name, adapter)
 
     def _insert(self, name: str, adapter: Adapter) -> Adapter:
+        adapter.bind(self)
         adapter.to(next(self.model.parameters()).device).train(self.model.training)
         self.store[name] = adapter
         if self.attached:
-            self._hook()
+            try:
+                self._hook()
+            except UserError:
+                del self.store[name]
+                self._hook()
+                raise
         return adapter
 
     def _new_name(self, name: str) -> None:

@@ -236,6 +236,10 @@ def _join(parts, y):
     """Every part's rows in their places: (rows, ..., the widest part)."""
     parts = list(parts)
     width = max(part.shape[-1] for _, part in parts)
+    if len({part.shape[1:-1] for _, part in parts}) > 1:
+        raise UserError(
+            "the adapters of one batch lengthen the text differently; give them prompts of one length"
+        )
     if all(isinstance(rows, slice) and part.shape[-1] == width for rows, part in parts):
         return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0].start)])
     dtype = parts[0][1].dtype

@@ -23,6 +23,11 @@ class Family:
     heads: paths of the task head's last linear map, relative to the whole model; the first that exists counts.
     pre_norm: True where norms come before the sub-layer (no norm is then applied to y + x); or the name of the
         config's flag that says so.
+    memories: kind -> path of the attention module that goes through transformers' attention interface, where keys and
+        values can be added ("memory", "cross_memory"); a family whose attention computes for itself has none.
+    causal: prefixes of the sites' names in which a position sees only those before it.
+    text: True where the model reads tokens (and takes `inputs_embeds` in their place).
+    entry: where the stream enters, relative to the base model; "" for the first layer.
     """
 
     layers: dict[str, str | tuple[str, ...]]
@@ -32,6 +37,10 @@ class Family:
     outer_norms: tuple[str, ...] = ()
     heads: tuple[str, ...] = ("score", "classifier", "qa_outputs")
     pre_norm: bool | str = False
+    memories: dict[str, str] = field(default_factory=dict)
+    causal: tuple[str, ...] = ()
+    text: bool = True
+    entry: str = ""
 
 
 def _linears(
@@ -60,6 +69,7 @@ BERT = Family(
     norms=("attention.output.LayerNorm", "output.LayerNorm"),
     outer_norms=("embeddings.LayerNorm", "encoder.LayerNorm", "encoder.conv.LayerNorm"),
     heads=("classifier.out_proj", "classifier", "qa_outputs"),
+    memories={"memory": "attention.self", "cross_memory": "crossattention.self"},
 )
 
 DISTILBERT = Family(
@@ -71,6 +81,7 @@ DISTILBERT = Family(
     linears=_linears("attention", "q_lin k_lin v_lin out_lin", "ffn.lin1", "ffn.lin2"),
     norms=("sa_layer_norm", "output_layer_norm"),
     outer_norms=("embeddings.LayerNorm",),
+    memories={"memory": "attention"},
 )
 
 # ALBERT applies one physical layer again and again: a site is "shared.0.attention", counts once, and its adapter runs
@@ -84,6 +95,8 @@ ALBERT = Family(
     linears=_linears("attention", "query key value dense", "ffn", "ffn_output"),
     norms=("attention.LayerNorm", "full_layer_layer_norm"),
     outer_norms=("embeddings.LayerNorm",),
+    memories={"memory": "attention"},
+    entry="encoder",
 )
 
 MPNET = replace(
@@ -91,6 +104,7 @@ MPNET = replace(
     sublayers=(("attention", "attention", "attention.dropout", "attention.LayerNorm"), BERT.sublayers[1]),
     linears=_linears("attention.attn", "q k v o", "intermediate.dense", "output.dense"),
     norms=("attention.LayerNorm", "output.LayerNorm"),
+    memories={},
 )
 
 MODERNBERT = Family(
@@ -103,6 +117,7 @@ MODERNBERT = Family(
     norms=("attn_norm", "mlp_norm"),
     outer_norms=("embeddings.norm", "final_norm"),
     pre_norm=True,
+    memories={"memory": "attn"},
 )
 
 # ---- encoder-decoders
@@ -120,6 +135,8 @@ BART = Family(
         f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")
     ),
     heads=("classification_head.out_proj", "classifier", "qa_outputs"),
+    memories={"memory": "self_attn", "cross_memory": "encoder_attn"},
+    causal=("decoder",),
 )
 
 T5 = Family(
@@ -139,6 +156,8 @@ T5 = Family(
     outer_norms=("encoder.final_layer_norm", "decoder.final_layer_norm"),
     heads=BART.heads,
     pre_norm=True,
+    memories={"memory": "layer.0.SelfAttention", "cross_memory": "layer.1.EncDecAttention"},
+    causal=("decoder",),
 )
 
 # ---- decoders
@@ -154,12 +173,15 @@ GPT2 = Family(
     norms=("ln_1", "ln_cross_attn", "ln_2"),
     outer_norms=("ln_f",),
     pre_norm=True,
+    memories={"memory": "attn", "cross_memory": "crossattention"},
+    causal=("layers",),
 )
 
 GPT_NEO = replace(
     GPT2,
     sublayers=(("attention", "attn", "attn.attention.resid_dropout", "ln_1"), GPT2.sublayers[2]),
     linears=_linears("attn.attention", "q_proj k_proj v_proj out_proj", "mlp.c_fc", "mlp.c_proj"),
+    memories={},
 )
 
 GPT_NEOX = Family(
@@ -172,6 +194,8 @@ GPT_NEOX = Family(
     norms=("input_layernorm", "post_attention_layernorm"),
     outer_norms=("final_layer_norm",),
     pre_norm=True,
+    memories={"memory": "attention"},
+    causal=("layers",),
 )
 
 OPT = replace(
@@ -180,6 +204,7 @@ OPT = replace(
     outer_norms=("decoder.final_layer_norm",),
     heads=("score", "qa_outputs"),
     pre_norm="do_layer_norm_before",
+    causal=("layers",),
 )
 
 # Gemma 2 and 3 normalise y once more before they add it: their adapters come before that norm, as the paper's do.
@@ -200,6 +225,8 @@ LLAMA = Family(
     ),
     outer_norms=("norm", "language_model.norm"),
     pre_norm=True,
+    memories={"memory": "self_attn"},
+    causal=("layers",),
 )
 
 PHI = replace(
@@ -235,6 +262,7 @@ BLOOM = Family(
     norms=("input_layernorm", "post_attention_layernorm", "ln_attn", "ln_mlp"),
     outer_norms=("word_embeddings_layernorm", "ln_f"),
     pre_norm=True,
+    causal=("layers",),
 )
 
 # ---- vision and speech
@@ -249,6 +277,8 @@ VIT = Family(
     norms=("layernorm_before", "layernorm_after"),
     outer_norms=("layernorm",),
     pre_norm=True,
+    memories={"memory": "attention"},
+    text=False,
 )
 
 CLIP = Family(
@@ -269,6 +299,9 @@ CLIP = Family(
         for n in ("pre_layrnorm", "post_layernorm", "final_layer_norm")
     ),
     pre_norm=True,
+    memories={"memory": "self_attn"},
+    causal=("text",),
+    text=False,
 )
 
 WAV2VEC2 = Family(
@@ -286,15 +319,20 @@ WAV2VEC2 = Family(
     norms=("layer_norm", "final_layer_norm"),
     outer_norms=("feature_projection.layer_norm", "encoder.layer_norm"),
     pre_norm="do_stable_layer_norm",
+    memories={"memory": "attention"},
+    text=False,
 )
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), BERT),
     "deberta": replace(
-        BERT, linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense")
+        BERT,
+        memories={},
+        linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense"),
     ),
     "deberta-v2": replace(
         BERT,
+        memories={},
         linears=_linears(
             "attention",
             "self.query_proj self.key_proj self.value_proj output.dense",
@@ -307,7 +345,8 @@ FAMILIES: dict[str, Family] = {
     "mpnet": MPNET,
     "modernbert": MODERNBERT,
     "bart": BART,
-    **dict.fromkeys(("mbart", "pegasus", "whisper"), replace(BART, pre_norm=True)),
+    **dict.fromkeys(("mbart", "pegasus"), replace(BART, pre_norm=True)),
+    "whisper": replace(BART, pre_norm=True, text=False),
     **dict.fromkeys(("t5", "mt5", "umt5"), T5),
     "gpt2": GPT2,
     "gpt_neo": GPT_NEO,
@@ -320,7 +359,8 @@ FAMILIES: dict[str, Family] = {
     "phi3": PHI3,
     **dict.fromkeys(("bloom", "falcon"), BLOOM),
     "vit": VIT,
-    **dict.fromkeys(("clip", "clip_vision_model", "clip_text_model"), CLIP),
+    **dict.fromkeys(("clip", "clip_vision_model"), CLIP),
+    "clip_text_model": replace(CLIP, causal=("layers",)),
     "wav2vec2": WAV2VEC2,
 }
 

@@ -3,7 +3,7 @@
 A site is a place in a frozen transformer where a method may change what flows by: x goes into a module (or a whole
 sub-layer), y comes out, and the method returns a new y. y of a sub-layer is its output after the projection, before
 the residual is added. x is what the sub-layer is given: in a post-norm model (BERT) the residual stream itself, in a
-pre-norm model (GPT-2, Llama) the normalised stream.
+pre-norm model (GPT-2, Llama) the normalised stream. At a few sites y is something else: see `Site.form`.
 """
 
 import re
@@ -25,6 +25,11 @@ class Site:
     module: dotted path of the module whose output is y, (..., width).
     source: dotted path of the module whose first input is x, (..., source_width); often the same module.
     norm: dotted path of the norm that the model applies to y + x, or None where it does not (pre-norm models).
+    form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), "head", or any "module" that
+        a pattern found. The input of a module: "hidden" (the feed-forward's hidden units, after the activation, on their
+        way into its outer matrix) and "stream" (what enters the first layer, or the output embeddings). The keys and
+        values of an attention: "memory". The embedded tokens of a text: "prompt".
+    causal: True where a position sees only those before it.
     """
 
     name: str
@@ -35,6 +40,8 @@ class Site:
     width: int
     source_width: int
     norm: str | None = None
+    form: str = "module"
+    causal: bool = False
 
 
 def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[str, Site]:
@@ -71,32 +78,83 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
     pre_norm = getattr(model.config, flag) if isinstance(flag, str) else flag
     found: dict[str, Site] = {}
 
-    def place(name, kind, layer, source, module, width, source_width=None, norm=None):
+    def place(form, name, kind, layer, source, module, width, source_width=None, norm=None):
         if module in modules and source in modules:
-            found[name] = Site(name, kind, layer, module, source, width, source_width or width, norm)
+            causal = name.split(".")[0] in family.causal
+            found[name] = Site(
+                name, kind, layer, module, source, width, source_width or width, norm, form, causal
+            )
 
     outer = [p for p in (prefix + path for path in family.outer_norms) if _scale(modules.get(p))]
     for i, path in enumerate(outer):
-        place(f"norm.{i}", "norm", None, path, path, _scale(modules[path]))
+        place("norm", f"norm.{i}", "norm", None, path, path, _scale(modules[path]))
     for label, layer in find_layers(model).items():
         index, path = int(label.rsplit(".", 1)[1]), layer + "."
         norms = [p for p in (path + norm for norm in family.norms) if _scale(modules.get(p))]
         width = _scale(modules[norms[0]])
         for kind, source, module, norm in family.sublayers:
             after = None if pre_norm else path + norm
-            place(f"{label}.{kind}", kind, index, path + source, path + module, width, norm=after)
+            place("sublayer", f"{label}.{kind}", kind, index, path + source, path + module, width, norm=after)
         for kind, options in family.linears.items():
             for linear in (path + option for option in _several(options)):
                 if linear in modules:
-                    place(f"{label}.{kind}", kind, index, linear, linear, *_shape(modules[linear]))
+                    place("linear", f"{label}.{kind}", kind, index, linear, linear, *_shape(modules[linear]))
         for i, norm in enumerate(norms):
-            place(f"{label}.norm.{i}", "norm", index, norm, norm, width)
-        place(f"{label}.block", "block", index, layer, layer, width)
+            place("norm", f"{label}.norm.{i}", "norm", index, norm, norm, width)
+        place("block", f"{label}.block", "block", index, layer, layer, width)
     for path in family.heads:
         if _shape(modules.get(path))[0]:
-            place("head", "head", None, path, path, *_shape(modules[path]))
+            place("head", "head", "head", None, path, path, *_shape(modules[path]))
             break
+    return found | _beyond(model, modules, found)
+
+
+def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:
+    """The sites whose y is no module's output: hidden units, the stream's two ends, keys and values, embedded tokens."""
+    family, prefix, found = family_of(model), _base(model), {}
+
+    def place(form, kind, name, layer, path, width, source_width=None):
+        causal = name.split(".")[0] in family.causal
+        found[name] = Site(
+            name, kind, layer, path, path, width, source_width or width, form=form, causal=causal
+        )
+
+    stacks: dict[str, str] = {}
+    for label, layer in find_layers(model).items():
+        stack, index = label.rsplit(".", 1)
+        outer, width = sites.get(f"{label}.outer"), sites[f"{label}.block"].width
+        if stack not in stacks:  # where one layer is applied again and again, the stream enters above it
+            stacks[stack] = prefix + family.entry if family.entry else layer
+            inner = getattr(modules[stacks[stack]], "embedding_hidden_mapping_in", None)
+            name = "embedding" if stack in ("layers", "shared") else f"{stack}.embedding"
+            place("stream", "embedding", name, None, stacks[stack], _shape(inner)[1] or width)
+        if outer:
+            place("hidden", "hidden", f"{label}.hidden", int(index), outer.module, outer.source_width)
+        for kind, end in family.memories.items():
+            cross = "cross_" if kind.startswith("cross") else ""
+            key = sites.get(f"{label}.{cross}key") or sites.get(f"{label}.{cross}qkv")
+            if f"{layer}.{end}" in modules and key:
+                wide = key.width if key.kind.endswith("key") else _share(model, key.width)
+                place("memory", kind, f"{label}.{kind}", int(index), f"{layer}.{end}", wide, width)
+    out = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    path = (
+        next((name for name, module in modules.items() if module is out), None) if out is not None else None
+    )
+    if path is not None:
+        place("stream", "unembedding", "unembedding", None, path, _shape(out)[1])
+    if family.text:
+        path = prefix + "encoder" if {"encoder", "decoder"} & set(stacks) else prefix.removesuffix(".")
+        embeddings = modules[path].get_input_embeddings()
+        place("prompt", "prompt", "prompt", None, path, embeddings.weight.shape[1])
     return found
+
+
+def _share(model: nn.Module, fused: int) -> int:
+    """How wide the keys are in a fused projection of queries, keys and values."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", 1)
+    keys = getattr(config, "num_key_value_heads", None) or heads
+    return fused * keys // (heads + 2 * keys)
 
 
 def _from_pattern(
@@ -112,13 +170,15 @@ def _from_pattern(
     for path in paths:
         number = re.search(r"(?:^|\.)(\d+)(?:\.|$)", path)
         width, source_width = _shape(modules[path])
+        form = "linear" if width else "norm" if _scale(modules[path]) else "module"
         width = width or _scale(modules[path]) or _hidden(model)
         if not width:
             raise UserError(
                 f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead'
             )
         name = f"{kind}.{path}"
-        found[name] = Site(name, kind, number and int(number[1]), path, path, width, source_width or width)
+        layer = number and int(number[1])
+        found[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form)
     return found
 
 

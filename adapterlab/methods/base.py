@@ -9,6 +9,9 @@ from ..errors import UserError, suggest
 from ..sites import Site, match
 
 METHODS: dict[str, type["Method"]] = {}
+BLOCKS = frozenset({"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"})
+OUTPUTS = ("linear", "norm", "sublayer", "block", "module", "hidden", "stream")
+FUSED = {"query": "qkv", "key": "qkv", "value": "qkv", "gate": "gate_inner", "inner": "gate_inner"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +19,20 @@ class Method:
     """A method's config. Subclasses add their numbers, `build` and the closed form `count`.
 
     sites: kinds of sites ("attention", "feedforward", ...) or exact names; layers: which layers, None for all.
+    The default sites take a fused projection ("qkv") where a model has no other, and with `optional` leave out the
+    kinds that it lacks; sites that are asked for by name must be there.
     """
 
     name: ClassVar[str]
+    formula: ClassVar[str] = ""  # y' in one line
+    paper: ClassVar[str] = ""
+    parameters: ClassVar[str] = ""  # trained parameters at a site: d wide, d_in wide at its input
+    fits: ClassVar[tuple[str, ...]] = OUTPUTS  # forms of sites, see `sites.Site`
+    blocks: ClassVar[frozenset[str]] = BLOCKS  # the composition blocks in which the method makes sense
+    refusal: ClassVar[str] = ""  # why it makes none in the others
+    merges: ClassVar[bool] = False  # can its effect be written into the frozen weights exactly?
+    optional: ClassVar[bool] = False
+    needs: ClassVar[str] = ""  # what a model must have for the default sites, as a clause
     sites: tuple[str, ...] = ()
     layers: tuple[int, ...] | None = None
 
@@ -40,12 +54,60 @@ class Method:
         """Trained parameters at one site, in closed form."""
         raise NotImplementedError
 
+    def common(self, sites: list[Site]) -> nn.Module | None:
+        """What this method's sites share, as Compacter's rule; each module gets it as `common`. None: nothing."""
+        return None
+
+    def count_common(self, sites: list[Site]) -> int:
+        """Trained parameters of `common`, in closed form."""
+        return 0
+
+    def total(self, sites: dict[str, Site]) -> int:
+        """Trained parameters on a model with these sites, in closed form."""
+        chosen = self.targets(sites)
+        return sum(self.count(site) for site in chosen) + self.count_common(chosen)
+
     def targets(self, sites: dict[str, Site]) -> list[Site]:
-        """The model's sites that this config asks for."""
-        return match(sites, self.sites, self.layers)
+        """The model's sites that this config asks for; UserError where there is none or the method does not fit."""
+        chosen = match(sites, self._kinds(sites), self.layers)
+        for site in chosen:
+            if site.form not in self.fits:
+                kinds = dict.fromkeys(s.kind for s in sites.values() if s.form in self.fits)
+                raise UserError(
+                    f'{self.name} does not fit "{site.name}", which is a {site.form}; it fits: {", ".join(kinds) or "nothing here"}'
+                )
+        return chosen
+
+    def _kinds(self, sites: dict[str, Site]) -> tuple[str, ...]:
+        """The kinds to look for: what was asked for, or of the default what this model has."""
+        if self.sites != type(self).sites:
+            return self.sites
+        here = {site.kind for site in sites.values()}
+        kinds = [k if k in here else FUSED.get(k) if FUSED.get(k) in here else k for k in self.sites]
+        if self.needs and not set(kinds) & here:
+            raise UserError(f"{self.name} does not fit this model: it needs {self.needs}")
+        if self.optional:
+            kinds = [k for k in kinds if k in here] or kinds
+        return tuple(dict.fromkeys(kinds))
 
     def to_dict(self) -> dict:
         return {"method": self.name, **asdict(self)}
+
+
+def table() -> list[dict]:
+    """Every method as a row: method, formula, parameters (at a site), sites (its default), merges, blocks, paper."""
+    return [
+        {
+            "method": name,
+            "formula": cls.formula,
+            "parameters": cls.parameters,
+            "sites": ", ".join(cls.sites),
+            "merges": cls.merges,
+            "blocks": ", ".join(sorted(cls.blocks)),
+            "paper": cls.paper,
+        }
+        for name, cls in METHODS.items()
+    ]
 
 
 def from_dict(data: dict) -> Method:
@@ -70,3 +132,17 @@ def positive(owner: str, what: str, value, limit: int | None = None) -> None:
         raise UserError(f"{owner}: {what} must be a whole number of at least 1, not {value!r}")
     if limit is not None and value > limit:
         raise UserError(f"{owner}: {what} {value} is wider than the site it goes to ({limit})")
+
+
+def among(owner: str, what: str, value, known) -> None:
+    """UserError unless value is one of the known."""
+    if value not in known:
+        names = ", ".join(str(k) for k in known)
+        raise UserError(f'{owner}: unknown {what} "{value}"{suggest(value, known)}; known: {names}')
+
+
+def between(owner: str, what: str, value, low: float, high: float = float("inf")) -> None:
+    """UserError unless low < value < high, or value == low == 0."""
+    right = isinstance(value, int | float) and not isinstance(value, bool)
+    if not right or not (low < value < high or value == low == 0):
+        raise UserError(f"{owner}: {what} must lie between {low} and {high}, not {value!r}")

@@ -41,6 +41,9 @@ class BottleneckConfig(Method):
     """
 
     name: ClassVar[str] = "bottleneck"
+    formula: ClassVar[str] = "y + up(act(down(y)))"
+    paper: ClassVar[str] = "Houlsby et al. 2019"
+    parameters: ClassVar[str] = "2·m·d + m + d"
     size: int = 64
     act: str = "gelu"
     std: float = 1e-2
@@ -48,19 +51,23 @@ class BottleneckConfig(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        positive("bottleneck", "size", self.size)
+        positive(self.name, "size", self.size)
         if self.act not in ACTIVATIONS:
             raise UserError(
-                f'bottleneck: unknown activation "{self.act}"{suggest(self.act, ACTIVATIONS)}; '
+                f'{self.name}: unknown activation "{self.act}"{suggest(self.act, ACTIVATIONS)}; '
                 f"known: {', '.join(ACTIVATIONS)}"
             )
         if not 0 < self.std < float("inf"):
             raise UserError(
-                f"bottleneck: std must be above 0, not {self.std!r} (two zero matrices would never learn)"
+                f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)"
             )
 
+    def fit(self, site) -> None:
+        """UserError where the bottleneck would be wider than what it narrows."""
+        positive(self.name, "size", self.size, site.width)
+
     def build(self, site):
-        positive("bottleneck", "size", self.size, site.width)
+        self.fit(site)
         return Bottleneck(site.width, self.size, self.act, self.std)
 
     def count(self, site):

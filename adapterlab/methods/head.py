@@ -24,12 +24,20 @@ class Head(nn.Module):
     def forward(self, x, y):
         return self.linear(x)
 
+    def merged(self, weight, bias):
+        """Its own matrix and bias, in the place of the model's."""
+        return self.linear.weight, self.linear.bias
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig(Method):
     """labels: the names of the classes; one name for a regression, ("start", "end") for a span."""
 
     name: ClassVar[str] = "head"
+    formula: ClassVar[str] = "W x + b"
+    parameters: ClassVar[str] = "(d_in + 1)·labels"
+    fits: ClassVar[tuple[str, ...]] = ("head", "linear")
+    merges: ClassVar[bool] = True
     labels: tuple[str, ...] = ("negative", "positive")
     sites: tuple[str, ...] = ("head",)
 

@@ -23,12 +23,22 @@ class ScaleShift(nn.Module):
     def forward(self, x, y):
         return torch.addcmul(self.shift, y, self.scale)
 
+    def merged(self, weight, bias):
+        """s w and s b + t; for the rows of a matrix alike."""
+        return (
+            self.scale if weight.ndim == 1 else self.scale[:, None]
+        ) * weight, bias * self.scale + self.shift
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNormConfig(Method):
     """Train every LayerNorm, the embeddings' included (Houlsby et al. 2019, section 2.1: 2d parameters each)."""
 
     name: ClassVar[str] = "layernorm"
+    formula: ClassVar[str] = "y·s + t"
+    paper: ClassVar[str] = "Houlsby et al. 2019"
+    parameters: ClassVar[str] = "2·d"
+    merges: ClassVar[bool] = True
     sites: tuple[str, ...] = ("norm",)
 
     def build(self, site):

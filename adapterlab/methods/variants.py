@@ -59,6 +59,8 @@ class VariantConfig(BottleneckConfig):
     """
 
     name: ClassVar[str] = "variant"
+    formula: ClassVar[str] = "y + f(y), y + f(x) or y·(1 + f(x))"
+    parameters: ClassVar[str] = "2·m·d + m + d + (depth − 1)·(m² + m), with a norm + 2·m·depth"
     norm: str | None = None
     depth: int = 1
     place: str = "serial"
@@ -76,7 +78,7 @@ class VariantConfig(BottleneckConfig):
             )
 
     def build(self, site):
-        positive("variant", "size", self.size, site.width)
+        self.fit(site)
         return Variant(site.width, self.size, self.act, self.std, self.norm, self.depth, self.place)
 
     def count(self, site):

@@ -1,0 +1,95 @@
+"""Compacter: Karimi Mahabadi et al. 2021, section 4: a bottleneck whose matrices are sums of Kronecker products."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+from .base import between, positive
+from .bottleneck import ACTIVATIONS, BottleneckConfig
+
+
+class Rule(nn.Module):
+    """A_1 ... A_n, n x n each: the slow weights, shared by all sites. n^3 parameters."""
+
+    def __init__(self, n: int, std: float):
+        super().__init__()
+        self.rule = nn.Parameter(torch.randn(n, n, n) * std)
+
+
+class LPHM(nn.Module):
+    """x W + b with W = sum_i A_i (x) (s_i t_i): a matrix out of n rules and n pairs of thin matrices (equation 5).
+
+    x: (..., ins) -> (..., outs). rank * (ins + outs) + outs parameters, the rule not counted.
+    """
+
+    def __init__(self, ins: int, outs: int, n: int, rank: int):
+        super().__init__()
+        self.s = nn.Parameter(torch.empty(n, ins // n, rank))
+        self.t = nn.Parameter(torch.empty(n, rank, outs // n))
+        self.bias = nn.Parameter(torch.zeros(outs))
+        for part in (*self.s, *self.t):
+            nn.init.xavier_uniform_(part)
+
+    def forward(self, x, rule):
+        W = torch.einsum("iab,ice->acbe", rule, self.s @ self.t)
+        return x @ W.reshape(x.shape[-1], -1) + self.bias
+
+
+class Compacter(nn.Module):
+    """y + up(act(down(y))), nearly the identity when it is new, for the rule starts near 0.
+
+    y: (batch, tokens, width) -> the same shape. 2 * rank * (width + size) + width + size parameters.
+    """
+
+    def __init__(self, width: int, size: int, act: str, n: int, rank: int):
+        super().__init__()
+        self.down, self.up = LPHM(width, size, n, rank), LPHM(size, width, n, rank)
+        self.act = ACTIVATIONS[act]
+
+    def forward(self, x, y):
+        rule = self.common[0].rule
+        return y + self.up(self.act(self.down(y, rule)), rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompacterConfig(BottleneckConfig):
+    """n: number of rules, a divisor of the width and the size. rank: of each s_i t_i. std: of the rule.
+
+    Compacter++ is sites="feedforward".
+    """
+
+    name: ClassVar[str] = "compacter"
+    formula: ClassVar[str] = "y + up(act(down(y))), W = Σᵢ Aᵢ ⊗ (sᵢ tᵢ)"
+    paper: ClassVar[str] = "Karimi Mahabadi et al. 2021"
+    parameters: ClassVar[str] = "2·r·(d + m) + d + m, and n³ once"
+    size: int = 24
+    n: int = 4
+    rank: int = 1
+    std: float = 1e-4
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive("compacter", "n", self.n)
+        positive("compacter", "rank", self.rank)
+        between("compacter", "std", self.std, 0)
+        if self.size % self.n:
+            raise UserError(f"compacter: size {self.size} must be a multiple of n={self.n}")
+
+    def common(self, sites):
+        return Rule(self.n, self.std)
+
+    def count_common(self, sites):
+        return self.n**3
+
+    def build(self, site):
+        self.fit(site)
+        if site.width % self.n:
+            raise UserError(f'compacter: n={self.n} does not divide the width {site.width} of "{site.name}"')
+        positive("compacter", "rank", self.rank, self.size // self.n)
+        return Compacter(site.width, self.size, self.act, self.n, self.rank)
+
+    def count(self, site):
+        return (2 * self.rank + 1) * (site.width + self.size)

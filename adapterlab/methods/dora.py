@@ -1,0 +1,69 @@
+"""DoRA: Liu et al. 2024, equation 5: LoRA turns the rows of W, a magnitude of each row is learned apart."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import UserError
+from ..weights import matrix
+from .lora import LoRA, LoRAConfig
+
+
+class DoRA(LoRA):
+    """m (W + s B A) x / |W + s B A| + b, with |.| the norm of each row; m starts as |W|, so nothing changes.
+
+    x: (..., source_width), y = W x + b: (..., width) -> the shape of y. r * (source_width + width) + width parameters.
+    The norm counts as a constant for the gradient (section 4.3). With dropout, only LoRA's x is dropped.
+    """
+
+    def __init__(self, source_width: int, width: int, rank: int, scale: float, dropout: float = 0.0):
+        super().__init__(source_width, width, rank, scale, dropout)
+        self.magnitude = nn.Parameter(torch.ones(width))
+
+    def bind(self, frozen, owner, new):
+        self.frozen = (frozen,)  # in a tuple: the frozen module is not a part of this one
+        if new:
+            self.magnitude.data = matrix(frozen).detach().to(self.magnitude.dtype).norm(dim=1)
+
+    def ratio(self):
+        """m / |W + s B A|: (width,)."""
+        with torch.no_grad():
+            norm = (matrix(self.frozen[0]).to(self.A.dtype) + self.scale * self.B @ self.A).norm(dim=1)
+        return self.magnitude / norm
+
+    def forward(self, x, y):
+        bias, ratio = self.frozen[0].bias, self.ratio()
+        delta = self.scale * F.linear(F.linear(self.dropout(x), self.A), self.B)
+        if bias is None:
+            return ratio * (y + delta)
+        return ratio * (y - bias.to(y.dtype) + delta) + bias.to(y.dtype)
+
+    def merged(self, weight, bias):
+        """(m / |W + s B A|) (W + s B A), and the bias as it was."""
+        weight = weight + self.scale * self.B @ self.A
+        return (self.magnitude / weight.norm(dim=1))[:, None] * weight, bias
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoRAConfig(LoRAConfig):
+    """LoRA's settings; a magnitude for every output besides."""
+
+    name: ClassVar[str] = "dora"
+    formula: ClassVar[str] = "m·(W + (α/r)·B A) x / |W + (α/r)·B A| + b"
+    paper: ClassVar[str] = "Liu et al. 2024"
+    parameters: ClassVar[str] = "r·(d_in + d) + d"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.gated:
+            raise UserError("dora: there is no gated DoRA; use LoRAConfig(gated=True)")
+
+    def build(self, site):
+        self.fit(site)
+        return DoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
+
+    def count(self, site):
+        return self.rank * (site.width + site.source_width) + site.width

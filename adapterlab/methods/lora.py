@@ -1,0 +1,77 @@
+"""LoRA: Hu et al. 2021, equation 3; rank-stabilised: Kalajdzievski 2023, theorem 3.2."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .base import Method, between, positive
+from .gate import Gated
+
+
+class LoRA(nn.Module):
+    """y + s B A x: a change of the frozen matrix by one of rank r, nothing at all when it is new (B = 0).
+
+    x: (..., source_width), y: (..., width) -> the shape of y. r * (source_width + width) parameters.
+    A starts as nn.Linear's weights do, as in the published code; dropout acts on the way into A.
+    """
+
+    def __init__(self, source_width: int, width: int, rank: int, scale: float, dropout: float = 0.0):
+        super().__init__()
+        self.A = nn.Parameter(torch.empty(rank, source_width))
+        self.B = nn.Parameter(torch.zeros(width, rank))
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.scale, self.dropout = scale, nn.Dropout(dropout)
+
+    def forward(self, x, y):
+        return y + self.scale * F.linear(F.linear(self.dropout(x), self.A), self.B)
+
+    def merged(self, weight, bias):
+        """W + s B A, and the bias as it was."""
+        return weight + self.scale * self.B @ self.A, bias
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRAConfig(Method):
+    """rank: r. alpha: s = alpha / r, or alpha / sqrt(r) when stabilised. dropout: of x.
+
+    gated: times UniPELT's gate of x (Mao et al. 2022), and then no longer a change of the matrix alone.
+    """
+
+    name: ClassVar[str] = "lora"
+    formula: ClassVar[str] = "y + (α/r)·B A x"
+    paper: ClassVar[str] = "Hu et al. 2021"
+    parameters: ClassVar[str] = "r·(d_in + d)"
+    fits: ClassVar[tuple[str, ...]] = ("linear", "head")
+    merges: ClassVar[bool] = True
+    rank: int = 8
+    alpha: float = 16
+    stabilised: bool = False
+    dropout: float = 0.0
+    gated: bool = False
+    sites: tuple[str, ...] = ("query", "value")
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive(self.name, "rank", self.rank)
+        between(self.name, "alpha", self.alpha, 0)
+        between(self.name, "dropout", self.dropout, 0, 1)
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / (math.sqrt(self.rank) if self.stabilised else self.rank)
+
+    def fit(self, site) -> None:
+        """UserError where the rank is larger than the matrix has."""
+        positive(self.name, "rank", self.rank, min(site.width, site.source_width))
+
+    def build(self, site):
+        self.fit(site)
+        module = LoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
+        return Gated(module, site.source_width) if self.gated else module
+
+    def count(self, site):
+        return self.rank * (site.width + site.source_width) + self.gated * (site.source_width + 1)

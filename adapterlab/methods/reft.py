@@ -1,0 +1,76 @@
+"""LoReFT: Wu et al. 2024, equation 2: hidden states are edited within a subspace of r dimensions."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from .base import Method, positive
+
+
+class LoReFT(nn.Module):
+    """y + R^T (W y + b - R y): within the rows of R, y becomes what W and b say; the rest of y stays.
+
+    y: (batch, tokens, width) -> the same shape. 2 * rank * width + rank parameters. R's rows are orthonormal: R is the
+    Q of `raw`'s QR decomposition. first: only so many tokens at the start are edited (None: all).
+    """
+
+    def __init__(self, width: int, rank: int, first: int | None):
+        super().__init__()
+        self.source = nn.Linear(width, rank)  # W and b
+        self.raw = nn.Parameter(torch.empty(width, rank))
+        nn.init.orthogonal_(self.raw)
+        self.first = first
+        self.wants_context = first is not None
+
+    def bind(self, frozen, owner, new):
+        self.owner = (owner,)
+
+    @property
+    def R(self):
+        """(rank, width), orthonormal rows; the signs are such that an orthonormal `raw` is R itself."""
+        q, r = torch.linalg.qr(self.raw.float())
+        return (q * r.diagonal().sign()).T.to(self.raw.dtype)
+
+    def edit(self, y):
+        R = self.R
+        return y + (self.source(y) - y @ R.T) @ R
+
+    def forward(self, x, y):
+        if self.first is None:
+            return self.edit(y)
+        if self.owner[0].context.get("past"):
+            return y  # generating: the text's first tokens have passed
+        return torch.cat([self.edit(y[:, : self.first]), y[:, self.first :]], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoReFTConfig(Method):
+    """rank: r. first: how many tokens at the start are edited (3: AdapterHub's default); None edits all."""
+
+    name: ClassVar[str] = "loreft"
+    formula: ClassVar[str] = "y + Rᵀ(W y + b − R y), R Rᵀ = 1"
+    paper: ClassVar[str] = "Wu et al. 2024"
+    parameters: ClassVar[str] = "2·r·d + r"
+    fits: ClassVar[tuple[str, ...]] = ("block", "sublayer")
+    blocks: ClassVar[frozenset[str]] = frozenset({"Stack", "BatchSplit", "Parallel", "Average"})
+    refusal: ClassVar[str] = (
+        "loreft edits given positions of a whole text, so its tokens cannot be shared out"
+    )
+    rank: int = 4
+    first: int | None = 3
+    sites: tuple[str, ...] = ("block",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive("loreft", "rank", self.rank)
+        if self.first is not None:
+            positive("loreft", "first", self.first)
+
+    def build(self, site):
+        positive("loreft", "rank", self.rank, site.width)
+        return LoReFT(site.width, self.rank, self.first)
+
+    def count(self, site):
+        return 2 * self.rank * site.width + self.rank
