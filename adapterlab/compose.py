@@ -243,7 +243,7 @@ def _join(parts, y):
     if all(isinstance(rows, slice) and part.shape[-1] == width for rows, part in parts):
         return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0].start)])
     dtype = parts[0][1].dtype
-    joined = torch.full((*y.shape[:-1], width), -math.inf, dtype=dtype, device=y.device)
+    joined = torch.full((len(y), *parts[0][1].shape[1:-1], width), -math.inf, dtype=dtype, device=y.device)
     for rows, part in parts:
         joined[rows, ..., : part.shape[-1]] = part.to(dtype)
     return joined
