@@ -316,6 +316,12 @@ class Adapters:
         recipe = FusionConfig(of=names, sites=tuple(s for s in self.sites if s in sites))
         return self.add(",".join(names) if name is None else name, recipe, head, seed, task)
 
+    def combine(self, name: str, parts, way: str = "linear", **settings) -> Adapter:
+        """Add an adapter made of the weights of others: average, sum, TIES and more; see `arithmetic.combine`."""
+        from . import arithmetic
+
+        return arithmetic.combine(self, name, parts, way, **settings)
+
     def activate(self, setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         self.setup = self._check(setup)
