@@ -125,6 +125,8 @@ class Adapters:
         self._divides = False
         self._handles: dict[str, list] = {}
         self.skipped: frozenset[int] = frozenset()  # layers whose adapters rest, see `methods.adapterdrop`
+        self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
+        self.originals: dict = {}  # the weights that it replaced
         self.attached = False
         self.attach()
 
@@ -143,6 +145,8 @@ class Adapters:
 
     def detach(self) -> nn.Module:
         """Take hooks, submodule and freezing off; the model is bit for bit what it was. The adapters live on here."""
+        if self.merged is not None:
+            self.unmerge()
         if self.attached:
             self._unhook()
             delattr(self.model, CHILD)
@@ -350,7 +354,7 @@ class Adapters:
             raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
         setup = self._with_fusions(setup)
         for name in compose.names(setup):
-            self[name]
+            self._apart(name)
         self._allowed(setup)
         self._answering(setup)
         divides = (compose.Split, compose.BatchSplit, compose.Parallel)
@@ -458,7 +462,7 @@ class Adapters:
         within: the setup to activate, where the adapter is to learn in company: Stack("language", name).
         A fusion is trained with the adapters that it attends over frozen.
         """
-        self[name]
+        self._apart(name)
         setup = self._check(name if within is None else within)
         if name not in compose.names(setup):
             raise UserError(f'{within} does not use "{name}", so nothing would be learned')
@@ -480,7 +484,7 @@ class Adapters:
 
         UserError while it is part of an active composition, of a fusion, or of a `use` in any thread.
         """
-        self[name]
+        self._apart(name)
         if self._using[name] > 0:
             raise UserError(f'"{name}" is in use in a `with` block; delete it after the block')
         for other in self.store:
@@ -496,16 +500,43 @@ class Adapters:
         if self.attached:
             self._hook()
 
+    def _apart(self, name: str | None = None) -> None:
+        """UserError when adapter `name` (None: any) is merged, or there is no such adapter."""
+        if name is not None:
+            self[name]
+        if self.merged is not None and name in (None, self.merged):
+            raise UserError(f'"{self.merged}" is merged into the weights; call adapters.unmerge() first')
+
+    def merge(self, name: str) -> None:
+        """Write an adapter into the frozen weights, where that is exact; see `merge.merge`."""
+        from .merge import merge
+
+        merge(self, name)
+
+    def unmerge(self) -> None:
+        """Put the original weights back, bit for bit."""
+        from .merge import unmerge
+
+        unmerge(self)
+
+    def merge_and_unload(self, name: str) -> nn.Module:
+        """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
+        self.merge(name)
+        self.merged, self.originals = None, {}
+        return self.detach()
+
     def save(self, name: str, folder, overwrite: bool = False):
         """Write an adapter to a folder; see `checkpoint.save`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.save(self, name, folder, overwrite)
 
     def load(self, folder, name: str | None = None) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
         from . import checkpoint
 
+        self._apart()
         return checkpoint.load(self, folder, name)
 
     # ---- looking at them

@@ -12,6 +12,8 @@ from .base import Method
 class Shift(nn.Module):
     """y + delta: exactly a trained bias, W x + (b + delta). y: (..., width) -> the same shape. width parameters."""
 
+    needs_bias = True  # to be merged
+
     def __init__(self, width: int):
         super().__init__()
         self.delta = nn.Parameter(torch.zeros(width))

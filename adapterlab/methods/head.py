@@ -15,6 +15,8 @@ class Head(nn.Module):
     x: (..., source_width) -> (..., labels). (source_width + 1) * labels parameters; W ~ N(0, 0.02^2), b = 0 as in BERT.
     """
 
+    needs_bias = True  # to be merged
+
     def __init__(self, width: int, labels: int):
         super().__init__()
         self.linear = nn.Linear(width, labels)

@@ -15,6 +15,8 @@ class ScaleShift(nn.Module):
     y: (batch, tokens, width) -> the same shape. 2*width parameters; starts as the identity.
     """
 
+    needs_bias = True  # to be merged
+
     def __init__(self, width: int):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))

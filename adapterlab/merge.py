@@ -1,0 +1,100 @@
+"""Merging: an adapter's effect written into the frozen weights, where that is exact, and taken out again.
+
+A merged adapter costs nothing: there is no module and no hook left to run. It is exact for what is linear in x (LoRA,
+DoRA, VeRA, (IA)^3, BitFit, LayerNorm tuning, a head); a bottleneck has an activation inside and can not be merged.
+Unmerging puts back the original tensors, which are kept: subtracting what was added would not be exact in floats.
+"""
+
+import torch
+from torch import nn
+
+from . import compose
+from .errors import UserError
+from .weights import matrix, quantized, write
+
+
+def merge(adapters, name: str) -> None:
+    """Write adapter `name` into the weights of the model; it is then no longer active, but its effect is there.
+
+    Every weight is computed before the first is written. Errors: UserError for a method that has no exact merge, a
+    linear map without the bias that would be needed, a quantized one, a model in training mode, and a second merge.
+    """
+    adapter = adapters[name]
+    if adapters.merged is not None:
+        raise UserError(f'"{adapters.merged}" is merged into this model already; unmerge it first')
+    if not adapters.attached:
+        raise UserError("these adapters are detached; attach them before merging one")
+    if adapters.model.training:
+        raise UserError(
+            f'"{name}" cannot be merged while the model is in training mode; call model.eval() first'
+        )
+    if name in compose.names(getattr(adapters._local, "setup", None)):
+        raise UserError(f'"{name}" is in use in this `with` block; merge it after the block')
+    with torch.no_grad():
+        plan = _plan(adapters, adapter, name)
+    adapters.originals = {
+        path: (module.weight.detach().clone(), None if module.bias is None else module.bias.detach().clone())
+        for path, (module, _, _) in plan.items()
+    }
+    for module, weight, bias in plan.values():
+        write(module, weight, bias)
+    adapters.merged = name
+    if name in compose.names(adapters.setup):
+        adapters.setup = None
+
+
+def unmerge(adapters) -> None:
+    """Put the original weights back, bit for bit. UserError when nothing is merged."""
+    if adapters.merged is None:
+        raise UserError("nothing is merged into this model")
+    with torch.no_grad():
+        for path, tensors in adapters.originals.items():
+            module = adapters.model.get_submodule(path)
+            for parameter, value in zip((module.weight, module.bias), tensors, strict=True):
+                if value is not None:
+                    parameter.copy_(value)
+    adapters.merged, adapters.originals = None, {}
+
+
+def _plan(adapters, adapter, name: str) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
+    """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes the map."""
+    sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
+    plan = {}
+    for site in sites:
+        frozen = adapters.model.get_submodule(site.module)
+        for method in adapter.at[site.name]:
+            _refuse(name, site, frozen, method, first=site.module not in plan)
+            _, weight, bias = plan.get(site.module) or (frozen, *_tensors(frozen))
+            dtype = torch.promote_types(weight.dtype, next(method.parameters()).dtype)
+            weight, bias = method.merged(weight.to(dtype), None if bias is None else bias.to(dtype))
+            if weight.shape != _tensors(frozen)[0].shape:
+                raise UserError(
+                    f'"{name}" has a head for {len(weight)} labels and the model\'s own has {len(_tensors(frozen)[0])}: '
+                    f"load the model with labels={len(weight)} to merge it"
+                )
+            plan[site.module] = frozen, weight, bias
+    return plan
+
+
+def _tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(W as (outputs, inputs) or a norm's scale, b)."""
+    return (frozen.weight if frozen.weight.ndim == 1 else matrix(frozen)), getattr(frozen, "bias", None)
+
+
+def _refuse(name: str, site, frozen: nn.Module, method: nn.Module, first: bool) -> None:
+    kind = type(method).__name__
+    if not hasattr(method, "merged") or getattr(frozen, "weight", None) is None:
+        raise UserError(
+            f'"{name}" cannot be merged: {kind} at "{site.name}" is not a change of the weights alone; '
+            "keep it attached"
+        )
+    if quantized(frozen):
+        raise UserError(
+            f'"{name}" cannot be merged into the quantized weights at "{site.name}"; load the model in full precision'
+        )
+    if getattr(method, "needs_bias", False) and getattr(frozen, "bias", None) is None:
+        raise UserError(
+            f'"{name}" cannot be merged: "{site.name}" has no bias that could hold what {kind} adds'
+        )
+    if hasattr(method, "frozen") and not first:
+        raise UserError(f'"{name}" cannot be merged: {kind} at "{site.name}" must be the first method there')
