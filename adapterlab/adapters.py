@@ -539,6 +539,18 @@ class Adapters:
         self._apart()
         return checkpoint.load(self, folder, name)
 
+    def export(self, name: str, folder, form: str, overwrite: bool = False):
+        """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
+        from . import formats
+
+        return formats.export(self, name, folder, form, overwrite)
+
+    def adopt(self, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
+        """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
+        from . import formats
+
+        return formats.adopt(self, folder, name, head, pickle)
+
     # ---- looking at them
 
     def count(self, name: str) -> int:

@@ -56,7 +56,7 @@ def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path
     """
     adapter, folder = adapters[name], check_target(folder, overwrite)
     tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
-    _finite(tensors, f'adapter "{name}"')
+    finite(tensors, f'adapter "{name}"')
     packed = pack_tensors(tensors)
     config = {
         "format": FORMAT,
@@ -239,11 +239,11 @@ def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
             )
         if tensor.is_floating_point() != wanted[key].is_floating_point():
             raise UserError(f'"{path}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
-    _finite(tensors, f'"{path}"')
+    finite(tensors, f'"{path}"')
     adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
 
 
-def _finite(tensors: dict, whose: str) -> None:
+def finite(tensors: dict, whose: str) -> None:
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f'{whose}: "{key}" holds values that are not finite')
