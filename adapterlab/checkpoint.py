@@ -16,7 +16,7 @@ from safetensors.torch import save as pack_tensors
 from . import __version__
 from .adapters import CHILD, Adapter, Adapters, Info
 from .errors import UserError
-from .methods import HeadConfig, from_dict
+from .methods import HeadConfig, Method, from_dict
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
@@ -158,7 +158,7 @@ def load(adapters: Adapters, folder, name: str | None = None) -> str:
     adapters._new_name(name)
     _same_base(folder, config["base"], base_identity(adapters.model))
     try:
-        recipe = tuple(from_dict(method) for method in config["recipe"])
+        recipe = tuple(_exactly(method) for method in config["recipe"])
         with torch.device("meta"):  # shapes only: the numbers come from the file
             adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
     except (TypeError, ValueError) as error:
@@ -201,6 +201,16 @@ def _read(folder: Path) -> tuple[dict, bytes]:
             f'"{folder / TENSORS}" is truncated or was changed: its checksum is not the one in {CONFIG}'
         )
     return config, packed
+
+
+def _exactly(data: dict) -> Method:
+    """The method's config; UserError where it would be read as something else than stands there."""
+    config = from_dict(data)
+    made = json.loads(json.dumps(config.to_dict()))
+    for key, value in data.items():
+        if made[key] != value:
+            raise UserError(f'{config.name} has "{key}" = {value!r}, which no saved adapter has')
+    return config
 
 
 def _same_base(folder: Path, wanted: dict, here: dict) -> None:

@@ -253,7 +253,7 @@ def test_wrong_json(folder, key, value, message):
         ({"size": 5}, "must be"),
         ({"act": {}}, "cannot be built"),
         ({"std": "small"}, "cannot be built"),
-        ({"sites": 5}, "no site"),
+        ({"sites": 5}, "no saved adapter has"),
         ({"sites": [["attention"]]}, "no site"),
         ({"layers": [99]}, "outside this model's layers"),
         ({"layers": ["0"]}, "cannot be built"),
