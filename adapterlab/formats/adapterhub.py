@@ -18,7 +18,7 @@ from ..methods import (
     PfeifferConfig,
     PrefixTuningConfig,
 )
-from .names import body, config_of, kinds, prefix, refuse, tensors_of
+from .names import base_name, body, config_of, kinds, prefix, refuse, tensors_of
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
 HEAD_CONFIG, HEAD_SAFE, HEAD_PICKLED = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
@@ -102,7 +102,7 @@ def write(adapters, name: str) -> dict:
     full = {
         "hidden_size": model.config.hidden_size,
         "model_class": re.sub(r"(For\w+|Model)$", "", type(model).__name__) + "AdapterModel",
-        "model_name": str(model.config._name_or_path or ""),
+        "model_name": base_name(model),
         "model_type": model.config.model_type,
         "name": name,
         "version": VERSION,

@@ -59,6 +59,12 @@ def prefix(model) -> str:
     return f"{name}." if name and hasattr(model, name) else ""
 
 
+def base_name(model) -> str:
+    """The base as the peers write it down: a Hub id as it is, of a folder on this machine the last name alone."""
+    name = str(model.config._name_or_path or "")
+    return name if name.count("/") == 1 and not name.startswith((".", "/", "~")) else Path(name).name
+
+
 def kinds(sites: dict, names) -> tuple[str, ...]:
     """Site names as kinds, where all sites of a kind are there, else one by one."""
     names, out = set(names), []

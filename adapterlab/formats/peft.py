@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, PromptTuningConfig
-from .names import body, config_of, kinds, labels, prefix, refuse, tensors_of
+from .names import base_name, body, config_of, kinds, labels, prefix, refuse, tensors_of
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 TYPES = {
@@ -98,7 +98,7 @@ def _settings(adapters, config, modules, feedforward) -> dict:
     model = adapters.model
     settings = {
         "peft_type": TYPES[config.name],
-        "base_model_name_or_path": str(model.config._name_or_path or "") or None,
+        "base_model_name_or_path": base_name(model) or None,
         "inference_mode": True,
         "task_type": None,
         "modules_to_save": None,
