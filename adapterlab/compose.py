@@ -12,6 +12,7 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 
@@ -218,11 +219,34 @@ def evaluate(setup, methods: dict, x, y, norm=None):
             parts = [evaluate(c, methods, x[:, a:b], y[:, a:b], norm) for a, b, c in ends if a < y.shape[1]]
             return torch.cat(parts, 1)
         case BatchSplit() | Parallel():
-            parts = {}
-            for child, rows in shares(setup, len(y)).items():
+            parts, children = {}, shares(setup, len(y))
+            kin = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
+            if _broadcasts(kin):
+                return _at_once([modules[0] for modules in kin], children.values(), x, y)
+            for child, rows in children.items():
                 rows = _index(rows, y.device)
                 parts[child] = rows, evaluate(child, methods, x[rows], y[rows], norm)
             return _join(parts.values(), y)
+
+
+def _broadcasts(kin) -> bool:
+    """Does each of these have one module, all of one kind, whose parameters may have the rows in front?"""
+    first = kin[0][0] if kin[0] else None
+    return getattr(first, "broadcasts", False) and all(len(k) == 1 and type(k[0]) is type(first) for k in kin)
+
+
+def _at_once(modules, rows, x, y):
+    """Elementwise modules of one kind: each row by the parameters of its own adapter, in one operation."""
+    which = torch.empty(len(y), dtype=torch.long)
+    for i, own in enumerate(rows):
+        which[list(own)] = i
+    which = which.to(y.device)
+    shape = (len(y), *[1] * (y.ndim - 2), -1)
+    keys = [key for key, _ in modules[0].named_parameters()]
+    own = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
+    return type(modules[0]).forward(
+        SimpleNamespace(**own), x, y
+    )  # the modules stay as they are, for other threads
 
 
 def _index(rows, device):

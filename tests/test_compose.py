@@ -474,9 +474,12 @@ def test_threads_with_different_setups():
 
     def work(i):
         start.wait()
-        for _ in range(30):
-            if not torch.equal(run(adapters, setups[i]), alone[i]):
-                wrong.append(setups[i])
+        try:
+            for _ in range(30):
+                if not torch.equal(run(adapters, setups[i]), alone[i]):
+                    wrong.append(setups[i])
+        except Exception as error:
+            wrong.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(setups))]
     for t in threads:
