@@ -124,7 +124,7 @@ class Adapters:
         self._using, self._lock = Counter(), threading.Lock()
         self._divides = False
         self._handles: dict[str, list] = {}
-        self.skipped: frozenset[int] = frozenset()  # layers whose adapters rest, see `methods.adapterdrop`
+        self.skipped = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
         self.originals: dict = {}  # the weights that it replaced
         self.attached = False
@@ -171,11 +171,12 @@ class Adapters:
             self._handles[name] = whole(self) if whole else self._install(self.sites[name], frozen)
 
     def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
-        """Hooks for one site: handles that can be removed."""
+        """Hooks for one site: handles that can be removed. What changes a linear map comes before its sub-layer's."""
         if site.form in SPECIAL:
             return SPECIAL[site.form](self, site, frozen)
         hook = Hook(self, site, frozen[site.norm] if site.norm else None)
-        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True)]
+        linear = site.form == "linear"
+        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True, prepend=linear)]
         if site.source != site.module:
             handles.append(frozen[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
         return handles
@@ -230,7 +231,8 @@ class Adapters:
             new = compose.evaluate(setup, methods, x, y, norm)
         else:
             x = None if x is None else x.to(first.dtype)
-            new = compose.evaluate(setup, methods, x, y.to(first.dtype), norm).to(y.dtype)
+            frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
+            new = compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
         return new if flat is None else new.reshape(flat, -1)
 
     def _by_rows(self, setup, x, y):

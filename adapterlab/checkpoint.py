@@ -17,6 +17,7 @@ from . import __version__
 from .adapters import CHILD, Adapter, Adapters, Info
 from .errors import UserError
 from .methods import HeadConfig, Method, from_dict
+from .weights import quantized
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
@@ -43,9 +44,15 @@ def base_identity(model) -> dict:
         "family": model.config.model_type,
         "width": config.hidden_size,
         "layers": config.num_hidden_layers,
-        "dtype": str(next(base.parameters()).dtype).removeprefix("torch."),
+        "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
         "fingerprint": digest.hexdigest(),
     }
+
+
+def packing(base) -> str:
+    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers are then not those of a float base."""
+    kinds = {type(module).__name__ for module in base.modules() if quantized(module)}
+    return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
 
 
 def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path:

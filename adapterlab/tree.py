@@ -3,6 +3,7 @@
 from torch import nn
 
 from .adapters import CHILD, Adapters
+from .hooks import SPECIAL
 from .sites import find_sites
 
 TEE, ELBOW, BAR, GAP = "├─ ", "└─ ", "│  ", "   "
@@ -13,7 +14,8 @@ def tree(model: nn.Module | Adapters, leaves: bool = False) -> str:
 
     model: a model, or the Adapters on one. leaves: show modules without a site, too. Neighbours in a list that look
     the same are one line, "0-5 (6 x)". A model of unknown family is shown without sites, with all its modules.
-    Marks: "[attention]" is a site of that kind whose y leaves here; "x of attention" where only its x enters.
+    Marks: "[attention]" is a site of that kind whose y leaves here; "x of attention" where only its x enters. Sites whose
+    y is no module's output (see `sites.Site.form`) are marked where something is attached to them.
     """
     adapters = model if isinstance(model, Adapters) else None
     model = adapters.model if adapters else model
@@ -28,6 +30,8 @@ def tree(model: nn.Module | Adapters, leaves: bool = False) -> str:
             for name, adapter in (adapters.store.items() if adapters else ())
             if site.name in adapter.at
         ]
+        if site.form in SPECIAL and not attached:
+            continue
         marks.setdefault(site.module, []).append(
             f"[{site.kind}]" + (f" <- {'; '.join(attached)}" if attached else "")
         )

@@ -9,7 +9,15 @@ from adapterlab import counting
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.families import FAMILIES
-from adapterlab.methods import BottleneckConfig, LayerNormConfig, houlsby
+from adapterlab.methods import (
+    BottleneckConfig,
+    CompacterConfig,
+    LayerNormConfig,
+    LoRAConfig,
+    PrefixTuningConfig,
+    houlsby,
+    unipelt,
+)
 
 # known independently of this code: parameters of the base model (AutoModel's class, tied weights once)
 KNOWN = {
@@ -152,3 +160,21 @@ def test_a_damaged_configuration_is_named(tmp_path, monkeypatch):
     monkeypatch.undo()
     counting.checkpoints.cache_clear()
     assert "bert-base" in counting.checkpoints()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [CompacterConfig(size=24), PrefixTuningConfig(length=30, hidden=512), LoRAConfig(rank=8), unipelt()],
+)
+def test_what_sites_share_is_counted_once(recipe):
+    """The rows add up to the closed form, and that to the modules."""
+    _, sites = counting.measure("minilm")
+    configs = recipe if isinstance(recipe, tuple) else (recipe,)
+    total = sum(row["total"] for row in counting.parts("minilm", recipe))
+    assert (
+        total == counting.count("minilm", recipe)["adapter"] == sum(config.total(sites) for config in configs)
+    )
+    with torch.device("meta"):
+        adapters = Adapters(counting.blueprint("minilm"))
+        adapters.add("a", recipe)
+    assert adapters.count("a") == total

@@ -36,7 +36,7 @@ PEFT = {
     "lora, all": LoRAConfig(rank=2, alpha=8, sites=ALL),
     "dora": DoRAConfig(rank=4, alpha=8),
     "vera": VeRAConfig(rank=6, seed=3),
-    "vera, wide and narrow": VeRAConfig(rank=6, seed=3, sites=("query", "inner")),
+    "vera, wide and narrow": VeRAConfig(rank=6, seed=3, sites=("query", "inner", "outer")),
     "ia3": IA3Config(),
     "ia3, inner": IA3Config(sites=("key", "value", "inner")),
     "layernorm": LayerNormConfig(),

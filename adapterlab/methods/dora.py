@@ -39,7 +39,7 @@ class DoRA(LoRA):
         delta = self.scale * F.linear(F.linear(self.dropout(x), self.A), self.B)
         if bias is None:
             return ratio * (y + delta)
-        return ratio * (y - bias.to(y.dtype) + delta) + bias.to(y.dtype)
+        return torch.addcmul((1 - ratio) * bias.to(y.dtype), ratio, y + delta)  # the bias is not turned
 
     def merged(self, weight, bias):
         """(m / |W + s B A|) (W + s B A), and the bias as it was."""

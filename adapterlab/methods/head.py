@@ -37,7 +37,7 @@ class HeadConfig(Method):
 
     name: ClassVar[str] = "head"
     formula: ClassVar[str] = "W x + b"
-    parameters: ClassVar[str] = "(d_in + 1)·labels"
+    parameters: ClassVar[str] = "(d + 1)·labels"
     fits: ClassVar[tuple[str, ...]] = ("head", "linear")
     merges: ClassVar[bool] = True
     labels: tuple[str, ...] = ("negative", "positive")

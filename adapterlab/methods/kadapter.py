@@ -8,32 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
-from torch.nn import functional as F
 
 from ..errors import UserError
 from ..sites import match
 from .base import Method, among, positive
+from .encoder import Encoder
 
 FUSIONS = ("add", "linear")
-
-
-class Encoder(nn.Module):
-    """A transformer layer, post-norm as BERT's. h: (batch, tokens, width), mask: (batch, tokens) or None -> h's shape."""
-
-    def __init__(self, width: int, heads: int, inner: int):
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.dense = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-
-    def forward(self, h, mask):
-        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = None if mask is None else mask[:, None, None, :].bool()
-        h = self.norms[0](
-            h + self.dense(F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2))
-        )
-        return self.norms[1](h + self.outer(F.gelu(self.inner(h))))
 
 
 class Fusion(nn.Module):
@@ -73,7 +54,9 @@ class KLayer(nn.Module):
 
     def forward(self, x, y):
         context, fusion = self.owner[0].context, self.common[0]
-        mask = context.get("mask")
+        if "mask" not in context:
+            raise UserError("kadapter: a layer ran outside a pass of the model; call the model itself")
+        mask = context["mask"]
         if mask is not None and mask.shape != y.shape[:2]:
             raise UserError(
                 f"kadapter: an attention mask of shape {tuple(mask.shape)} does not fit {tuple(y.shape[:2])} positions"

@@ -40,9 +40,10 @@ class LoReFT(nn.Module):
     def forward(self, x, y):
         if self.first is None:
             return self.edit(y)
-        if self.owner[0].context.get("past"):
-            return y  # generating: the text's first tokens have passed
-        return torch.cat([self.edit(y[:, : self.first]), y[:, self.first :]], dim=1)
+        left = max(
+            0, self.first - self.owner[0].context.get("past", 0)
+        )  # of the first, when a text is generated
+        return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
 
 
 @dataclass(frozen=True, kw_only=True)
