@@ -44,6 +44,7 @@ def combine(
     Errors: UserError for parts that do not fit together; nothing is then added.
     """
     adapters._new_name(name)
+    adapters._apart()
     weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
     if way not in WAYS:
         raise UserError(f'unknown way to combine "{way}"{suggest(way, WAYS)}; known: {", ".join(WAYS)}')

@@ -578,3 +578,20 @@ def test_bfloat16():
         assert run(adapters, setup).dtype == torch.bfloat16
         torch.testing.assert_close(run(adapters, setup).float(), full, rtol=0.1, atol=0.15)
         adapters = trio(RECIPES["houlsby"])
+
+
+def test_what_is_merged_is_in_no_composition():
+    """It is in the weights, and would be there twice: a merge ends the composition, and no other one takes it."""
+    adapters = trio(RECIPES["lora"])
+    state = snapshot(adapters.model)
+    with adapters.use(Stack("a", "b")), pytest.raises(UserError, match="in use"):
+        adapters.merge("b")
+    assert same_state(adapters.model.state_dict(), state)
+    adapters.activate(Parallel("a", "b"))
+    adapters.merge("a")
+    assert adapters.active is None
+    for call in (lambda: adapters.activate(Stack("a", "b")), lambda: adapters.combine("d", ["a", "b"])):
+        with pytest.raises(UserError, match="is merged into the weights"):
+            call()
+    adapters.unmerge()
+    adapters.combine("d", ["a", "b"])
