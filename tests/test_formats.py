@@ -302,6 +302,26 @@ def test_another_model(copied):
         adapters.export("a", HERE / "never", "adapterhub")
 
 
+def test_a_head_that_is_a_part_of_the_models(tmp_path):
+    """RoBERTa's classifier has a frozen layer below our head: PEFT gets both, and back only the same one is taken."""
+    import tiny
+
+    adapters = Adapters(tiny.model("roberta"))
+    adapters.add("a", LoRAConfig(rank=2), head=("x", "y", "z"))
+    for p in adapters["a"].parameters():
+        p.data.add_(0.1)
+    folder = adapters.export("a", tmp_path / "a", "peft")
+    stored = load_file(folder / "adapter_model.safetensors")
+    assert sum("classifier" in key for key in stored) == 4
+    adapters.adopt(folder, "b")
+    assert same_state(adapters["a"].state_dict(), adapters["b"].state_dict())
+    edit(folder, lambda t: {k: v + ("classifier.dense.bias" in k) for k, v in t.items()})
+    refuses(adapters, folder, '"classifier.dense.bias" was trained along with the head')
+    adapters.adopt(folder, "c", head=False)
+    with pytest.raises(UserError, match="linear heads on a pooler alone"):
+        adapters.export("a", tmp_path / "h", "adapterhub")
+
+
 def test_saved_on_the_bare_base(copied):
     """PEFT's names lack "bert." when the model had no head; a model with a head takes them all the same."""
 

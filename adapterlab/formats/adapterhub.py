@@ -81,6 +81,13 @@ def _known_family(model) -> None:
         )
 
 
+def _on_pooler(adapters) -> bool:
+    """Does the model's classifier read the pooler, as BERT's does and RoBERTa's does not?"""
+    base = getattr(adapters.model, adapters.model.base_model_prefix, None)
+    site = adapters.sites.get("head")
+    return getattr(base, "pooler", None) is not None and site is not None and site.module == "classifier"
+
+
 def _layers(adapters, sites) -> list[int]:
     """The layers without any of these sites: AdapterHub's leave_out."""
     depth = adapters.model.config.num_hidden_layers
@@ -118,7 +125,7 @@ def write(adapters, name: str) -> dict:
         files = {CONFIG: {"config": settings, **full}, SAFE: tensors}
     if head:
         (module,) = adapter.at["head"]
-        if getattr(getattr(model, model.base_model_prefix, None), "pooler", None) is None:
+        if not _on_pooler(adapters):
             raise UserError(
                 f'AdapterHub cannot hold the head of "{name}": it has linear heads on a pooler alone'
             )
@@ -494,8 +501,10 @@ def _read_head(adapters, folder, pickle, ours):
             f"{'' if config.get('use_pooler') else ' on the first token'}; here a head is one linear layer on the frozen "
             "pooler (layers=1, use_pooler=True); say head=False to read the adapter without it"
         )
-    if "head" not in adapters.sites:
-        raise UserError(f'"{folder}" has a head and this model has no place for one; say head=False')
+    if not _on_pooler(adapters):
+        raise UserError(
+            f'"{folder}" has a head on a pooler, and this model has no head there; say head=False'
+        )
     tensors = tensors_of(folder, HEAD_SAFE, HEAD_PICKLED, pickle)
     for part in ("weight", "bias"):
         if part == "bias" and not config.get("bias", True):

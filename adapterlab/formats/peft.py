@@ -86,9 +86,14 @@ def write(adapters, name: str) -> dict:
     if head:
         site = adapters.sites["head"]
         (module,) = adapter.at["head"]
-        key = ("base_model." if config.name == "prompt_tuning" else ROOT) + site.module
+        root = "base_model." if config.name == "prompt_tuning" else ROOT
+        top = site.module.split(".")[
+            0
+        ]  # PEFT keeps the whole of it, frozen parts too (RoBERTa's classifier.dense)
+        tensors |= {f"{root}{top}.{n}": p for n, p in model.get_submodule(top).named_parameters()}
+        key = f"{root}{site.module}"
         tensors |= {f"{key}.weight": module.linear.weight, f"{key}.bias": module.linear.bias}
-        settings["modules_to_save"] = [site.module]
+        settings["modules_to_save"] = [top]
         if type(model).__name__.endswith("ForSequenceClassification"):
             settings["task_type"] = "SEQ_CLS"
     return {CONFIG: settings, SAFE: tensors}
@@ -315,6 +320,18 @@ def _head(adapters, config, tensors: dict, ours: dict, head: bool) -> list:
         raise UserError(
             f'the head of the file does not fit "{site.module}", which reads {site.source_width} values'
         )
+    top = site.module.split(".")[0]
+    for key in [k for k in tensors if k.startswith(f"{top}.")]:
+        mine = (
+            adapters.model.get_parameter(key).detach().to("cpu")
+            if key in dict(adapters.model.named_parameters())
+            else None
+        )
+        if mine is None or not torch.equal(mine.to(tensors[key].dtype), tensors[key]):
+            raise UserError(
+                f'"{key}" was trained along with the head, and here a head is "{site.module}" alone; say head=False'
+            )
+        tensors.pop(key)
     ours["head.head.linear.weight"] = weight
     ours["head.head.linear.bias"] = torch.zeros(len(weight)) if bias is None else bias
     return [HeadConfig(labels=labels(adapters.model, len(weight)))]
