@@ -18,7 +18,7 @@ from torch import nn
 
 from . import compose
 from .errors import UserError, suggest
-from .hooks import SPECIAL, Rows, note_context
+from .hooks import SPECIAL, Pass, Rows
 from .hooks import first as _first
 from .methods import FusionConfig, HeadConfig, Method
 from .sites import Site, find_sites
@@ -167,8 +167,10 @@ class Adapters:
             self._unhook(name)
         frozen = dict(self.model.named_modules())
         for name in used - set(self._handles):
-            whole = {CONTEXT: note_context, ROWS: Rows.install}.get(name)
-            self._handles[name] = whole(self) if whole else self._install(self.sites[name], frozen)
+            if name in (CONTEXT, ROWS):
+                self._handles[name] = Pass(self).handles if name == CONTEXT else Rows.install(self)
+            else:
+                self._handles[name] = self._install(self.sites[name], frozen)
 
     def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
         """Hooks for one site: handles that can be removed. What changes a linear map comes before its sub-layer's."""
@@ -211,7 +213,7 @@ class Adapters:
 
     @property
     def context(self) -> dict:
-        """This thread's pass through the model, for methods that must know of it; see `hooks.note_context`."""
+        """This thread's pass through the model, for methods that must know of it; see `hooks.Pass`."""
         if not hasattr(self._local, "context"):
             self._local.context = {}
         return self._local.context

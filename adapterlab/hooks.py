@@ -192,28 +192,30 @@ class Tokens:
         }
 
 
-def note_context(owner):
-    """A hook on the base model for methods that must know the pass: {"mask": (batch, tokens) or None, "past": tokens}.
+class Pass:
+    """Notes on the base model's way in what methods may have to know of the pass, in the owner's `context`.
 
-    mask: 1 for a token, 0 for padding; past: how many tokens a cache holds already, when a text is being generated.
+    mask: (batch, tokens), 1 for a token and 0 for padding, or None; past: how many tokens a cache holds already, when a
+    text is being generated.
     """
-    base = getattr(owner.model, "base_model", owner.model)
-    names = list(inspect.signature(type(base).forward).parameters)[1:]
 
-    def enter(model, args, kwargs):
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
+    def __init__(self, owner):
+        self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
+        self.names = list(inspect.signature(type(base).forward).parameters)[1:]
+        self.handles = [
+            base.register_forward_pre_hook(self.enter, with_kwargs=True),
+            base.register_forward_hook(self.leave, always_call=True),
+        ]
+
+    def enter(self, model, args, kwargs):
+        given = {**dict(zip(self.names, args, strict=False)), **kwargs}
         past = given.get("past_key_values")
         length = past.get_seq_length() if hasattr(past, "get_seq_length") else 0
-        owner.context.clear()
-        owner.context.update(mask=given.get("attention_mask"), past=length)
+        self.owner.context.clear()
+        self.owner.context.update(mask=given.get("attention_mask"), past=length)
 
-    def leave(model, args, output):
-        owner.context.clear()
-
-    return [
-        base.register_forward_pre_hook(enter, with_kwargs=True),
-        base.register_forward_hook(leave, always_call=True),
-    ]
+    def leave(self, model, args, output):
+        self.owner.context.clear()
 
 
 class Rows:

@@ -1,6 +1,7 @@
 """Methods against independent references: plain torch, the model's own interfaces, and what each paper says of it."""
 
 import copy
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,6 +44,25 @@ from adapterlab.methods import (
     table,
     unipelt,
 )
+
+EVERY = {
+    "bottleneck": BottleneckConfig(size=3),
+    "pfeiffer": PfeifferConfig(size=3),
+    "parallel": ParallelConfig(size=3),
+    "compacter": CompacterConfig(size=4, n=2),
+    "layernorm": LayerNormConfig(),
+    "lora": LoRAConfig(rank=2),
+    "dora": DoRAConfig(rank=2),
+    "vera": VeRAConfig(rank=4),
+    "ia3": IA3Config(),
+    "bitfit": BitFitConfig(),
+    "loreft": LoReFTConfig(rank=2, first=None),
+    "prefix_tuning": PrefixTuningConfig(length=3, hidden=4),
+    "prompt_tuning": PromptTuningConfig(length=3),
+    "invertible": InvertibleConfig(),
+    "kadapter": KAdapterConfig(size=4, heads=2, inner=8),
+    "unipelt": unipelt(2, 3, 3, 4),
+}
 
 
 @pytest.fixture
@@ -555,6 +575,20 @@ def test_kadapter_in_passes_of_every_kind(model):
             model.bert.encoder.layer[0](want)
 
 
+@pytest.mark.parametrize("recipe", EVERY)
+def test_a_copy_has_adapters_of_its_own(recipe):
+    """A deep copy and an unpickled model compute what the original does, and nothing of theirs reaches it."""
+    model = tiny_bert()
+    adapters = ready(model, EVERY[recipe])
+    want = logits(model)
+    copied = copy.deepcopy(model)
+    adapters.delete("a")
+    for module in adapters.model.modules():
+        module.train()
+    assert torch.equal(logits(copied), want)
+    assert torch.equal(logits(pickle.loads(pickle.dumps(copied))), want)
+
+
 def test_kadapter_refuses_a_mask_of_another_length():
     """Speech comes with a mask of samples, and the layers see frames."""
     model = tiny.model("wav2vec2")
@@ -764,25 +798,6 @@ def test_an_unknown_architecture_by_pattern():
 
 
 # ---- precisions
-
-EVERY = {
-    "bottleneck": BottleneckConfig(size=3),
-    "pfeiffer": PfeifferConfig(size=3),
-    "parallel": ParallelConfig(size=3),
-    "compacter": CompacterConfig(size=4, n=2),
-    "layernorm": LayerNormConfig(),
-    "lora": LoRAConfig(rank=2),
-    "dora": DoRAConfig(rank=2),
-    "vera": VeRAConfig(rank=4),
-    "ia3": IA3Config(),
-    "bitfit": BitFitConfig(),
-    "loreft": LoReFTConfig(rank=2, first=None),
-    "prefix_tuning": PrefixTuningConfig(length=3, hidden=4),
-    "prompt_tuning": PromptTuningConfig(length=3),
-    "invertible": InvertibleConfig(),
-    "kadapter": KAdapterConfig(size=4, heads=2, inner=8),
-    "unipelt": unipelt(2, 3, 3, 4),
-}
 
 
 @pytest.mark.parametrize("way", ["half base", "autocast"])
