@@ -9,6 +9,7 @@ adapters.detach()                  # the model is bit for bit what it was
 """
 
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -17,13 +18,14 @@ from torch import nn
 
 from . import compose
 from .errors import UserError, suggest
-from .hooks import SPECIAL, Pass
+from .hooks import SPECIAL, Pass, Rows
 from .hooks import first as _first
-from .methods import HeadConfig, Method
+from .methods import FusionConfig, HeadConfig, Method
 from .sites import Site, find_sites
 
 CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
 CONTEXT = ""  # among the hooks by site: the one on the whole model
+ROWS = "*"  # and the one that counts and repeats the batch's rows
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Adapters:
         self.store = nn.ModuleDict()
         self.setup = None
         self._local = threading.local()
+        self._using, self._lock = Counter(), threading.Lock()
+        self._divides = False
         self._handles: dict[str, list] = {}
         self.skipped = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
@@ -154,6 +158,8 @@ class Adapters:
     def _hook(self) -> None:
         """Hooks at exactly the sites that some adapter uses."""
         used = {name for adapter in self.store.values() for name in adapter.at}
+        if used and self._divides:
+            used.add(ROWS)
         modules = [m for adapter in self.store.values() for at in adapter.at.values() for m in at]
         if any(getattr(module, "wants_context", False) for module in modules):
             used.add(CONTEXT)
@@ -161,9 +167,10 @@ class Adapters:
             self._unhook(name)
         frozen = dict(self.model.named_modules())
         for name in used - set(self._handles):
-            self._handles[name] = (
-                Pass(self).handles if name == CONTEXT else self._install(self.sites[name], frozen)
-            )
+            if name in (CONTEXT, ROWS):
+                self._handles[name] = Pass(self).handles if name == CONTEXT else Rows.install(self)
+            else:
+                self._handles[name] = self._install(self.sites[name], frozen)
 
     def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
         """Hooks for one site: handles that can be removed. What changes a linear map comes before its sub-layer's."""
@@ -196,6 +203,15 @@ class Adapters:
         return self._local.inputs
 
     @property
+    def rows(self) -> int | None:
+        """Rows of the batch that this thread runs, where a setup divides them; see `hooks.Rows`."""
+        return getattr(self._local, "rows", None)
+
+    @rows.setter
+    def rows(self, rows: int | None) -> None:
+        self._local.rows = rows
+
+    @property
     def context(self) -> dict:
         """This thread's pass through the model, for methods that must know of it; see `hooks.Pass`."""
         if not hasattr(self._local, "context"):
@@ -207,12 +223,29 @@ class Adapters:
         if self.skipped and self.sites[site].layer in self.skipped:
             return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
+        if not any(methods.values()):
+            return y
+        flat = None
+        if isinstance(setup, compose.Block):
+            x, y, flat = self._by_rows(setup, x, y)
         first = next((p for name, ms in methods.items() if ms for p in self.store[name].parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
-            return compose.evaluate(setup, methods, x, y, norm)
-        x = None if x is None else x.to(first.dtype)
-        frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
-        return compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
+            new = compose.evaluate(setup, methods, x, y, norm)
+        else:
+            x = None if x is None else x.to(first.dtype)
+            frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
+            new = compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
+        return new if flat is None else new.reshape(flat, -1)
+
+    def _by_rows(self, setup, x, y):
+        """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), the length of that."""
+        rows = self.rows
+        if rows is None and compose.copies(setup) > 1:
+            raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
+        if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
+            x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
+            return x, y.view(rows, -1, y.shape[-1]), len(y)
+        return x, y, None
 
     # ---- life cycle
 
@@ -275,35 +308,173 @@ class Adapters:
     def __len__(self) -> int:
         return len(self.store)
 
+    def add_fusion(
+        self, names, name: str | None = None, head=None, seed: int | None = None, task=None
+    ) -> Adapter:
+        """Add the attention over these adapters: one `Fusion` at every site where one of them sits, apart from heads.
+
+        It is an adapter itself, to be trained, saved and loaded; `activate(name)` runs it as Fuse(*names, name=name).
+        name: the adapters' names with commas when not given. head: labels of its own head, which then answers.
+        """
+        names = tuple(names)
+        self._allowed(compose.Fuse(*names, name=names[0] if names else None))
+        sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind != "head")
+        if not sites:
+            raise UserError("these adapters have heads only: there is nothing to fuse")
+        recipe = FusionConfig(of=names, sites=tuple(s for s in self.sites if s in sites))
+        return self.add(",".join(names) if name is None else name, recipe, head, seed, task)
+
+    def combine(self, name: str, parts, way: str = "linear", **settings) -> Adapter:
+        """Add an adapter made of the weights of others: average, sum, TIES and more; see `arithmetic.combine`."""
+        from . import arithmetic
+
+        return arithmetic.combine(self, name, parts, way, **settings)
+
     def activate(self, setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
-        for name in compose.names(setup):
-            self._apart(name)
-        self.setup = setup
+        self.setup = self._check(setup)
 
     @contextmanager
     def use(self, setup):
         """Run this setup within the `with` block, in this thread only."""
-        for name in compose.names(setup):
-            self._apart(name)
-        before = getattr(self._local, "setup", self)
+        setup = self._check(setup)
+        before, names = getattr(self._local, "setup", self), compose.names(setup)
+        with self._lock:
+            self._using.update(names)
         self._local.setup = setup
         try:
             yield self
         finally:
+            with self._lock:
+                self._using.subtract(names)
             if before is self:
                 del self._local.setup
             else:
                 self._local.setup = before
 
-    def train(self, name: str) -> list[nn.Parameter]:
-        """Freeze the model and every other adapter, activate this one; returns the parameters to train."""
+    def _check(self, setup):
+        """The setup as it will run: every adapter is there, and each block makes sense for what it holds."""
+        if setup is not None and not isinstance(setup, str | compose.Block):
+            raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
+        setup = self._with_fusions(setup)
+        for name in compose.names(setup):
+            self._apart(name)
+        self._allowed(setup)
+        self._answering(setup)
+        divides = (compose.Split, compose.BatchSplit, compose.Parallel)
+        if not self._divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
+            self._divides = True
+            if self.attached:
+                self._hook()
+        return setup
+
+    def _with_fusions(self, setup):
+        """The setup with Fuse(...) in the place of every fusion's plain name."""
+        if isinstance(setup, str):
+            fusion = self._fusion(setup)
+            return compose.Fuse(*fusion.of, name=setup) if fusion else setup
+        if isinstance(setup, compose.Fuse):
+            if setup.name not in self.store:
+                raise UserError(f'no fusion "{setup.name}": make it with add_fusion({list(setup.children)})')
+            if not self._fusion(setup.name):
+                raise UserError(
+                    f'"{setup.name}" is no fusion; make one with add_fusion({list(setup.children)})'
+                )
+            return setup
+        if setup is None:
+            return None
+        new = object.__new__(type(setup))
+        new.__dict__.update(vars(setup), children=tuple(map(self._with_fusions, setup.children)))
+        return new
+
+    def _recipe(self, name: str) -> tuple[Method, ...]:
+        info = getattr(self[name], "info", None)  # a bank of adapters has none
+        return info.recipe if info else ()
+
+    def _fusion(self, name: str) -> FusionConfig | None:
+        return next((c for c in self._recipe(name) if isinstance(c, FusionConfig)), None)
+
+    def _allowed(self, setup) -> None:
+        """UserError where a method cannot work in a block; it says why."""
+        for block in compose.blocks(setup):
+            kind = type(block).__name__
+            for name in compose.names(block):
+                for config in self._recipe(name):
+                    if kind not in getattr(config, "blocks", (kind,)):
+                        why = getattr(config, "refusal", "")
+                        raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {why}')
+            if kind == "Fuse":
+                for child in block.children:
+                    for name in compose.names(child):
+                        if self._fusion(name):
+                            raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
+
+    def _answering(self, setup) -> int | None:
+        """How many labels come out of a setup's head; None for the model's own. UserError where heads do not fit."""
+        if setup is None:
+            return None
+        if isinstance(setup, str):
+            return next((len(c.labels) for c in self._recipe(setup) if isinstance(c, HeadConfig)), None)
+        if isinstance(setup, compose.Fuse):
+            return self._answering(setup.name)
+        found = [self._answering(child) for child in setup.children]
+        if isinstance(setup, compose.Stack):
+            return next((labels for labels in reversed(found) if labels is not None), None)
+        if isinstance(setup, compose.Average | compose.Split) and len(set(found)) > 1:
+            shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in found)
+            raise UserError(
+                f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them"
+            )
+        return max((labels for labels in found if labels is not None), default=None)
+
+    def answers(self, logits, setup=None) -> dict:
+        """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
+
+        logits: of the model while `setup` was active, (rows, ..., labels); for Parallel there are rows for each child,
+        child after child. A head with fewer labels than the widest is filled up with -inf in `logits`, and cut here.
+        setup: the one that ran; None for the one that is active. Any other setup is its own only child.
+        """
+        setup = self.active if setup is None else self._check(setup)
+        found: dict = {}
+        for child, rows in self._rows(setup, len(logits), list(range(len(logits)))):
+            found.setdefault(child, []).extend(rows)
+        return {c: logits[rows][..., : self._answering(c)] for c, rows in found.items()}
+
+    def _rows(self, setup, count: int, rows: list):
+        """(child that answers, its rows), inside blocks too."""
+        if isinstance(setup, compose.Stack):
+            own = [
+                c
+                for c in setup.children
+                if any(isinstance(b, compose.BatchSplit | compose.Parallel) for b in compose.blocks(c))
+            ]
+            last = setup.children[-1]
+            if own and (last is own[-1] or self._answering(last) is None):
+                return self._rows(own[-1], count, rows)
+        if not isinstance(setup, compose.BatchSplit | compose.Parallel):
+            return [(setup, rows)]
+        shares = compose.shares(setup, len(rows))
+        return [
+            pair
+            for child, own in shares.items()
+            for pair in self._rows(child, len(own), [rows[i] for i in own])
+        ]
+
+    def train(self, name: str, within=None) -> list[nn.Parameter]:
+        """Freeze the model and every other adapter, activate this one; returns the parameters to train.
+
+        within: the setup to activate, where the adapter is to learn in company: Stack("language", name).
+        A fusion is trained with the adapters that it attends over frozen.
+        """
         self._apart(name)
+        setup = self._check(name if within is None else within)
+        if name not in compose.names(setup):
+            raise UserError(f'{within} does not use "{name}", so nothing would be learned')
         self.freeze()
         parameters = list(self.store[name].parameters())
         for p in parameters:
             p.requires_grad_(True)
-        self.activate(name)
+        self.setup = setup
         return parameters
 
     def freeze(self) -> None:
@@ -313,11 +484,21 @@ class Adapters:
         self.store.requires_grad_(False)
 
     def delete(self, name: str) -> None:
-        """Forget an adapter; if it was active, the bare model runs. UserError inside a `use` of it."""
+        """Forget an adapter; if it was active by itself, the bare model runs.
+
+        UserError while it is part of an active composition, of a fusion, or of a `use` in any thread.
+        """
         self._apart(name)
-        if name in compose.names(getattr(self._local, "setup", None)):
-            raise UserError(f'"{name}" is in use in this `with` block; delete it after the block')
+        if self._using[name] > 0:
+            raise UserError(f'"{name}" is in use in a `with` block; delete it after the block')
+        for other in self.store:
+            fusion = self._fusion(other)
+            if fusion and name in fusion.of:
+                raise UserError(f'the fusion "{other}" attends over "{name}"; delete the fusion first')
         if name in compose.names(self.setup):
+            alone = self.setup == name or (isinstance(self.setup, compose.Fuse) and self.setup.name == name)
+            if not alone:
+                raise UserError(f'"{name}" is part of the active {self.setup}; activate something else first')
             self.setup = None
         del self.store[name]
         if self.attached:
@@ -361,6 +542,18 @@ class Adapters:
 
         self._apart()
         return checkpoint.load(self, folder, name)
+
+    def export(self, name: str, folder, form: str, overwrite: bool = False):
+        """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
+        from . import formats
+
+        return formats.export(self, name, folder, form, overwrite)
+
+    def adopt(self, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
+        """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
+        from . import formats
+
+        return formats.adopt(self, folder, name, head, pickle)
 
     # ---- looking at them
 
@@ -408,8 +601,9 @@ class Adapters:
     # a deep copy or a pickle of the model takes its adapters along; the thread's own state stays behind
 
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_local"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_local", "_lock", "_using")}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._local = threading.local()
+        self._using, self._lock = Counter(), threading.Lock()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,11 +16,11 @@ from safetensors.torch import save as pack_tensors
 from . import __version__
 from .adapters import CHILD, Adapter, Adapters, Info
 from .errors import UserError
-from .methods import from_dict
+from .methods import HeadConfig, Method, from_dict
 from .weights import quantized
 
 FORMAT, VERSION = "adapterlab", 1
-TENSORS, CONFIG = "adapter.safetensors", "adapter.json"
+TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
 INFO = {"task": str, "metric": str, "score": int | float}  # may be null
 MAX_CONFIG_BYTES = 1_000_000
 SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
@@ -55,18 +56,14 @@ def packing(base) -> str:
 
 
 def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path:
-    """Write an adapter to `folder`: both files appear together or not at all.
+    """Write an adapter to `folder`: its tensors, its config and a model card appear together or not at all.
 
     Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
     holds a NaN or an infinity.
     """
-    adapter, folder = adapters[name], Path(folder)
-    if folder.exists() and not overwrite:
-        raise UserError(f'"{folder}" is there already; choose another folder or say overwrite=True')
-    if folder.exists() and not (folder / CONFIG).is_file():
-        raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
+    adapter, folder = adapters[name], check_target(folder, overwrite)
     tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
-    _finite(tensors, f'adapter "{name}"')
+    finite(tensors, f'adapter "{name}"')
     packed = pack_tensors(tensors)
     config = {
         "format": FORMAT,
@@ -78,12 +75,31 @@ def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path
         "sha256": hashlib.sha256(packed).hexdigest(),
         "written_by": {"adapterlab": __version__, "torch": torch.__version__},
     }
+    files = {TENSORS: packed, CONFIG: json.dumps(config, indent=2) + "\n", CARD: card(adapters, name, config)}
+    return write_folder(folder, files)
+
+
+def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
+    """The folder to write to; UserError when it is there already, or when it is no adapter's to overwrite."""
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise UserError(f'"{folder}" is there already; choose another folder or say overwrite=True')
+    if folder.exists() and not any((folder / mark).is_file() for mark in marks):
+        raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
+    return folder
+
+
+def write_folder(folder: Path, files: dict[str, bytes | str]) -> Path:
+    """Write all files into a new folder that takes the place of `folder`, or leave everything as it was."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            (temporary / TENSORS).write_bytes(packed)
-            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            for name, content in files.items():
+                if isinstance(content, bytes):
+                    (temporary / name).write_bytes(content)
+                else:
+                    (temporary / name).write_text(content, encoding="utf-8")
             os.chmod(temporary, 0o755)
             _swap(temporary, folder)
         finally:
@@ -91,6 +107,35 @@ def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path
     except OSError as error:
         raise UserError(f'cannot write the adapter to "{folder}": {error.strerror or error}') from None
     return folder
+
+
+def card(adapters: Adapters, name: str, config: dict) -> str:
+    """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
+    base, recipe = config["base"], adapters[name].info.recipe
+    labels = next((c.labels for c in recipe if isinstance(c, HeadConfig)), ())
+    score = config["score"]
+    facts = {
+        "base": f"{base['name'] or 'unnamed'} ({base['family']}, {base['layers']} layers, {base['width']} wide)",
+        "methods": ", ".join(c.name for c in recipe),
+        "sites": ", ".join(dict.fromkeys(adapters.sites[s].kind for s in adapters[name].at)),
+        "parameters": f"{adapters.count(name):,} ({100 * adapters.count(name) / adapters.base_count():.2f}% of the base)",
+        "task": config["task"],
+        "labels": ", ".join(labels) or None,
+        "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",
+    }
+    rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items() if value is not None]
+    head = ["---", "library_name: adapterlab", "tags: [adapterlab, adapter]", "---"]
+    how = [
+        "```python", "from adapterlab.adapters import Adapters", "",
+        "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{_plain(name)}")',
+        "adapters.activate(name)", "```",
+    ]  # fmt: skip
+    return "\n".join([*head, "", f"# {_plain(name)}", "", "| | |", "|---|---|", *rows, "", *how, ""])
+
+
+def _plain(text) -> str:
+    """Text that stays within its cell and its line."""
+    return re.sub(r"[\r\n|`<>]", " ", str(text))
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -120,12 +165,12 @@ def load(adapters: Adapters, folder, name: str | None = None) -> str:
     adapters._new_name(name)
     _same_base(folder, config["base"], base_identity(adapters.model))
     try:
-        recipe = tuple(from_dict(method) for method in config["recipe"])
+        recipe = tuple(_exactly(method) for method in config["recipe"])
         with torch.device("meta"):  # shapes only: the numbers come from the file
             adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
     except (TypeError, ValueError) as error:
         raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
-    _fill(adapter, folder / TENSORS, packed)
+    fill(adapter, folder / TENSORS, parse(folder / TENSORS, packed))
     adapters._insert(name, adapter)
     return name
 
@@ -165,6 +210,16 @@ def _read(folder: Path) -> tuple[dict, bytes]:
     return config, packed
 
 
+def _exactly(data: dict) -> Method:
+    """The method's config; UserError where it would be read as something else than stands there."""
+    config = from_dict(data)
+    made = json.loads(json.dumps(config.to_dict()))
+    for key, value in data.items():
+        if made[key] != value:
+            raise UserError(f'{config.name} has "{key}" = {value!r}, which no saved adapter has')
+    return config
+
+
 def _same_base(folder: Path, wanted: dict, here: dict) -> None:
     for key in ("family", "width", "layers"):
         if wanted.get(key) != here[key]:
@@ -177,12 +232,16 @@ def _same_base(folder: Path, wanted: dict, here: dict) -> None:
         )
 
 
-def _fill(adapter: Adapter, path: Path, packed: bytes) -> None:
-    """Give the shapes their numbers: the same names, the same shapes, all finite."""
+def parse(path: Path, packed: bytes) -> dict:
+    """The tensors of a safetensors file."""
     try:
-        tensors = parse_tensors(packed)
-    except (SafetensorError, ValueError, KeyError) as error:
+        return parse_tensors(packed)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f'"{path}" is not a safetensors file ({error}); save the adapter again') from None
+
+
+def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
+    """Give the shapes their numbers: the same names, the same shapes, all finite."""
     wanted = adapter.state_dict()
     for problem, keys in (
         ("lacks", wanted.keys() - tensors.keys()),
@@ -197,11 +256,11 @@ def _fill(adapter: Adapter, path: Path, packed: bytes) -> None:
             )
         if tensor.is_floating_point() != wanted[key].is_floating_point():
             raise UserError(f'"{path}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
-    _finite(tensors, f'"{path}"')
+    finite(tensors, f'"{path}"')
     adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
 
 
-def _finite(tensors: dict, whose: str) -> None:
+def finite(tensors: dict, whose: str) -> None:
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f'{whose}: "{key}" holds values that are not finite')

@@ -1,39 +1,273 @@
-"""Which adapters are active, and in which order: plain data, and one recursive evaluation."""
+"""Which adapters are active, and how they work together: plain data, and one recursive evaluation.
 
+A setup is None (the bare model), an adapter's name, or a block of setups:
+
+    Stack("language", "task")                        one after the other
+    Fuse("a", "b", "c")                              attention over what each of them adds (AdapterFusion)
+    Average("a", "b", weights=(3, 1))                the weighted mean of their outputs
+    Split("question", "context", at=12)              the first twelve tokens, and the rest
+    BatchSplit("a", "b", sizes=(2, 6))               the first two rows, and the next six
+    Parallel("sentiment", "topic")                   every row to each of them, in one pass
+"""
+
+import math
 from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+
+from .errors import UserError
 
 
-@dataclass(frozen=True, init=False)
-class Stack:
-    """One after the other: each adapter gets what the one before it made."""
+@dataclass(frozen=True)
+class Block:
+    """Blocks compare, hash and print by what they hold."""
 
     children: tuple
 
-    def __init__(self, *children):
+    def __init__(self, *children, **settings):
         object.__setattr__(self, "children", children)
+        for key, value in settings.items():
+            object.__setattr__(self, key, value)
+        if not children:
+            raise UserError(f"{type(self).__name__} needs at least one adapter")
+        for child in children:
+            self._check(child)
+
+    def _check(self, child) -> None:
+        kind = type(self).__name__
+        if not isinstance(child, str | Block):
+            raise UserError(f"{kind} holds adapters' names and blocks, not {child!r}")
+        if kind == "Fuse" and not isinstance(child, str | Stack):
+            raise UserError(f"Fuse attends over single adapters and Stacks of them, not over {child}")
+        if kind != "Stack" and any(isinstance(block, Parallel) for block in blocks(child)):
+            raise UserError(
+                f"Parallel cannot stand in {kind}: it multiplies the rows of the whole batch, "
+                "so it stands alone or in a Stack"
+            )
+
+    def __repr__(self) -> str:
+        shown = [repr(child) for child in self.children]
+        shown += [f"{k}={v!r}" for k, v in vars(self).items() if k != "children"]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Stack(Block):
+    """One after the other: each gets as y what the one before it made; x stays. The last one's head answers."""
+
+    def __init__(self, *children):
+        super().__init__(*children)
+        if sum(isinstance(block, Parallel) for block in blocks(self)) > 1:
+            raise UserError("a Stack holds at most one Parallel")
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Fuse(Block):
+    """AdapterFusion (Pfeiffer et al. 2021): attention over what each child adds; see `methods.fusion`.
+
+    name: of the fusion layers, made by `Adapters.add_fusion`; the children's names with commas when not given.
+    The fusion's own head answers, not the children's.
+    """
+
+    name: str = ""
+
+    def __init__(self, *children, name: str | None = None):
+        super().__init__(*children, name=name or ",".join(map(str, children)))
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Average(Block):
+    """The weighted mean of the children's outputs, heads included. weights: one a child, all equal when not given."""
+
+    weights: tuple[float, ...] = ()
+
+    def __init__(self, *children, weights=None):
+        weights = tuple(float(w) for w in weights) if weights is not None else (1.0,) * len(children)
+        if len(weights) != len(children):
+            raise UserError(f"Average of {len(children)} adapters has {len(weights)} weights; give one each")
+        total = math.fsum(weights)
+        if not all(math.isfinite(w) and w >= 0 for w in weights) or (children and total <= 0):
+            raise UserError(f"Average: weights must be finite, none below 0 and not all 0, not {weights}")
+        super().__init__(*children, weights=tuple(w / total for w in weights))
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Split(Block):
+    """By position: at = (12, 40) gives tokens 0 to 11, 12 to 39 and the rest to three children.
+
+    Where there are no positions (a head on the pooled first token), the first child answers.
+    """
+
+    at: tuple[int, ...] = ()
+
+    def __init__(self, *children, at):
+        at = (at,) if isinstance(at, int) else tuple(at)
+        if len(at) != len(children) - 1 or not all(type(n) is int for n in at):
+            raise UserError(
+                f"Split of {len(children)} adapters: at must name the {len(children) - 1} tokens where the "
+                f"next one begins, not {at}"
+            )
+        if any(a >= b for a, b in zip((0, *at), at, strict=False)):
+            raise UserError(f"Split: at must rise from above 0, not {at}")
+        super().__init__(*children, at=at)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class BatchSplit(Block):
+    """By rows: sizes = (2, 6) gives two rows to the first child and the next six to the second; 1 each when not given.
+
+    A mixed batch is BatchSplit(*name_of_each_row): rows of equal children are computed together, in whatever order
+    they come. Every child's own head answers for its rows; see `Adapters.answers`.
+    """
+
+    sizes: tuple[int, ...] = ()
+
+    def __init__(self, *children, sizes=None):
+        sizes = (
+            (1,) * len(children) if sizes is None else (sizes,) if isinstance(sizes, int) else tuple(sizes)
+        )
+        if len(sizes) != len(children) or not all(type(n) is int and n > 0 for n in sizes):
+            raise UserError(
+                f"BatchSplit of {len(children)} adapters: sizes must name the rows of each, not {sizes}"
+            )
+        super().__init__(*children, sizes=sizes)
+
+
+class Parallel(Block):
+    """Every row to each child in one pass: the model's input is repeated, child after child, and so are its outputs.
+
+    Every child's own head answers for its copy of the rows; see `Adapters.answers`.
+    """
+
+    def __init__(self, *children):
+        super().__init__(*children)
+        if len(set(children)) < len(children):
+            raise UserError(f"{self} names an adapter twice, which would compute the same twice")
+
+
+def blocks(setup) -> list[Block]:
+    """The blocks of a setup, from the outside to the inside."""
+    if not isinstance(setup, Block):
+        return []
+    return [setup, *(block for child in setup.children for block in blocks(child))]
 
 
 def names(setup) -> list[str]:
-    """The adapters that a setup uses, in the order of their first use."""
+    """The adapters that a setup uses, fusions among them, in the order of their first use."""
     if setup is None:
         return []
     if isinstance(setup, str):
         return [setup]
-    return list(dict.fromkeys(name for child in setup.children for name in names(child)))
+    own = [setup.name] if isinstance(setup, Fuse) else []
+    return list(dict.fromkeys([name for child in setup.children for name in names(child)] + own))
+
+
+def copies(setup) -> int:
+    """How often the model's input has to be repeated."""
+    return max([1, *(len(block.children) for block in blocks(setup) if isinstance(block, Parallel))])
+
+
+def shares(setup, rows: int) -> dict:
+    """Child of a BatchSplit or a Parallel -> which of `rows` rows are its own, equal children together."""
+    if isinstance(setup, Parallel):
+        each = rows // len(setup.children)
+        return {child: range(i * each, (i + 1) * each) for i, child in enumerate(setup.children)}
+    if rows != sum(setup.sizes):
+        raise UserError(f"the batch has {rows} rows and {setup} is for {sum(setup.sizes)}")
+    found, start = {}, 0
+    for child, size in zip(setup.children, setup.sizes, strict=True):
+        found.setdefault(child, []).extend(range(start, start + size))
+        start += size
+    return found
 
 
 def evaluate(setup, methods: dict, x, y, norm=None):
     """y' of a setup at one site.
 
     setup: None, a name or a block. methods: adapter name -> its modules at this site, in order.
-    x: (..., source_width), y: (..., width); norm: the frozen LayerNorm that follows y + x, where there is one.
+    x: (rows, ..., source_width), y: (rows, ..., width); norm: the frozen LayerNorm that follows y + x, where there is
+    one. Rows whose heads have fewer labels than the widest are filled up with -inf, which no softmax or argmax sees.
     """
-    if setup is None:
-        return y
-    if isinstance(setup, str):
-        for module in methods.get(setup, ()):
-            y = module(x, y, norm) if getattr(module, "wants_norm", False) else module(x, y)
-        return y
-    for child in setup.children:
-        y = evaluate(child, methods, x, y, norm)
-    return y
+    match setup:
+        case None:
+            return y
+        case str():
+            for module in methods.get(setup, ()):
+                y = module(x, y, norm) if getattr(module, "wants_norm", False) else module(x, y)
+            return y
+        case Stack():
+            for child in setup.children:
+                y = evaluate(child, methods, x, y, norm)
+            return y
+        case Average():
+            outputs = [evaluate(child, methods, x, y, norm) for child in setup.children]
+            return sum(w * output for w, output in zip(setup.weights, outputs, strict=True) if w)
+        case Fuse():
+            there = [c for c in setup.children if any(methods.get(name) for name in names(c))]
+            for module in methods.get(setup.name, ()):
+                if getattr(module, "fuses", False):
+                    last = (methods.get(names(there[-1])[-1]) or [None])[-1]
+                    read = norm(y + x) if norm is not None and getattr(last, "wants_norm", False) else y
+                    y = y + module(read, [evaluate(c, methods, x, y, norm) - y for c in there])
+                else:
+                    y = module(x, y)
+            return y
+        case Split():
+            if y.ndim < 3:
+                return evaluate(setup.children[0], methods, x, y, norm)
+            ends = zip((0, *setup.at), (*setup.at, y.shape[1]), setup.children, strict=True)
+            parts = [evaluate(c, methods, x[:, a:b], y[:, a:b], norm) for a, b, c in ends if a < y.shape[1]]
+            return torch.cat(parts, 1)
+        case BatchSplit() | Parallel():
+            parts, children = {}, shares(setup, len(y))
+            kin = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
+            if _broadcasts(kin):
+                return _at_once([modules[0] for modules in kin], children.values(), x, y)
+            for child, rows in children.items():
+                rows = _index(rows, y.device)
+                parts[child] = rows, evaluate(child, methods, x[rows], y[rows], norm)
+            return _join(parts.values(), y)
+
+
+def _broadcasts(kin) -> bool:
+    """Does each of these have one module, all of one kind, whose parameters may have the rows in front?"""
+    first = kin[0][0] if kin[0] else None
+    return getattr(first, "broadcasts", False) and all(len(k) == 1 and type(k[0]) is type(first) for k in kin)
+
+
+def _at_once(modules, rows, x, y):
+    """Elementwise modules of one kind: each row by the parameters of its own adapter, in one operation."""
+    which = torch.empty(len(y), dtype=torch.long)
+    for i, own in enumerate(rows):
+        which[list(own)] = i
+    which = which.to(y.device)
+    shape = (len(y), *[1] * (y.ndim - 2), -1)
+    keys = [key for key, _ in modules[0].named_parameters()]
+    own = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
+    return type(modules[0]).forward(
+        SimpleNamespace(**own), x, y
+    )  # the modules stay as they are, for other threads
+
+
+def _index(rows, device):
+    """Neighbouring rows as a slice, which copies nothing; others as a tensor."""
+    if len(rows) == rows[-1] - rows[0] + 1:
+        return slice(rows[0], rows[-1] + 1)
+    return torch.tensor(rows, device=device)
+
+
+def _join(parts, y):
+    """Every part's rows in their places: (rows, ..., the widest part)."""
+    parts = list(parts)
+    width = max(part.shape[-1] for _, part in parts)
+    if len({part.shape[1:-1] for _, part in parts}) > 1:
+        raise UserError(
+            "the adapters of one batch lengthen the text differently; give them prompts of one length"
+        )
+    if all(isinstance(rows, slice) and part.shape[-1] == width for rows, part in parts):
+        return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0].start)])
+    dtype = parts[0][1].dtype
+    joined = torch.full((len(y), *parts[0][1].shape[1:-1], width), -math.inf, dtype=dtype, device=y.device)
+    for rows, part in parts:
+        joined[rows, ..., : part.shape[-1]] = part.to(dtype)
+    return joined

@@ -11,6 +11,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
+from . import compose
 from .errors import UserError
 
 INTERFACE = "adapterlab"  # our name in transformers' registry of attention functions
@@ -215,6 +216,39 @@ class Pass:
 
     def leave(self, model, args, output):
         self.owner.context.clear()
+
+
+class Rows:
+    """Hooks on the whole model for setups that divide its rows: counts them, and repeats the input for `Parallel`."""
+
+    def __init__(self, owner):
+        self.owner = owner
+
+    @classmethod
+    def install(cls, owner):
+        rows = cls(owner)
+        return [
+            owner.model.register_forward_pre_hook(rows.enter, with_kwargs=True, prepend=True),
+            owner.model.register_forward_hook(rows.leave, always_call=True),
+        ]
+
+    def enter(self, model, args, kwargs):
+        given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
+        rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
+        self.owner.rows = rows and rows * copies
+        if copies == 1:
+            return None
+        if kwargs.get("past_key_values") is not None:
+            raise UserError("Parallel cannot generate; repeat the rows yourself and use BatchSplit")
+
+        def repeat(v):
+            same = isinstance(v, torch.Tensor) and v.ndim and len(v) == rows
+            return v.repeat(copies, *[1] * (v.ndim - 1)) if same else v
+
+        return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
+
+    def leave(self, model, args, output):
+        self.owner.rows = None
 
 
 SPECIAL = {

@@ -28,8 +28,10 @@ def merge(adapters, name: str) -> None:
         raise UserError(
             f'"{name}" cannot be merged while the model is in training mode; call model.eval() first'
         )
-    if name in compose.names(getattr(adapters._local, "setup", None)):
-        raise UserError(f'"{name}" is in use in this `with` block; merge it after the block')
+    if adapters._using[name] > 0:
+        here = name in compose.names(getattr(adapters._local, "setup", None))
+        where = "this `with` block" if here else "a `with` block of another thread"
+        raise UserError(f'"{name}" is in use in {where}; merge it after the block')
     with torch.no_grad():
         plan = _plan(adapters, adapter, name)
     adapters.originals = {

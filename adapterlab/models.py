@@ -131,17 +131,19 @@ def cached(repo: str) -> bool:
     return isinstance(try_to_load_from_cache(repo, "config.json"), str)
 
 
-def online(timeout: float = 2.0) -> bool:
-    """Can the Hub be reached? No, at once, when HF_HUB_OFFLINE says so."""
+def online(timeout: float = 2.0, endpoint: str | None = None) -> bool:
+    """Can the Hub, or another endpoint, be reached? No, at once, when HF_HUB_OFFLINE says so."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return False
     from huggingface_hub import constants
 
-    host = urlparse(constants.ENDPOINT)
+    host = urlparse(endpoint or constants.ENDPOINT)
     proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    proxy = None if host.hostname in ("localhost", "127.0.0.1") else proxy
     target = urlparse(proxy) if proxy else host
     try:
-        socket.create_connection((target.hostname, target.port or 443), timeout).close()
+        port = target.port or (80 if target.scheme == "http" else 443)
+        socket.create_connection((target.hostname, port), timeout).close()
         return True
     except OSError:
         return False

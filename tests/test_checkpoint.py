@@ -115,8 +115,28 @@ def test_what_the_file_says(folder):
     data = json.loads((folder / "adapter.json").read_text())
     assert data["recipe"][0]["method"] == "bottleneck" and data["recipe"][0]["size"] == 4
     assert data["base"]["family"] == "bert" and data["base"]["width"] == 16 and data["base"]["layers"] == 2
-    assert sorted(p.name for p in folder.iterdir()) == ["adapter.json", "adapter.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "adapter.json", "adapter.safetensors"]
     assert "layers.0.attention.bottleneck.down.weight" in load_file(folder / "adapter.safetensors")
+
+
+def test_the_model_card(tmp_path):
+    """It says what the file says, and nothing in a name or a label breaks its table."""
+    adapters = adapted()
+    adapters.add("b|`x", houlsby(2), head=("good | bad", "a\nb"), task="<b>toy</b>")
+    text = (adapters.save("a", tmp_path / "a") / "README.md").read_text()
+    for words in (
+        "# a\n",
+        "bert, 2 layers, 16 wide",
+        "bottleneck, layernorm, head",
+        "| task | toy |",
+        "no, yes",
+        "load(",
+    ):
+        assert words in text
+    assert f"{adapters.count('a'):,} (" in text
+    wild = (adapters.save("b|`x", tmp_path / "b") / "README.md").read_text()
+    rows = [line for line in wild.splitlines() if line.startswith("| ")]
+    assert all(row.count("|") == 3 for row in rows) and "<" not in wild and len(rows) == 7 - 1 + 1
 
 
 # ---- strict
@@ -233,7 +253,7 @@ def test_wrong_json(folder, key, value, message):
         ({"size": 5}, "must be"),
         ({"act": {}}, "cannot be built"),
         ({"std": "small"}, "cannot be built"),
-        ({"sites": 5}, "no site"),
+        ({"sites": 5}, "no saved adapter has"),
         ({"sites": [["attention"]]}, "no site"),
         ({"layers": [99]}, "outside this model's layers"),
         ({"layers": ["0"]}, "cannot be built"),

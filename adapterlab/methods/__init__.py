@@ -6,6 +6,7 @@ from .bitfit import BitFitConfig, Shift
 from .bottleneck import Bottleneck, BottleneckConfig
 from .compacter import Compacter, CompacterConfig
 from .dora import DoRA, DoRAConfig
+from .fusion import Fusion, FusionConfig
 from .gate import Gate, Gated
 from .head import Head, HeadConfig
 from .ia3 import IA3Config, Scale
@@ -32,6 +33,8 @@ __all__ = [
     "Coupling",
     "DoRA",
     "DoRAConfig",
+    "Fusion",
+    "FusionConfig",
     "Gate",
     "Gated",
     "Head",

@@ -14,6 +14,8 @@ class Shift(nn.Module):
 
     needs_bias = True  # to be merged
 
+    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+
     def __init__(self, width: int):
         super().__init__()
         self.delta = nn.Parameter(torch.zeros(width))

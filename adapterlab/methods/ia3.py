@@ -15,6 +15,8 @@ class Scale(nn.Module):
     reads: y is the input of a frozen matrix, not its output; it matters to merging alone.
     """
 
+    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+
     def __init__(self, width: int, reads: bool = False):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))

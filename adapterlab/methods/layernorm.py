@@ -17,6 +17,8 @@ class ScaleShift(nn.Module):
 
     needs_bias = True  # to be merged
 
+    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+
     def __init__(self, width: int):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
