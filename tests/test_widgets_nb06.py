@@ -56,20 +56,22 @@ def test_every_variant_has_a_drawing_and_a_verdict_of_the_paper(name):
 
 
 def test_the_table_takes_differences_seed_by_seed():
-    rows = [("plain", 0, 80.0), ("plain", 1, 90.0), ("tanh", 0, 81.0), ("tanh", 1, 91.1), ("parallel", 0, 70.0),
-            ("parallel", 1, 95.0)]  # fmt: skip
+    rows = [("plain", 0, 80.0), ("plain", 1, 90.0), ("plain", 2, 85.0), ("tanh", 0, 81.0), ("tanh", 1, 91.1),
+            ("tanh", 2, 86.05), ("parallel", 0, 70.0), ("parallel", 1, 95.0), ("parallel", 2, 82.0),
+            ("swish", 0, 79.0), ("swish", 1, 89.0)]  # fmt: skip
     table = plots.compare(pd.DataFrame(rows, columns=["variant", "seed", "accuracy"]), MEASURED).set_index(
         "variant"
     )
     assert table.loc["tanh", "difference"] == pytest.approx(1.05)
-    assert table.loc["tanh", "half"] == pytest.approx(12.706 * 0.05)
+    assert table.loc["tanh", "half"] == pytest.approx(4.303 * 0.05 / 3**0.5, rel=1e-3)
+    assert table.loc["swish", "verdict"] == "too few seeds" and table.loc["swish", "half"] != table.loc["swish", "half"]
     assert (
         table.loc["tanh", "verdict"] == "helped" and table.loc["parallel", "verdict"] == "no difference shown"
     )
     assert table.loc["relu", "verdict"] == "not recorded" and table.loc["relu", "paper"] == plots.SILENT
     assert table.loc["parallel", "live"] == 82.0
     figure = plots.variant_bars(table.reset_index())
-    assert list(figure.data[0].y) == ["parallel", "tanh"] and figure.data[0].x[1] == pytest.approx(1.05)
+    assert list(figure.data[0].y) == ["parallel", "swish", "tanh"] and figure.data[0].x[2] == pytest.approx(1.05)
 
 
 def test_the_curve_has_means_sources_and_guess():

@@ -1,5 +1,7 @@
 """Figures and the table of 06_init_and_variants: initial weights, and what section 3.6 of the paper tried."""
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -89,7 +91,12 @@ def init_curve(live=None, recorded=None, guess: float | None = None) -> go.Figur
             fig.add_scatter(
                 x=stds,
                 y=[mean for mean, _ in points],
-                error_y={"array": halves, "thickness": 2, "width": 6},
+                error_y={
+                    "array": [min(half, 100 - mean) for (mean, _), half in zip(points, halves, strict=True)],
+                    "arrayminus": [min(half, mean) for (mean, _), half in zip(points, halves, strict=True)],
+                    "thickness": 2,
+                    "width": 6,
+                },
                 customdata=[f"± {half:.1f}" if half else "one run" for half in halves],
                 hovertemplate=f"{task}, {source}<br>std %{{x:.0e}}: %{{y:.1f}} (%{{customdata}})<extra></extra>",
                 **theme.series(source, task, i + (source == "recorded")),
@@ -103,8 +110,6 @@ def init_curve(live=None, recorded=None, guess: float | None = None) -> go.Figur
 
 def _guess(fig: go.Figure, guess: float | None) -> go.Figure:
     if guess is not None:
-        import math
-
         fig.add_vline(guess, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
         fig.add_annotation(
             x=math.log10(guess), y=1.06, yref="paper", showarrow=False, text=f"your guess: {guess:g}",
@@ -128,8 +133,11 @@ def compare(recorded=None, live=None) -> pd.DataFrame:
             means = recorded.groupby(["variant", "seed"])["accuracy"].mean()
             row |= {"recorded": float(means[name].mean()), "seeds": len(means[name]), "verdict": "the design"}
             if name != "plain" and "plain" in means.index.get_level_values(0):
-                mean, half = mean_interval((means[name] - means["plain"]).dropna())
-                row |= {"difference": mean, "half": half, "verdict": _verdict(mean, half)}
+                differences = (means[name] - means["plain"]).dropna()
+                mean, half = mean_interval(differences)
+                few = len(differences) < 3  # two differences that happen to be alike would make an interval of nothing
+                row |= {"difference": mean, "half": math.nan if few else half}
+                row["verdict"] = "too few seeds" if few else _verdict(mean, half)
         rows.append(row)
     return pd.DataFrame(rows)
 
