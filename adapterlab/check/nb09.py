@@ -49,60 +49,59 @@ def _plain(name, x, y, w, read=None):
     return torch.relu(h @ w["down"].T) @ w["up"].T
 
 
+def _of(which, wrong, message):
+    """A mistake in one of the four alone; the other three are right."""
+    return mistake(_wrongly(**{which: wrong}), message, *METHODS[which])
+
+
 one_line = exercise(
     "09a",
     _one_line,
     mistake(lambda name, x, y, w: y, "y comes back unchanged", *ALL),
-    mistake(
-        lambda name, x, y, w: y * w["delta"], "bitfit: a bias is added, not multiplied", *METHODS["bitfit"]
-    ),
-    mistake(lambda name, x, y, w: y + w["l"], "ia3: l scales y, it is not added to it", *METHODS["ia3"]),
-    mistake(lambda name, x, y, w: x * w["l"], "ia3: l scales y, what came out, and not x", *METHODS["ia3"]),
-    mistake(
+    _of("bitfit", lambda name, x, y, w: y * w["delta"], "bitfit: a bias is added, not multiplied"),
+    _of("ia3", lambda name, x, y, w: y + w["l"], "ia3: l scales y, it is not added to it"),
+    _of("ia3", lambda name, x, y, w: x * w["l"], "ia3: l scales y, what came out, and not x"),
+    _of(
+        "ia3",
         lambda name, x, y, w: y * (1 + w["l"]),
         "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
-        *METHODS["ia3"],
     ),
     *(
         check
         for name in ("lora", "parallel")
         for check in (
-            mistake(
+            _of(
+                name,
                 lambda name, x, y, w: w["s"] * _plain(name, x, y, w),
                 f"{name}: the frozen output y is missing from the sum",
-                *METHODS[name],
             ),
-            mistake(
+            _of(
+                name,
                 lambda name, x, y, w: y + w["s"] * _plain(name, x, y, w, y),
                 f"{name}: it must read x, not y",
-                *METHODS[name],
             ),
-            mistake(
-                lambda name, x, y, w: y + _plain(name, x, y, w),
-                f"{name}: the scale s is missing",
-                *METHODS[name],
-            ),
-            mistake(
+            _of(name, lambda name, x, y, w: y + _plain(name, x, y, w), f"{name}: the scale s is missing"),
+            _of(
+                name,
                 lambda name, x, y, w: w["s"] * (y + _plain(name, x, y, w)),
                 f"{name}: s scales the change alone, not y",
-                *METHODS[name],
             ),
         )
     ),
-    mistake(
+    _of(
+        "parallel",
         lambda name, x, y, w: y + w["s"] * x @ w["down"].T @ w["up"].T,
         "parallel: the relu between down and up is missing, and so it is LoRA",
-        *METHODS["parallel"],
     ),
-    mistake(
+    _of(
+        "parallel",
         lambda name, x, y, w: y + w["s"] * torch.relu(x @ w["down"].T @ w["up"].T),
         "parallel: the relu belongs between down and up, not behind both",
-        *METHODS["parallel"],
     ),
-    mistake(
+    _of(
+        "lora",
         lambda name, x, y, w: y + w["s"] * torch.relu(x @ w["A"].T) @ w["B"].T,
         "lora: there is no activation between A and B",
-        *METHODS["lora"],
     ),
     agrees(_one_line, *ALL),
 )

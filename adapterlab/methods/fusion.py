@@ -55,6 +55,9 @@ class FusionConfig(Method):
     """of: the adapters that it attends over. sites: where they sit; `Adapters.add_fusion` finds out."""
 
     name: ClassVar[str] = "fusion"
+    formula: ClassVar[str] = "y + Σ softmax(Q h · K zᵢ)·V zᵢ, zᵢ: what adapter i adds"
+    paper: ClassVar[str] = "Pfeiffer et al. 2021"
+    parameters: ClassVar[str] = "3·d² + 2·d"
     of: tuple[str, ...] = ()
 
     def __post_init__(self):
