@@ -6,6 +6,7 @@
 
 import base64
 import copy
+import importlib.util
 import re
 import tempfile
 import warnings
@@ -241,7 +242,7 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
             nb = scrub(nb)
             set_time(nb, notebook.name, times.read())
             write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
-            pictures = add_pictures(nb)
+            pictures = add_pictures(nb) if execute or importlib.util.find_spec("kaleido") else 0
             text = text_of(nb)
             write_text(notebook.path, text)
             print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {pictures} pictures added")

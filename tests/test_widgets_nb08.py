@@ -79,7 +79,8 @@ def test_every_control_redraws(view):
 
 def test_a_passage_of_ones_own(view):
     view.passage.value = "Ann <b>lives</b> in Oslo.\nBen lives in Rome."
-    assert "type a question" in view.error
+    example = view.example.value.split(": ", 1)[1]
+    assert view.error is None and example in view.summary and "accepted" not in view.summary
     view.question.value = "Where does Ben live?"
     assert view.error is None and "Where does Ben live?" in view.summary
     assert "&lt;b&gt;" in view.marked.value and "<b>lives</b>" not in view.marked.value

@@ -81,6 +81,8 @@ class QuestionView(base.FigureView):
 def question_view(models: dict, tokenizer, examples, max_length: int = 192, stride: int = 48) -> QuestionView:
     """Choose an example or type a passage and a question; the answer is marked in its place.
 
+    A passage without a question of its own is asked the example's.
+
     models: name -> (model, None) or (model, its Adapters, the adapter's name). examples: Questions to choose from.
     """
     by_label = {f"{q.title}: {q.question}": q for q in examples}
@@ -89,9 +91,7 @@ def question_view(models: dict, tokenizer, examples, max_length: int = 192, stri
     def draw(example, passage, question, model_name, longest):
         given = by_label[example]
         text = passage.strip() or given.context
-        asked = question.strip() or ("" if passage.strip() else given.question)
-        if not asked:
-            raise UserError("type a question on your passage, too")
+        asked = question.strip() or given.question
         spans, frame, count = respond(models, tokenizer, model_name, text, asked, longest, max_length, stride)
         shown["html"] = highlight(text, spans)
         if "view" in shown:
