@@ -299,7 +299,7 @@ class Page:
                 press("Enter"),
             )
         elif kind == "text box":
-            yield lambda: (control.fill(control.input_value() + " not"), press("Enter"))
+            yield lambda: (control.fill(control.input_value() + " not"), press("Enter"), control.blur())
         else:
             yield control.click
         near = control.locator("xpath=ancestor::*[contains(@class,'adapterlab-view')][1]")
