@@ -400,9 +400,8 @@ class Adapters:
             kind = type(block).__name__
             for name in compose.names(block):
                 for config in self._recipe(name):
-                    if kind not in getattr(config, "blocks", (kind,)):
-                        why = getattr(config, "refusal", "")
-                        raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {why}')
+                    if kind not in config.blocks:
+                        raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}')
             if kind == "Fuse":
                 for child in block.children:
                     for name in compose.names(child):
