@@ -474,12 +474,18 @@ fine_tune = partial(experiment, "fine_tune")
 
 
 def choose(frame, by=("base", "task", "n_train", "method", "variant", "std"), among=("lr",)):
-    """Of every `by`, the rows of the value of `among` whose mean validation score over the seeds is best.
+    """Of every `by`, the rows of the value of `among` whose mean validation score is best.
 
+    Values are compared over the seeds that all of them were run with, so that a first look with one seed is fair to each;
+    over whatever each has, where no seed is common to all.
     `choose(frame, by=("base", "task"), among=("method", "lr"))` chooses the size as well, as Table 1 does.
     """
-    by, among = [c for c in by if c in frame], list(among)
+    frame = frame.reset_index(drop=True)
+    by, among, kept = [c for c in by if c in frame], list(among), []
     scores = frame.assign(validation=frame["validation"].astype(float).fillna(-1.0))
-    means = scores.groupby(by + among, dropna=False, sort=False)["validation"].mean().reset_index()
-    best = means.loc[means.groupby(by, dropna=False, sort=False)["validation"].idxmax(), by + among]
-    return frame.merge(best, on=by + among, how="inner")
+    for _, rows in scores.groupby(by, dropna=False, sort=False):
+        tried = [part for _, part in rows.groupby(among, dropna=False, sort=False)]
+        common = set.intersection(*(set(part["seed"]) for part in tried))
+        fair = [part[part["seed"].isin(common)] if common else part for part in tried]
+        kept += list(tried[max(range(len(tried)), key=lambda i: fair[i]["validation"].mean())].index)
+    return frame.loc[sorted(kept)].reset_index(drop=True)

@@ -165,6 +165,14 @@ def test_choose_looks_at_validation_alone():
     assert list(e.choose(frame, by=("task", "method"))["lr"]) == [1, 1]
 
 
+def test_choose_compares_over_the_seeds_that_all_have():
+    rows = ((1, 0, 0.7), (1, 1, 0.1), (1, 2, 0.1), (2, 0, 0.6), (3, 0, 0.5))
+    frame = pd.DataFrame([dict(method="m", lr=lr, seed=seed, validation=v) for lr, seed, v in rows])
+    assert list(e.choose(frame, by=("method",))["lr"]) == [1, 1, 1]
+    apart = frame[frame["lr"] < 3].assign(seed=[0, 1, 2, 3])  # nothing in common: each over what it has
+    assert list(e.choose(apart, by=("method",))["lr"]) == [2]
+
+
 def test_a_run_that_diverges_is_a_row_without_scores(places):
     setting = e.setting("reviews", "full", lr=1e38, epochs=2, **TINY)
     row = e.run_one(setting, places)
