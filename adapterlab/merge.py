@@ -85,7 +85,9 @@ def _tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def _refuse(name: str, site, frozen: nn.Module, method: nn.Module, first: bool) -> None:
     kind = type(method).__name__
-    inward = site.form == "hidden" and not getattr(method, "reads", False)  # y is the map's input, and it changes more
+    inward = site.form == "hidden" and not getattr(
+        method, "reads", False
+    )  # y is the map's input, and it changes more
     if not hasattr(method, "merged") or getattr(frozen, "weight", None) is None or inward:
         raise UserError(
             f'"{name}" cannot be merged: {kind} at "{site.name}" is not a change of the weights alone; '

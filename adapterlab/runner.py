@@ -467,7 +467,8 @@ def row(job: Job, commit: str, command: str = "run") -> dict:
         "python": ".".join(map(str, sys.version_info[:3])),
         "torch": version("torch"),
         "commit": commit,
-        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}" + " --record" * (command == "run"),
+        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}"
+        + " --record" * (command == "run"),
         "date": datetime.now().strftime("%Y-%m-%d"),
     }
 

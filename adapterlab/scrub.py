@@ -241,7 +241,9 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
                 nb = nbformat.read(notebook.path, as_version=4)
             nb = scrub(nb)
             set_time(nb, notebook.name, times.read())
-            write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
+            write_text(
+                notebook.path, text_of(nb)
+            )  # already now: should the browser fail, the run is not lost
             pictures = add_pictures(nb) if execute or importlib.util.find_spec("kaleido") else 0
             text = text_of(nb)
             write_text(notebook.path, text)

@@ -134,7 +134,16 @@ def block(attention: bool, feedforward: bool, width: int, size: int) -> go.Figur
 
 
 def _box(fig, x, y, width, text, colour, hover, height=0.74):
-    fig.add_shape(type="rect", x0=x, x1=x + width, y0=y, y1=y + height, fillcolor=colour, line={"width": 1}, layer="below")
+    fig.add_shape(
+        type="rect",
+        x0=x,
+        x1=x + width,
+        y0=y,
+        y1=y + height,
+        fillcolor=colour,
+        line={"width": 1},
+        layer="below",
+    )
     fig.add_scatter(
         x=[x + width / 2],
         y=[y + height / 2],

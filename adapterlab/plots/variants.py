@@ -135,7 +135,9 @@ def compare(recorded=None, live=None) -> pd.DataFrame:
             if name != "plain" and "plain" in means.index.get_level_values(0):
                 differences = (means[name] - means["plain"]).dropna()
                 mean, half = mean_interval(differences)
-                few = len(differences) < 3  # two differences that happen to be alike would make an interval of nothing
+                few = (
+                    len(differences) < 3
+                )  # two differences that happen to be alike would make an interval of nothing
                 row |= {"difference": mean, "half": math.nan if few else half}
                 row["verdict"] = "too few seeds" if few else _verdict(mean, half)
         rows.append(row)
