@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from .. import compose
 from . import theme
+from .drawing import arrow, box
 
 WIDE, HIGH, GAP = 1.7, 0.7, 0.55  # of a box, and between boxes
 
@@ -18,10 +19,10 @@ def flow(setup, said: list[str], title: str = "") -> go.Figure:
     fig = theme.figure(title=title, height=max(300, round(150 + 85 * height)))
     fig.update_layout(title_font_size=18, margin={"l": 15, "r": 15, "t": 60, "b": 15})
     x = WIDE + GAP
-    _box(fig, 0, -HIGH / 2, WIDE, HIGH, "text", "#F2F2F2")
-    _arrow(fig, WIDE, 0, x, 0)
+    box(fig, 0, -HIGH / 2, WIDE, HIGH, "text", "#F2F2F2")
+    arrow(fig, WIDE, 0, x, 0)
     _draw(fig, setup, x, 0, width, height)
-    _arrow(fig, x + width, 0, x + width + GAP, 0)
+    arrow(fig, x + width, 0, x + width + GAP, 0)
     lines = [line if len(line) < 34 else line[:33] + "…" for line in said[:6]] + ["…"] * (len(said) > 6)
     fig.add_annotation(
         x=x + width + GAP, y=0, xanchor="left", align="left", showarrow=False, text="<br>".join(lines)
@@ -44,7 +45,7 @@ def _size(setup) -> tuple[float, float]:
 def _draw(fig, setup, x, y, width, height) -> None:
     """Draw a setup into the box whose left edge is x and whose middle is y."""
     if not isinstance(setup, compose.Block):
-        return _box(fig, x, y - HIGH / 2, WIDE, HIGH, setup or "(nothing)", "#CFE3F1")
+        return box(fig, x, y - HIGH / 2, WIDE, HIGH, setup or "(nothing)", "#CFE3F1")
     sizes = [_size(child) for child in setup.children]
     name = type(setup).__name__
     fig.add_shape(type="rect", x0=x, x1=x + width, y0=y - height / 2, y1=y + height / 2,
@@ -56,15 +57,15 @@ def _draw(fig, setup, x, y, width, height) -> None:
         for i, (child, (w, h)) in enumerate(zip(setup.children, sizes, strict=True)):
             _draw(fig, child, at, y - 0.1, w, h)
             if i:
-                _arrow(fig, at - GAP, y - 0.1, at, y - 0.1)
+                arrow(fig, at - GAP, y - 0.1, at, y - 0.1)
             at += w + GAP
         return None
     top = y + height / 2 - 0.5
     for child, note, (w, h) in zip(setup.children, _notes(setup), sizes, strict=True):
         left, middle = x + width / 2 - w / 2, top - h / 2 - 0.125
-        _arrow(fig, x, y, left, middle)
+        arrow(fig, x, y, left, middle)
         _draw(fig, child, left, middle, w, h)
-        _arrow(fig, left + w, middle, x + width, y)
+        arrow(fig, left + w, middle, x + width, y)
         if note:
             fig.add_annotation(x=left + w / 2, y=middle - h / 2, yanchor="top", showarrow=False, text=note,
                                font={"size": 13}, yshift=3)  # fmt: skip
@@ -82,17 +83,6 @@ def _notes(setup) -> list[str]:
     if isinstance(setup, compose.BatchSplit):
         return [f"{n} row{'s' * (n > 1)}" for n in setup.sizes]
     return [""] * len(setup.children)
-
-
-def _box(fig, x, y, wide, high, text, fill) -> None:
-    fig.add_shape(type="rect", x0=x, x1=x + wide, y0=y, y1=y + high, fillcolor=fill,
-                  line={"color": "#444444", "width": 1.5})  # fmt: skip
-    fig.add_annotation(x=x + wide / 2, y=y + high / 2, text=text, showarrow=False, font={"size": 15})
-
-
-def _arrow(fig, x0, y0, x1, y1) -> None:
-    fig.add_annotation(x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", text="", showarrow=True,
-                       arrowhead=2, arrowwidth=1.5, arrowcolor="#444444")  # fmt: skip
 
 
 def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
