@@ -53,3 +53,14 @@ def test_figures_say_their_numbers():
     assert list(fig.data[0].text) == ["9.4"]
     fig = plots.memory(pd.DataFrame([("float32", "layers", 40.0)], columns=["base", "part", "mb"]), 15)
     assert fig.data[0].x[0] == 40
+
+
+def test_every_part_of_a_stacked_bar_is_painted():
+    """A pattern that replaces the fill, in white, leaves nothing to see."""
+    parts = [("float32", part, 40.0) for part in ("words", "layers", "the rest")]
+    for fig in (
+        plots.memory(pd.DataFrame(parts, columns=["base", "part", "mb"])),
+        plots.training_memory(pd.DataFrame(parts, columns=["way", "part", "gb"]), 8, "title"),
+    ):
+        assert len({bar.marker.pattern.shape for bar in fig.data}) == len(fig.data) == 3
+        assert all(bar.marker.pattern.fillmode == "overlay" for bar in fig.data)

@@ -42,7 +42,7 @@ class Fusion(nn.Module):
         return torch.einsum("...t,...td->...d", weights, self.value(z))
 
     def regularization(self):
-        """||V - I||^2 / 100, to be added to the loss: V is to keep what the adapters know (section 3.2; the factor is
+        """||V - I||^2 / 100, to be added to the loss: V is to keep what the adapters know (section 4.1; the factor is
         that of the published code)."""
         return (
             0.01

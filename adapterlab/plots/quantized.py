@@ -6,6 +6,19 @@ from plotly.subplots import make_subplots
 
 from . import theme
 
+PAPER = "rgba(255,255,255,0.9)"  # behind a line's label, which may lie over a bar
+LEGEND_ABOVE = {
+    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+    "title_y": 0.96,
+    "margin_t": 120,
+}
+
+
+def _hatch(index: int) -> dict:
+    """Thin white lines over a bar's own colour: without "overlay" the bar itself would not be painted at all."""
+    shape = ("", "/", "x", ".")[index % 4]
+    return {"shape": shape, "fgcolor": "white", "fillmode": "overlay", "solidity": 0.15}
+
 
 def levels(weights, grids: dict) -> go.Figure:
     """Weights divided by their block's largest, as a histogram, above the levels of each grid.
@@ -43,24 +56,24 @@ def errors(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         textposition="outside", cliponaxis=False, showlegend=False,
         hovertemplate="%{x}: %{y:.2f}%<extra></extra>", **theme.bars("live", "measured"),
     )  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess)
+    return fig if guess is None else theme.mark(fig, guess).update_annotations(bgcolor=PAPER)
 
 
 def memory(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Columns base, part, mb: stacked bars, a bar a kind of base. guess: the megabytes the learner expects in 4 bits."""
     fig = theme.figure(
         title="What the frozen base takes in memory", barmode="stack",
-        xaxis={"title": "MB"}, yaxis={"autorange": "reversed"}, legend={"orientation": "h", "y": 1.12, "x": 0},
+        xaxis={"title": "MB"}, yaxis={"autorange": "reversed"}, **LEGEND_ABOVE,
     )  # fmt: skip
     for i, (part, rows) in enumerate(frame.groupby("part", sort=False)):
         style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = {"shape": ("", "/", "x", ".")[i % 4], "fgcolor": "white"}
+        style["marker"]["pattern"] = _hatch(i)
         fig.add_bar(
             orientation="h", y=rows["base"].tolist(), x=theme.f32(rows["mb"]),
             text=[f"{mb:.0f}" if mb > 3 else "" for mb in rows["mb"]], textposition="inside",
             hovertemplate=f"{part}, %{{y}}: %{{x:.1f}} MB<extra></extra>", **style,
         )  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess, axis="x")
+    return fig if guess is None else theme.mark(fig, guess, axis="x").update_annotations(bgcolor=PAPER)
 
 
 PANELS = {"memory_mb": "base, MB", "step_ms": "training step, ms", "accuracy": "accuracy, %"}
@@ -105,18 +118,17 @@ def training_memory(frame: pd.DataFrame, limit: float, title: str) -> go.Figure:
     """Columns way, part, gb: what must be held while training, before activations. limit: a device's memory in GB."""
     fig = theme.figure(
         title=title, barmode="stack", xaxis={"title": "GB, activations not counted"},
-        yaxis={"autorange": "reversed"}, legend={"orientation": "h", "y": 1.14, "x": 0},
+        yaxis={"autorange": "reversed"}, **LEGEND_ABOVE,
     )  # fmt: skip
     for i, (part, rows) in enumerate(frame.groupby("part", sort=False)):
         style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = {"shape": ("", "/", "x", ".")[i % 4], "fgcolor": "white"}
+        style["marker"]["pattern"] = _hatch(i)
         fig.add_bar(
             orientation="h", y=rows["way"].tolist(), x=theme.f32(rows["gb"]),
             hovertemplate=f"%{{y}}, {part}: %{{x:.2f}} GB<extra></extra>", **style,
         )  # fmt: skip
     for way, total in frame.groupby("way", sort=False)["gb"].sum().items():
         fig.add_annotation(x=total, y=way, text=f"{total:.2g}" if total < 10 else f"{total:.0f}", showarrow=False, xanchor="left", xshift=4)  # fmt: skip
-    fig.add_vline(
-        limit, line={"color": "#000000", "dash": "dot", "width": 3}, annotation_text=f"{limit:g} GB"
-    )
+    line = {"color": "#000000", "dash": "dot", "width": 3}
+    fig.add_vline(limit, line=line, annotation_text=f"{limit:g} GB", annotation_bgcolor=PAPER)
     return fig
