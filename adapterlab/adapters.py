@@ -401,7 +401,9 @@ class Adapters:
             for name in compose.names(block):
                 for config in self._recipe(name):
                     if kind not in config.blocks:
-                        raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}')
+                        raise UserError(
+                            f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}'
+                        )
             if kind == "Fuse":
                 for child in block.children:
                     for name in compose.names(child):

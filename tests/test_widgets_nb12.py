@@ -126,7 +126,7 @@ def test_boxes_do_not_overlap():
 def test_distances_say_which_is_exact():
     frame = pd.DataFrame({"way": ["linear", "concatenate"], "off": [70.0, 1e-5]})
     figure = plots.distances(frame, guess=10)
-    assert text(figure) == [" 70.0%", " 1e-05%: exact"]
+    assert text(figure) == [" 70.0%", " exact, up to rounding"]
     assert (figure.data[1].x, figure.data[1].y) == ((10,), ("linear",))
 
 

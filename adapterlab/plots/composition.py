@@ -101,7 +101,7 @@ def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         orientation="h", x=frame["off"].tolist(), y=frame["way"].tolist(), hoverinfo="skip", **theme.bars("live", "live")
     )  # fmt: skip
     for row in frame.itertuples():
-        text = f" {row.off:.1f}%" if row.off >= 0.05 else f" {row.off:.0e}%: exact"
+        text = f" {row.off:.1f}%" if row.off >= 0.05 else " exact, up to rounding"
         fig.add_annotation(x=row.off, y=row.way, text=text, xanchor="left", showarrow=False)
     if guess is not None:
         fig.add_scatter(x=[guess], y=["linear"], **theme.series("your guess", f"{guess:g}%"))
@@ -143,16 +143,16 @@ def against(frame: pd.DataFrame, rows: int) -> go.Figure:
     fig = theme.figure(
         title=f"Accuracy on the target, {rows} test sentences",
         height=170 + 60 * len(setups),
-        xaxis={"title": "%"},
+        xaxis={"title": "accuracy, %"},
         yaxis={"autorange": "reversed", "showgrid": False},
     )
     for i, name in enumerate(setups):
         values = frame[frame["setup"] == name]["accuracy"]
         mean = values.mean()
         fig.add_scatter(
-            x=[mean], y=[name], mode="markers", showlegend=not i, name="mean, ± 95% of the test rows",
+            x=[mean], y=[name], mode="markers", showlegend=not i, name="mean; grey: 95% range from the test rows alone",
             marker={"symbol": "line-ns", "size": 26, "line": {"width": 4, "color": "#444444"}},
-            error_x={"array": [100 * accuracy_error(mean / 100, rows)], "color": "#AAAAAA", "thickness": 6},
+            error_x={"array": [100 * accuracy_error(mean / 100, rows)], "color": "#767676", "thickness": 6},
         )  # fmt: skip
         style = theme.series("live", "one seed", 0, mode="markers")
         fig.add_scatter(x=values.tolist(), y=[name] * len(values), showlegend=not i, **style)

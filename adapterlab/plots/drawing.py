@@ -1,7 +1,7 @@
 """Boxes and arrows for the drawings of models and compositions."""
 
 
-def box(fig, x, y, wide, high, text, fill, size=15) -> None:
+def box(fig, x, y, wide, high, text, fill, size=16) -> None:
     """A rectangle from (x, y), `wide` by `high`, with its text in the middle."""
     fig.add_shape(type="rect", x0=x, x1=x + wide, y0=y, y1=y + high, fillcolor=fill,
                   line={"color": "#444444", "width": 1.5})  # fmt: skip

@@ -83,18 +83,29 @@ def side_by_side(frame: pd.DataFrame, noise: float = 0.0) -> go.Figure:
     """Columns base, memory_mb, step_ms, accuracy: three panels. noise: of an accuracy, in points (95%)."""
     fig = theme.apply(
         make_subplots(1, 3, subplot_titles=list(PANELS.values()), horizontal_spacing=0.09),
-        title="The same adapter on three bases",
+        title="The same adapter on every base",
         showlegend=False,
         margin={"t": 110},
     )
     for i, column in enumerate(PANELS, 1):
         values = frame[column].astype(float)
-        fig.add_bar(
-            x=frame["base"].tolist(), y=theme.f32(values), row=1, col=i, text=[f"{v:.0f}" if column != "accuracy" else f"{v:.1f}" for v in values],
-            textposition="inside", insidetextanchor="start", hovertemplate="%{x}: %{y:.1f}<extra></extra>",
-            error_y={"array": [noise] * len(frame), "thickness": 2, "width": 6} if column == "accuracy" else None,
-            **theme.bars("live", "", i - 1),
-        )  # fmt: skip
+        given = {
+            "x": frame["base"].tolist(),
+            "y": theme.f32(values),
+            "row": 1,
+            "col": i,
+            "hovertemplate": "%{x}: %{y:.1f}<extra></extra>",
+        }
+        if column == "accuracy":  # points: bars would have to start at 0
+            fig.add_scatter(
+                **given, text=[f"{v:.1f}" for v in values], textposition="middle right", cliponaxis=False,
+                error_y={"array": [noise] * len(frame), "thickness": 2, "width": 8},
+                **theme.series("live", "", i - 1, mode="markers+text"),
+            )  # fmt: skip
+        else:
+            text = [f"{v:.0f}" for v in values]
+            fig.add_bar(**given, text=text, textposition="inside", insidetextanchor="start", **theme.bars("live", "", i - 1))  # fmt: skip
+    fig.update_xaxes(range=[-0.5, len(frame) - 0.3], row=1, col=3)
     return fig
 
 
@@ -108,7 +119,7 @@ def transfer(table: pd.DataFrame) -> go.Figure:
     )
     fig.add_heatmap(
         z=theme.f32(table.to_numpy()), x=list(table.columns), y=list(table.index), colorscale=theme.MAGNITUDE,
-        texttemplate="%{z:.1f}", textfont={"size": 20}, zmin=50, zmax=100, colorbar={"title": "%"},
+        texttemplate="%{z:.1f}", textfont={"size": 20}, colorbar={"title": "%"},
         hovertemplate="trained on %{y}, run on %{x}: %{z:.1f}%<extra></extra>",
     )  # fmt: skip
     return fig

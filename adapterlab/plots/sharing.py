@@ -35,19 +35,20 @@ def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> 
 
 
 def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """Milliseconds on a logarithmic axis, a bar a step. frame: columns step, ms. guess: ms for the first step."""
+    """Milliseconds on a logarithmic axis, a dot a step. frame: columns step, ms. guess: ms for the first step."""
     fig = theme.figure(
         title="From a file to an answer",
-        xaxis={"title": "ms", "type": "log"},
+        xaxis={"title": "ms", "type": "log", "dtick": 1},
         yaxis={"autorange": "reversed"},
     )
-    fig.add_bar(
+    fig.add_scatter(
         x=theme.f32(frame["ms"]),
         y=list(frame["step"]),
-        orientation="h",
         text=[f"{ms:.3g} ms" for ms in frame["ms"]],
+        textposition="top center",
+        cliponaxis=False,
         hovertemplate="%{y}: %{x:.3g} ms<extra></extra>",
-        **theme.bars("live", "measured"),
+        **theme.series("live", "measured", mode="markers+text"),
     )
     if guess is not None:
         fig.add_scatter(x=[guess], y=[frame["step"].iloc[0]], **theme.series("your guess"))

@@ -79,12 +79,14 @@ def series(source: str = "live", name: str = "", index: int = 0, **more) -> dict
     source: a key of SOURCES; index: which colour, the same for one method in every figure.
     """
     dash, symbol, _ = SOURCES[source]
-    colour = _colour(source, index)
+    colour, mark = _colour(source, index), {"size": 11}
+    if source == "your guess":  # a white rim, to be seen on a bar
+        mark = {"size": 18, "line": {"color": "white", "width": 1.5}}
     return {
         "name": label(name, source),
         "mode": "markers" if source == "your guess" else "lines+markers",
         "line": {"color": colour, "dash": dash, "width": 3},
-        "marker": {"color": colour, "symbol": symbol, "size": 16 if source == "your guess" else 11},
+        "marker": {"color": colour, "symbol": symbol, **mark},
         **more,
     }
 

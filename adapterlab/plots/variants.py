@@ -229,10 +229,10 @@ def drawing(name: str, size: int, width: int) -> go.Figure:
             arrowhead=2, arrowwidth=2.5, arrowcolor=colour,
         )  # fmt: skip
 
-    where = " and ".join({"attention": "attention", "feedforward": "feed-forward"}[s] for s in sites)
-    arrow(-0.2, 1, 0.6, 1)
-    box(0.6, 2.6, 1, f"{where}<br>(frozen)", blue, "the sub-layer's output projection, which is not trained")
-    arrow(2.6, 1, 8.6, 1)
+    where = "<br>and ".join({"attention": "attention", "feedforward": "feed-forward"}[s] for s in sites)
+    arrow(-0.2, 1, 0.5, 1)
+    box(0.5, 2.75, 1, f"{where}<br>(frozen)", blue, "the sub-layer's output projection, which is not trained")
+    arrow(2.75, 1, 8.6, 1)
     box(8.6, 9.2, 1, "×" if place == "multiply" else "+", red, formula(name))
     arrow(9.2, 1, 10.2, 1)
     for x, text in ((0.2, "x"), (3.0, "y"), (9.8, "y'")):
