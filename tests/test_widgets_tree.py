@@ -130,6 +130,13 @@ def test_the_widget(adapters):
     assert view.error.startswith('no adapter "<b>"')
 
 
+def test_it_begins_where_it_is_told_to(adapters):
+    view = tree_view(adapters, "<b>")
+    assert view.adapter.value == "<b>" and repr(view.figure) == tree(adapters, only="<b>")
+    with pytest.raises(UserError, match='no adapter "lora"'):
+        tree_view(adapters, "lora")
+
+
 def test_without_adapters_it_shows_the_sites():
     view = tree_view(Adapters(tiny.model("gpt2")))
     assert "nothing is attached" in view.summary and "[attention]" in repr(view.figure)

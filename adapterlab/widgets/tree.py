@@ -38,17 +38,21 @@ def tell(adapters: Adapters, only: str | None = None) -> str:
     return f"{of}; {'; '.join(parts) or 'nothing is attached'}"
 
 
-def tree_view(adapters: Adapters) -> base.FigureView:
+def tree_view(adapters: Adapters, first: str | None = None) -> base.FigureView:
     """The widget; its controls are `.adapter` (None: everything) and `.layer` (a path of `repeated`; None: all folded).
 
-    It offers the adapters that there are when it is made.
+    first: the adapter that it begins with. It offers the adapters that there are when it is made.
+    Errors: UserError when `first` is not among them.
     """
+
+    if first is not None:
+        adapters[first]
 
     def draw(adapter, layer):
         return Listing(tree(adapters, only=adapter, unfold=layer)), tell(adapters, adapter)
 
     return base.FigureView(
         draw,
-        adapter=base.choice("adapter", [("everything", None), *((name, name) for name in adapters)]),
+        adapter=base.choice("adapter", [("everything", None), *((name, name) for name in adapters)], first),
         layer=base.choice("unfold a layer", [("none", None), *((path, path) for path in repeated(adapters))]),
     )
