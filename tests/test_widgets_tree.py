@@ -4,23 +4,17 @@ import re
 
 import pytest
 import tiny
+from recipes import EVERY
 from torch import nn
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.methods import METHODS, BottleneckConfig, CompacterConfig, LoRAConfig, PrefixTuningConfig
+from adapterlab.methods import BottleneckConfig, CompacterConfig, LoRAConfig, PrefixTuningConfig
 from adapterlab.sites import find_sites
 from adapterlab.tree import repeated, tree
 from adapterlab.widgets.tree import Listing, tree_view
 
-SMALL = {"size": 4, "rank": 2, "n": 2, "length": 3, "hidden": 4, "heads": 2, "inner": 8}
 HEAD = ("no", "yes")
-
-
-def small(name):
-    """The method with all its sizes fit for a model 16 wide."""
-    config = METHODS[name]
-    return config(**{k: v for k, v in SMALL.items() if k in config.__dataclass_fields__})
 
 
 def shown(text: str) -> int:
@@ -45,11 +39,11 @@ def adapters():
     return made
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("head", "fusion")])
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("unfold", [None, "bert.encoder.layer.1"])
 def test_every_parameter_has_its_place(name, unfold):
     adapters = Adapters(tiny.model("bert"))
-    adapters.add("a", small(name), head=HEAD)
+    adapters.add("a", EVERY[name], head=HEAD)
     assert f"a: {name} (" in tree(adapters, unfold=unfold)
     assert shown(tree(adapters, unfold=unfold)) == adapters.count("a")
 
