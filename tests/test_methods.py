@@ -120,9 +120,8 @@ PAIRS = [(recipe, case) for case in tiny.CASES for recipe in RECIPES]
 
 
 def test_every_method_is_here():
-    assert {config.name for recipe in RECIPES.values() for config in recipe} | {"head", "fusion"} == set(
-        METHODS
-    )
+    here = {config.name for recipe in RECIPES.values() for config in recipe}
+    assert here | {"head", "fusion"} == set(METHODS)
 
 
 @pytest.mark.parametrize(("recipe", "case"), PAIRS)
