@@ -317,7 +317,7 @@ class Adapters:
         name: the adapters' names with commas when not given. head: labels of its own head, which then answers.
         """
         names = tuple(names)
-        self._allowed(compose.Fuse(*names, name=names[0] if names else None))
+        compose.allowed(compose.Fuse(*names, name=names[0] if names else None), self._recipe)
         sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind != "head")
         if not sites:
             raise UserError("these adapters have heads only: there is nothing to fuse")
@@ -356,11 +356,11 @@ class Adapters:
         """The setup as it will run: every adapter is there, and each block makes sense for what it holds."""
         if setup is not None and not isinstance(setup, str | compose.Block):
             raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
-        setup = self._with_fusions(setup)
+        setup = compose.with_fusions(setup, self._recipe, self.store)
         for name in compose.names(setup):
             self._apart(name)
-        self._allowed(setup)
-        self._answering(setup)
+        compose.allowed(setup, self._recipe)
+        compose.answering(setup, self._recipe)
         divides = (compose.Split, compose.BatchSplit, compose.Parallel)
         if not self._divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
             self._divides = True
@@ -368,65 +368,9 @@ class Adapters:
                 self._hook()
         return setup
 
-    def _with_fusions(self, setup):
-        """The setup with Fuse(...) in the place of every fusion's plain name."""
-        if isinstance(setup, str):
-            fusion = self._fusion(setup)
-            return compose.Fuse(*fusion.of, name=setup) if fusion else setup
-        if isinstance(setup, compose.Fuse):
-            if setup.name not in self.store:
-                raise UserError(f'no fusion "{setup.name}": make it with add_fusion({list(setup.children)})')
-            if not self._fusion(setup.name):
-                raise UserError(
-                    f'"{setup.name}" is no fusion; make one with add_fusion({list(setup.children)})'
-                )
-            return setup
-        if setup is None:
-            return None
-        new = object.__new__(type(setup))
-        new.__dict__.update(vars(setup), children=tuple(map(self._with_fusions, setup.children)))
-        return new
-
     def _recipe(self, name: str) -> tuple[Method, ...]:
         info = getattr(self[name], "info", None)  # a bank of adapters has none
         return info.recipe if info else ()
-
-    def _fusion(self, name: str) -> FusionConfig | None:
-        return next((c for c in self._recipe(name) if isinstance(c, FusionConfig)), None)
-
-    def _allowed(self, setup) -> None:
-        """UserError where a method cannot work in a block; it says why."""
-        for block in compose.blocks(setup):
-            kind = type(block).__name__
-            for name in compose.names(block):
-                for config in self._recipe(name):
-                    if kind not in config.blocks:
-                        raise UserError(
-                            f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}'
-                        )
-            if kind == "Fuse":
-                for child in block.children:
-                    for name in compose.names(child):
-                        if self._fusion(name):
-                            raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
-
-    def _answering(self, setup) -> int | None:
-        """How many labels come out of a setup's head; None for the model's own. UserError where heads do not fit."""
-        if setup is None:
-            return None
-        if isinstance(setup, str):
-            return next((len(c.labels) for c in self._recipe(setup) if isinstance(c, HeadConfig)), None)
-        if isinstance(setup, compose.Fuse):
-            return self._answering(setup.name)
-        found = [self._answering(child) for child in setup.children]
-        if isinstance(setup, compose.Stack):
-            return next((labels for labels in reversed(found) if labels is not None), None)
-        if isinstance(setup, compose.Average | compose.Split) and len(set(found)) > 1:
-            shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in found)
-            raise UserError(
-                f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them"
-            )
-        return max((labels for labels in found if labels is not None), default=None)
 
     def answers(self, logits, setup=None) -> dict:
         """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
@@ -437,29 +381,9 @@ class Adapters:
         """
         setup = self.active if setup is None else self._check(setup)
         found: dict = {}
-        for child, rows in self._rows(setup, len(logits), list(range(len(logits)))):
+        for child, rows in compose.answerers(setup, list(range(len(logits))), self._recipe):
             found.setdefault(child, []).extend(rows)
-        return {c: logits[rows][..., : self._answering(c)] for c, rows in found.items()}
-
-    def _rows(self, setup, count: int, rows: list):
-        """(child that answers, its rows), inside blocks too."""
-        if isinstance(setup, compose.Stack):
-            own = [
-                c
-                for c in setup.children
-                if any(isinstance(b, compose.BatchSplit | compose.Parallel) for b in compose.blocks(c))
-            ]
-            last = setup.children[-1]
-            if own and (last is own[-1] or self._answering(last) is None):
-                return self._rows(own[-1], count, rows)
-        if not isinstance(setup, compose.BatchSplit | compose.Parallel):
-            return [(setup, rows)]
-        shares = compose.shares(setup, len(rows))
-        return [
-            pair
-            for child, own in shares.items()
-            for pair in self._rows(child, len(own), [rows[i] for i in own])
-        ]
+        return {c: logits[rows][..., : compose.answering(c, self._recipe)] for c, rows in found.items()}
 
     def train(self, name: str, within=None) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train.
@@ -493,7 +417,7 @@ class Adapters:
         if self._using[name] > 0:
             raise UserError(f'"{name}" is in use in a `with` block; delete it after the block')
         for other in self.store:
-            fusion = self._fusion(other)
+            fusion = compose.fusion(other, self._recipe)
             if fusion and name in fusion.of:
                 raise UserError(f'the fusion "{other}" attends over "{name}"; delete the fusion first')
         if name in compose.names(self.setup):

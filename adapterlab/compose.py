@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import torch
 
 from .errors import UserError
+from .methods import FusionConfig, HeadConfig
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,86 @@ def shares(setup, rows: int) -> dict:
         found.setdefault(child, []).extend(range(start, start + size))
         start += size
     return found
+
+
+# ---- does a setup suit what its adapters are? recipe(name): the configs of an adapter's methods; UserError without one
+
+
+def fusion(name: str, recipe) -> FusionConfig | None:
+    """The fusion that an adapter is; None for any other."""
+    return next((c for c in recipe(name) if isinstance(c, FusionConfig)), None)
+
+
+def with_fusions(setup, recipe, known):
+    """The setup with Fuse(...) in the place of every fusion's plain name. known: all adapters' names."""
+    if isinstance(setup, str):
+        found = fusion(setup, recipe)
+        return Fuse(*found.of, name=setup) if found else setup
+    if isinstance(setup, Fuse):
+        if setup.name not in known:
+            raise UserError(f'no fusion "{setup.name}": make it with add_fusion({list(setup.children)})')
+        if not fusion(setup.name, recipe):
+            raise UserError(f'"{setup.name}" is no fusion; make one with add_fusion({list(setup.children)})')
+        return setup
+    if setup is None:
+        return None
+    new = object.__new__(type(setup))
+    children = tuple(with_fusions(child, recipe, known) for child in setup.children)
+    new.__dict__.update(vars(setup), children=children)
+    return new
+
+
+def allowed(setup, recipe) -> None:
+    """UserError where a method cannot work in a block; it says why."""
+    for block in blocks(setup):
+        kind = type(block).__name__
+        for name in names(block):
+            for config in recipe(name):
+                if kind not in config.blocks:
+                    raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}')
+        if kind == "Fuse":
+            for child in block.children:
+                for name in names(child):
+                    if fusion(name, recipe):
+                        raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
+
+
+def answering(setup, recipe) -> int | None:
+    """How many labels come out of a setup's head; None for the model's own. UserError where heads do not fit."""
+    if setup is None:
+        return None
+    if isinstance(setup, str):
+        return next((len(c.labels) for c in recipe(setup) if isinstance(c, HeadConfig)), None)
+    if isinstance(setup, Fuse):
+        return answering(setup.name, recipe)
+    found = [answering(child, recipe) for child in setup.children]
+    if isinstance(setup, Stack):
+        return next((labels for labels in reversed(found) if labels is not None), None)
+    if isinstance(setup, Average | Split) and len(set(found)) > 1:
+        shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in found)
+        raise UserError(
+            f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them"
+        )
+    return max((labels for labels in found if labels is not None), default=None)
+
+
+def answerers(setup, rows: list, recipe) -> list[tuple]:
+    """(child that answers, its rows of these), inside blocks too."""
+    if isinstance(setup, Stack):
+        own = [c for c in setup.children if any(isinstance(b, BatchSplit | Parallel) for b in blocks(c))]
+        last = setup.children[-1]
+        if own and (last is own[-1] or answering(last, recipe) is None):
+            return answerers(own[-1], rows, recipe)
+    if not isinstance(setup, BatchSplit | Parallel):
+        return [(setup, rows)]
+    return [
+        pair
+        for child, own in shares(setup, len(rows)).items()
+        for pair in answerers(child, [rows[i] for i in own], recipe)
+    ]
+
+
+# ---- running it
 
 
 def evaluate(setup, methods: dict, x, y, norm=None):

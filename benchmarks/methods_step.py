@@ -6,19 +6,15 @@ By hand: plain modules put into a copy of the model, no hooks, no sites. All tra
 ways take turns, and the medians of their steps are compared.
 """
 
-import argparse
 import copy
 import math
-import statistics
-import time
 
 import torch
-from step_time import stepper
+from step_time import medians, parse, stepper
 from torch import nn
 from torch.nn import functional as F
 
 from adapterlab.adapters import Adapters
-from adapterlab.lab import pick_device
 from adapterlab.methods import (
     BitFitConfig,
     BottleneckConfig,
@@ -285,21 +281,7 @@ def recipes(size):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--methods", nargs="*", help="only these")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine"
-    )
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    clock = time.process_time if args.cpu_time else time.perf_counter
-    device = pick_device(args.device)
+    args, clock, device = parse(__doc__.splitlines()[0], ("--methods", {"nargs": "*", "help": "only these"}))
     task = load_task("rotten_tomatoes").subset(args.batch * args.steps, 8, 8)
     full, tokenizer = load_base("minilm", labels=2, device=device)
     data = encode(task.train, tokenizer, 128)
@@ -320,19 +302,8 @@ def main() -> None:
             "ours": stepper(model, data, args.batch, device),
             "hand": stepper(by_hand(name, bare, args.size).to(device), data, args.batch, device),
         }
-        times = {way: [] for way in ways}
-        for repeat in range(args.repeats + 1):
-            for way, step in ways.items():
-                for _ in range(args.steps):
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    tick = clock()
-                    step()
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    if repeat:
-                        times[way].append(clock() - tick)
-        ms = {way: 1000 * statistics.median(values) for way, values in times.items()}
+        times = medians(ways, args.steps, args.repeats, device, clock)
+        ms = {way: 1000 * seconds for way, seconds in times.items()}
         print(
             f"{name:14} {adapters.count('a'):>10,} {ms['ours']:8.1f} {ms['hand']:8.1f} "
             f"{ms['ours'] / ms['full']:8.3f} {ms['ours'] / ms['hand']:8.3f}",

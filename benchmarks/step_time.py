@@ -79,8 +79,29 @@ def stepper(model, data, batch, device):
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def medians(ways, steps, repeats, device, clock=time.perf_counter):
+    """Way -> seconds of its median step. ways: name -> a function that does one step.
+
+    They take turns, `steps` at a time; the first round warms up, the other `repeats` count.
+    """
+    times = {name: [] for name in ways}
+    for repeat in range(repeats + 1):
+        for name, step in ways.items():
+            for _ in range(steps):
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                tick = clock()
+                step()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                if repeat:
+                    times[name].append(clock() - tick)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def parse(description: str, *more):
+    """(the command's arguments, its clock, its device). more: further options, each (flag, settings)."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32)
@@ -90,10 +111,15 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine"
     )
+    for flag, settings in more:
+        parser.add_argument(flag, **settings)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    clock = time.process_time if args.cpu_time else time.perf_counter
-    device = pick_device(args.device)
+    return args, time.process_time if args.cpu_time else time.perf_counter, pick_device(args.device)
+
+
+def main() -> None:
+    args, clock, device = parse(__doc__.splitlines()[0])
     task = load_task("rotten_tomatoes").subset(args.batch * args.steps, 8, 8)
 
     def base():
@@ -125,19 +151,7 @@ def main() -> None:
                 split = prefix.cache(data)
                 caching = clock() - tick
             ways[name] = stepper(model, split, args.batch, device)
-        times = {name: [] for name in ways}
-        for repeat in range(args.repeats + 1):
-            for name, step in ways.items():
-                for _ in range(args.steps):
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    tick = clock()
-                    step()
-                    if device.type == "cuda":
-                        torch.cuda.synchronize()
-                    if repeat:
-                        times[name].append(clock() - tick)
-    middle = {name: statistics.median(values) for name, values in times.items()}
+        middle = medians(ways, args.steps, args.repeats, device, clock)
     print(
         f"{device_name(device)}: median of {args.repeats * args.steps} steps of {args.batch} sentences, taking turns"
     )

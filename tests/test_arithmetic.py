@@ -227,7 +227,7 @@ def test_what_does_not_fit(parts, way, more, message):
     adapters.add("other", LoRAConfig(rank=2), head=("x", "y", "z"))
     adapters.add("wide", LoRAConfig(rank=3))
     adapters.add("down", BottleneckConfig(size=2))
-    adapters.add("prefix", RECIPES["prefix"])
+    adapters.add("prefix", RECIPES["prefix_tuning"])
     before, state, count, rng = (
         list(adapters),
         snapshot(adapters.model),

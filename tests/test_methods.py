@@ -7,27 +7,15 @@ from functools import cache
 import pytest
 import tiny
 import torch
+from recipes import EVERY
+from tiny_bert import hooks
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.methods import (
     METHODS,
-    BitFitConfig,
-    BottleneckConfig,
-    CompacterConfig,
-    DoRAConfig,
-    IA3Config,
-    InvertibleConfig,
-    KAdapterConfig,
-    LayerNormConfig,
     LoRAConfig,
-    LoReFTConfig,
-    ParallelConfig,
-    PfeifferConfig,
     PrefixTuningConfig,
-    PromptTuningConfig,
-    VariantConfig,
-    VeRAConfig,
     houlsby,
     language,
     mix_and_match,
@@ -41,25 +29,11 @@ def smooth(recipe):
 
 
 RECIPES = {
-    "bottleneck": (BottleneckConfig(size=3),),
-    "layernorm": (LayerNormConfig(),),
-    "variant": (VariantConfig(size=3, norm="layer", depth=2, place="parallel"),),
-    "pfeiffer": (PfeifferConfig(size=3, act="tanh"),),
-    "parallel": (ParallelConfig(size=3, act="tanh"),),
-    "compacter": (CompacterConfig(size=4, n=2),),
-    "lora": (LoRAConfig(rank=2),),
+    **{name: (config,) for name, config in EVERY.items()},
+    **{name: smooth((EVERY[name],)) for name in ("pfeiffer", "parallel")},
     "lora, stabilised": (LoRAConfig(rank=2, stabilised=True, dropout=0.1, sites=("attention_dense", "outer")),),
-    "dora": (DoRAConfig(rank=2),),
-    "vera": (VeRAConfig(rank=4),),
-    "ia3": (IA3Config(),),
-    "bitfit": (BitFitConfig(),),
-    "loreft": (LoReFTConfig(rank=2, first=None),),
-    "prefix_tuning": (PrefixTuningConfig(length=3, hidden=4),),
     "prefix_tuning, direct": (PrefixTuningConfig(length=3, hidden=0),),
-    "prompt_tuning": (PromptTuningConfig(length=3),),
-    "invertible": (InvertibleConfig(),),
-    "kadapter": (KAdapterConfig(size=4, heads=2, inner=8),),
-    "kadapter, linear": (KAdapterConfig(size=4, heads=2, inner=8, fusion="linear", layers=(1,)),),
+    "kadapter, linear": (replace(EVERY["kadapter"], fusion="linear", layers=(1,)),),
     "mix_and_match": smooth(mix_and_match(size=3, length=3, hidden=4)),
     "unipelt": smooth(unipelt(rank=2, length=3, size=3, hidden=4)),
     "language": smooth(language(size=3)),
@@ -130,10 +104,6 @@ def fresh(case):
         assert torch.equal(tiny.output(model, batch), before)
 
 
-def hooks(model):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-
-
 def scramble(adapter, std=0.3):
     g = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -150,7 +120,8 @@ PAIRS = [(recipe, case) for case in tiny.CASES for recipe in RECIPES]
 
 
 def test_every_method_is_here():
-    assert {config.name for recipe in RECIPES.values() for config in recipe} | {"head", "fusion"} == set(METHODS)
+    here = {config.name for recipe in RECIPES.values() for config in recipe}
+    assert here | {"head", "fusion"} == set(METHODS)
 
 
 @pytest.mark.parametrize(("recipe", "case"), PAIRS)

@@ -124,7 +124,12 @@ def test_every_site_is_real(case):
     """A scale at every site that puts something out, but the head: the width fits, and the gradient says that y passes by there."""
     model = tiny.model(case)
     adapters = Adapters(model)
-    adapters.add("a", LayerNormConfig(sites=tuple(n for n, s in adapters.sites.items() if s.form not in ("head", "memory", "prompt"))))
+    adapters.add(
+        "a",
+        LayerNormConfig(
+            sites=tuple(n for n, s in adapters.sites.items() if s.form not in ("head", "memory", "prompt"))
+        ),
+    )
     randomize(adapters["a"])
     for name, p in adapters["a"].named_parameters():
         if name.endswith("scale"):
@@ -303,13 +308,12 @@ def test_tree():
     adapters = Adapters(model)
     adapters.add("movies", BottleneckConfig(size=2, sites=("attention",), layers=(1,)))
     text = tree(adapters)
-    assert tree(model) == text.replace(" <- movies: Bottleneck", "") or "0-1 (2 x): BertLayer" in tree(model)
+    assert "0-1 (2 x): BertLayer" in tree(model)
     assert "├─ 0: BertLayer" in text and "└─ 1: BertLayer" in text and "[block]" in text
     lines = text.splitlines()
-    assert [line for line in lines if "movies" in line] == [
-        next(x for x in lines if "movies: Bottleneck" in x)
-    ]
-    assert "Dropout (0)  [attention] <- movies: Bottleneck" in text and "x of attention" in text
+    (attached,) = [line for line in lines if "movies" in line]
+    assert attached.endswith("dropout: Dropout (0)  [attention] <- movies: bottleneck (82)")
+    assert "x of attention" in text
     assert lines[0] == f"BertForSequenceClassification ({adapters.base_count():,})"
     assert "word_embeddings" not in text and "word_embeddings" in tree(model, leaves=True)
     assert "0-2 (3 x): ModuleDict" in tree(Unknown())
