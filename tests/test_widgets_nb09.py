@@ -142,7 +142,7 @@ def test_every_entry_of_the_record_has_a_group():
 def rows(method, lr, *scores, trained=1.0):
     return [
         {"method": method, "seed": i, "lr": lr, "accuracy": s, "trained_percent": trained, "step_ms": 10.0 + i,
-         "peak_mb": 500.0}
+         "memory_mb": 500.0}
         for i, s in enumerate(scores)
     ]  # fmt: skip
 

@@ -128,7 +128,7 @@ def budgets(frame: pd.DataFrame, budget: float) -> go.Figure:
 COSTS = {
     "trained_percent": "trained, % of the model",
     "step_ms": "training step, ms",
-    "peak_mb": "peak memory, MB",
+    "memory_mb": "memory of a step, MB",
 }
 
 
@@ -136,7 +136,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a method, the best mean first: method, group, accuracy, half (of the 95% interval), to_full,
     to_full_half, seeds, lr, edge, costs.
 
-    frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, peak_mb, one row a run of the chosen
+    frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, memory_mb, one row a run of the chosen
     learning rate. edge: that rate is the lowest or the highest that was tried, so a better one may lie beyond. The costs
     are medians over the runs. to_full: points from full fine-tuning, seed by seed, with the half of its 95% interval.
     """
@@ -166,6 +166,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None) -> go.Figure:
     """`summary` as dots, a row a method and the best on top: accuracy with its interval, and the three costs beside.
 
+    source: of the accuracy; times and memory are measured live.
+
     guess: the learner's, for the best accuracy.
     """
     rows, seeds = table.iloc[::-1], int(table["seeds"].max())
@@ -173,7 +175,7 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     panels = {"accuracy": "test accuracy, %", **COSTS}
     fig = theme.apply(
         make_subplots(1, 4, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.4, 0.2, 0.2, 0.2]),
-        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method ({source}){said}",
+        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method{said}<br>accuracy {source}, time and memory live",
         width=1100,
         height=260 + 26 * len(rows),
         margin={"l": 170, "b": 90},
