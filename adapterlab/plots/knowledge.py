@@ -50,8 +50,10 @@ def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.
         error_y={"array": theme.f32(frame["error"].clip(upper=110 - frame["accuracy"])), "arrayminus": theme.f32(frame["error"]), "thickness": 2, "width": 6},
         hovertemplate="%{x}: %{y:.1f}%<extra></extra>", **theme.bars("live", "live"),
     )  # fmt: skip
-    fig.add_hline(chance, line={"color": "#000000", "dash": "dot", "width": 2}, annotation_text=f"guessing: {chance:g}%", annotation_position="top left")  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess)
+    fig.add_hline(chance, line={"color": "#000000", "dash": "dot", "width": 2}, annotation_text=f"guessing: {chance:g}%", annotation_position="top left", annotation_bgcolor="rgba(255,255,255,0.85)")  # fmt: skip
+    return (
+        fig if guess is None else theme.mark(fig, guess).update_annotations(bgcolor="rgba(255,255,255,0.85)")
+    )
 
 
 def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
@@ -64,7 +66,8 @@ def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
         title=f"Two adapters at once, against the sum of each alone{said}",
         xaxis={"title": "output of layer", "dtick": 1},
         yaxis={"title": "difference, % of the state's size", "rangemode": "tozero"},
-        legend={"x": 0.02, "y": 0.98},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        margin={"t": 100},
     )
     for i, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
         style = theme.series("live", kind, i)
@@ -82,7 +85,8 @@ def padding(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         title="The same sentence with padding behind it",
         xaxis={"title": "tokens of padding"},
         yaxis={"title": "state moved, %", "rangemode": "tozero"},
-        legend={"x": 0.02, "y": 0.98},
+        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        margin={"t": 100},
     )
     for i, (attention, rows) in enumerate(frame.groupby("attention", sort=False)):
         style = theme.series("live", attention, i)
