@@ -52,7 +52,7 @@ def step_memory(model: nn.Module, inputs: dict, labels, loss=default_loss) -> di
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an operation that kept its own output would never be freed
 
     with _training(model), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         value = loss(model(**move(inputs, device)), labels.to(device))

@@ -1,5 +1,7 @@
 """Where a step's time and memory go, against what is known of a network of two layers."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +53,20 @@ def test_nothing_is_changed(case):
     assert torch.equal(torch.get_rng_state(), state) and not net.training
     assert all(p.grad is None for p in net.parameters())
     assert forward_time(net, batch[0], repeats=2) > 0
+
+
+def test_what_was_kept_is_freed(case):
+    """An operation that kept its own output would be a circle, which lives until Python looks for circles."""
+    net, *batch = case
+    alive = []
+    hook = net.act.register_forward_hook(lambda module, args, out: alive.append(weakref.ref(out)))
+    gc.disable()
+    try:
+        step_memory(net, *batch)
+        assert [ref() for ref in alive] == [None]
+    finally:
+        gc.enable()
+        hook.remove()
 
 
 def test_other_adapters_do_not_count():

@@ -10,7 +10,7 @@ from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack
 from adapterlab.errors import UserError
 from adapterlab.methods import PfeifferConfig
 from adapterlab.plots import composition as plots
-from adapterlab.widgets.composition import ALONE, NONE, build, composition_view, say
+from adapterlab.widgets.composition import NONE, build, composition_view, say
 
 
 class Tokens(dict):
@@ -42,9 +42,8 @@ def text(figure):
 @pytest.mark.parametrize(
     "controls, wanted",
     [
-        ((ALONE, ("a", NONE, NONE)), "a"),
-        ((ALONE, (NONE, NONE, NONE)), None),
-        ((ALONE, ("a", "b", NONE), "Stack"), Stack("a", "b")),
+        (("Stack", (NONE, NONE, NONE)), None),
+        (("Parallel", ("a", "b", "a")), Parallel("a", "b")),
         (("Stack", ("b", "a", NONE)), Stack("b", "a")),
         (("Average", ("a", "b", NONE), "nothing", 75), Average("a", "b", weights=(3, 1))),
         (("Average", ("a", "b", "c"), "nothing", 50), Average("a", "b", "c", weights=(2, 1, 1))),
@@ -62,10 +61,7 @@ def test_build(controls, wanted):
 @pytest.mark.parametrize(
     "controls, message",
     [
-        ((ALONE, ("a", "b", NONE)), "holds one adapter"),
         (("Stack", ("a", NONE, NONE), "Average"), "needs two adapters"),
-        (("Stack", (NONE, NONE, NONE)), "at least one"),
-        (("Parallel", ("a", "a", NONE)), "twice"),
         (("Average", ("a", "b", "c"), "Parallel"), "Parallel cannot stand in Average"),
     ],
 )
@@ -86,9 +82,13 @@ def test_every_child_answers_as_it_does_alone(adapters):
 
 def test_the_view_shows_what_it_runs_and_says_why_not(adapters):
     view = composition_view(adapters, tokenizer, "abc", fusion="f", text="hello")
-    assert view.summary.startswith("Parallel('a', 'b', 'c') on “hello”: a: ") and view.summary.count("%") == 3
-    view.block.value = "Average"
+    assert view.summary.startswith("Average('a', 'b', weights=") and not view.share.disabled
+    view.third.value = "c"
     assert "differ" in view.error
+    view.block.value = "Parallel"
+    assert view.summary.startswith("Parallel('a', 'b', 'c') on “hello”: a: ") and view.summary.count("%") == 3
+    assert view.error is None and view.share.disabled
+    view.block.value = "Average"
     view.third.value, view.share.value = NONE, 100
     assert view.error is None and view.summary.endswith(say(adapters, tokenizer, "a", "hello")[0])
     assert "100%" in text(view.figure) and "0%" in text(view.figure)

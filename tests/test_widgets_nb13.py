@@ -1,5 +1,7 @@
 """The views and figures of 13_life_cycle_and_sharing, driven by value."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import torch
@@ -49,6 +51,9 @@ def test_the_damage_view(saved):
     assert view.summary == "nothing: loads (the adapters are as before)"
     view.damage.value = "a newer format version"
     assert view.error is None and "refused" in view.summary and "as before" in view.summary
+    shutil.rmtree(saved[1])  # a reader may come back when the folder is gone
+    view.damage.value = "a NaN, checksum forged"
+    assert view.error is None and "refused" in view.summary
 
 
 def test_the_serving_view_by_hand():

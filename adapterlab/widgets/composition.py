@@ -8,27 +8,25 @@ from ..errors import UserError
 from ..plots import composition as plots
 from . import base
 
-NONE, ALONE = "-", "one alone"
-BLOCKS = (ALONE, "Stack", "Average", "Fuse", "Split", "BatchSplit", "Parallel")
+NONE = "-"
+BLOCKS = ("Average", "Stack", "Fuse", "Split", "BatchSplit", "Parallel")
 INNER = ("nothing", "Stack", "Average", "Parallel")
 
 
 def build(block: str, slots, inner: str = INNER[0], share: int = 50, fusion: str | None = None):
     """The setup that the controls say.
 
-    slots: names in their order, NONE for empty. inner: the block around the first two of them, inside the outer one.
+    slots: names in their order, NONE for empty; a name that is there twice counts once. inner: the block around the first two of them, inside the outer one.
     share: the first one's weight in % in Average, the first's tokens in Split. fusion: the layers that Fuse uses.
     Errors: UserError, as the blocks raise it.
     """
-    children: list = [name for name in slots if name != NONE]
+    children: list = [name for name in dict.fromkeys(slots) if name != NONE]
+    if not children:
+        return None
     if inner != INNER[0]:
         if len(children) < 2:
             raise UserError(f"{inner} inside needs two adapters; choose a second one")
         children[:2] = [{"Stack": Stack, "Average": Average, "Parallel": Parallel}[inner](*children[:2])]
-    if block == ALONE:
-        if len(children) > 1:
-            raise UserError('"one alone" holds one adapter; leave the others empty or choose a block')
-        return children[0] if children else None
     if block == "Average":
         rest = len(children) - 1
         return Average(*children, weights=[share, *[(100 - share) / rest] * rest] if rest > 0 else None)
@@ -89,14 +87,20 @@ def composition_view(
         said = say(adapters, tokenizer, setup, typed, max_length)
         return plots.flow(setup, said, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(said)}"
 
-    return base.FigureView(
+    view = base.FigureView(
         draw,
         height=420,
-        block=base.choice("block", BLOCKS, "Parallel"),
-        first=base.choice("first", (NONE, *names), names[0]),
-        second=base.choice("second", (NONE, *names), names[1]),
-        third=base.choice("third", (NONE, *names), names[2] if len(names) > 2 else NONE),
+        block=base.choice("block", BLOCKS),
+        first=base.choice("first", (*names, NONE), names[0]),
+        second=base.choice("second", (*names, NONE), names[1]),
+        third=base.choice("third", (*names, NONE), NONE),
         inner=base.choice("around the first two", INNER),
         share=base.slider("first's weight, % (Average), or tokens (Split)", 50, 0, 100),
         typed=base.text("text", text),
     )
+
+    def enable(*_):
+        view.share.disabled = view.block.value not in ("Average", "Split")
+
+    view.block.observe(enable, "value")
+    return view

@@ -111,12 +111,16 @@ def refusal(adapters: Adapters, folder, damage: str) -> str | None:
 
 
 def damage_view(adapters: Adapters, folder) -> base.FigureView:
-    """Control `damage`; the line below says what the load answers."""
+    """Control `damage`; the line below says what the load answers. The view keeps a copy of `folder`."""
+    kept = tempfile.TemporaryDirectory()
+    sound = shutil.copytree(folder, Path(kept.name) / "adapter")
 
     def draw(damage: str):
         before = list(adapters)
-        said = refusal(adapters, folder, damage)
-        kept = "the adapters are as before" if list(adapters) == before else "the adapters have changed"
-        return None, f"{damage}: {'loads' if said is None else f'refused: {said}'} ({kept})"
+        said = refusal(adapters, sound, damage)
+        after = "the adapters are as before" if list(adapters) == before else "the adapters have changed"
+        return None, f"{damage}: {'loads' if said is None else f'refused: {said}'} ({after})"
 
-    return base.FigureView(draw, height=0, damage=base.choice("what happens to the file", list(DAMAGE)))
+    view = base.FigureView(draw, height=0, damage=base.choice("what happens to the file", list(DAMAGE)))
+    view.kept = kept  # goes with the view
+    return view
