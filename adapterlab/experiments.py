@@ -32,8 +32,8 @@ from .tasks import encode, load_task, metrics
 from .train import Run, fit, predict, unfreeze
 
 ADAPTER_LRS = (3e-4, 1e-3, 3e-3)
-HIGH_LRS = (1e-3, 3e-3, 1e-2)
-HIGHER_LRS = (3e-3, 1e-2, 3e-2)
+LOWER_LRS, LOW_LRS = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2)
+HIGH_LRS, HIGHER_LRS = (1e-3, 3e-3, 1e-2, 3e-2), (3e-3, 1e-2, 3e-2, 1e-1)
 FULL_LRS = (2e-5, 5e-5, 1e-4)
 SIZES = tuple(2**n for n in range(10))
 STDS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
@@ -56,34 +56,34 @@ VARIANTS = {
 """What section 3.6 of the paper tried, as settings of `VariantConfig`; "plain" is the gelu bottleneck after both."""
 
 FAMILY = {
-    "Houlsby": (ADAPTER_LRS, {"method": "bottleneck", "size": 24}, {"method": "layernorm"}),
-    "Pfeiffer": (ADAPTER_LRS, {"method": "pfeiffer", "size": 48}),
+    "Houlsby": (LOW_LRS, {"method": "bottleneck", "size": 24}, {"method": "layernorm"}),
+    "Pfeiffer": (LOW_LRS, {"method": "pfeiffer", "size": 48}),
     "Pfeiffer, size 1": (HIGH_LRS, {"method": "pfeiffer", "size": 1}),
-    "parallel": (ADAPTER_LRS, {"method": "parallel", "size": 48}),
+    "parallel": (LOWER_LRS, {"method": "parallel", "size": 48}),
     "Compacter": (HIGH_LRS, {"method": "compacter"}),
-    "AdapterDrop": (ADAPTER_LRS, {"method": "bottleneck", "size": 48, "layers": [3, 4, 5]}),
-    "LoRA": (ADAPTER_LRS, {"method": "lora", "rank": 24, "alpha": 48}),
+    "AdapterDrop": (LOW_LRS, {"method": "bottleneck", "size": 48, "layers": [3, 4, 5]}),
+    "LoRA": (LOW_LRS, {"method": "lora", "rank": 24, "alpha": 48}),
     "LoRA, rank 1": (HIGH_LRS, {"method": "lora", "rank": 1, "alpha": 2}),
-    "DoRA": (ADAPTER_LRS, {"method": "dora", "rank": 24, "alpha": 48}),
+    "DoRA": (LOW_LRS, {"method": "dora", "rank": 24, "alpha": 48}),
     "VeRA": (HIGHER_LRS, {"method": "vera"}),
     "(IA)^3": (HIGHER_LRS, {"method": "ia3"}),
     "BitFit": (HIGH_LRS, {"method": "bitfit"}),
     "LayerNorm": (HIGH_LRS, {"method": "layernorm"}),
-    "LoReFT": (ADAPTER_LRS, {"method": "loreft", "rank": 48, "first": None}),
+    "LoReFT": (LOW_LRS, {"method": "loreft", "rank": 48, "first": None}),
     "prefix": (HIGH_LRS, {"method": "prefix_tuning", "length": 30, "hidden": 40}),
     "prompt": (HIGHER_LRS, {"method": "prompt_tuning"}),
     "Mix-and-Match": (
-        ADAPTER_LRS,
+        LOW_LRS,
         {"method": "prefix_tuning", "length": 12, "hidden": 20},
         {"method": "parallel", "size": 24},
     ),
     "UniPELT": (
-        ADAPTER_LRS,
+        LOW_LRS,
         {"method": "lora", "rank": 8, "alpha": 2, "gated": True},
         {"method": "prefix_tuning", "length": 10, "hidden": 12, "gated": True},
         {"method": "pfeiffer", "size": 16, "gated": True},
     ),
-    "K-Adapter": (ADAPTER_LRS, {"method": "kadapter", "size": 64, "heads": 4, "inner": 64, "depth": 1}),
+    "K-Adapter": (LOWER_LRS, {"method": "kadapter", "size": 64, "heads": 4, "inner": 64, "depth": 1}),
 }
 """Name -> (learning rates to choose from, its methods). What has a size is set near 1% of MiniLM's parameters; what is
 small by design is as its paper has it, with a bottleneck of size 1 and a LoRA of rank 1 to compare it with.
@@ -91,6 +91,10 @@ small by design is as its paper has it, with a bottleneck of size 1 and a LoRA o
 AdapterDrop is its specialised form (Rücklé et al. 2021, section 3.1): the same layers without adapters in training and
 in use; written for six layers. Left out: the invertible adapter, which belongs to a language and not to a task.
 """
+
+
+PLAIN = {"head only": LOW_LRS, "full": (*FULL_LRS, 3e-4)}
+"""What stands beside FAMILY, and its learning rates."""
 
 
 @dataclass(frozen=True)
@@ -255,6 +259,11 @@ def recipe_of(setting: dict) -> tuple:
     return VariantConfig(size=number, std=setting["std"], **changes), LayerNormConfig()
 
 
+def family_rates(name: str) -> tuple:
+    """The learning rates that are tried for an entry of FAMILY or PLAIN; none for another name."""
+    return FAMILY[name][0] if name in FAMILY else PLAIN.get(name, ())
+
+
 def family_recipe(name: str) -> tuple:
     """The methods of an entry of FAMILY, without the head."""
     return tuple(from_dict(part) for part in FAMILY[name][1:])
@@ -373,7 +382,7 @@ def methods_settings(
     names=tuple(FAMILY),
     seeds=(0, 1, 2),
     epochs=5,
-    full_lrs=FULL_LRS,
+    full_lrs=PLAIN["full"],
     lrs=None,
     **more,
 ):
@@ -383,7 +392,7 @@ def methods_settings(
         raise UserError(
             f'unknown method "{unknown[0]}"{suggest(unknown[0], FAMILY)}; known: {", ".join(FAMILY)}'
         )
-    plain = [("head only", lrs or ADAPTER_LRS), ("full", full_lrs)]
+    plain = [("head only", lrs or PLAIN["head only"]), ("full", full_lrs)]
     return _cross(task, plain, seeds, epochs, **more) + [
         s
         for name in names

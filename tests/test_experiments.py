@@ -131,7 +131,7 @@ def test_the_family_keeps_its_budget_on_minilm(name):
     assert recipe == e.recipe_of(e.setting("any", name, lr=1e-3, epochs=1, recipe=list(e.FAMILY[name][1:])))
     percent = 100 * sum(config.total(sites) for config in recipe) / base
     assert 0.02 < percent < 0.12 if name in SMALL else 0.9 < percent < 1.1
-    assert len(e.FAMILY[name][0]) == 3
+    assert len(e.family_rates(name)) == 4
     built = Adapter(Info(recipe), sites)
     assert sum(p.numel() for p in built.parameters()) == sum(config.total(sites) for config in recipe)
 

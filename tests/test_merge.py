@@ -184,7 +184,10 @@ def refused(adapters, message, name="a"):
             '"a" cannot be merged: Bottleneck at "layers.0.attention" is not a change of the weights alone',
         ),
         (PfeifferConfig(size=3), "Pfeiffer at"),
-        (LayerNormConfig(sites="hidden"), 'ScaleShift at "layers.0.hidden" is not a change of the weights alone'),
+        (
+            LayerNormConfig(sites="hidden"),
+            'ScaleShift at "layers.0.hidden" is not a change of the weights alone',
+        ),
         (LoRAConfig(rank=2, gated=True), "Gated at"),
         ((IA3Config(), DoRAConfig(rank=2, sites="value")), "DoRA at .* must be the first method there"),
     ],

@@ -64,14 +64,19 @@ def test_the_table_takes_differences_seed_by_seed():
     )
     assert table.loc["tanh", "difference"] == pytest.approx(1.05)
     assert table.loc["tanh", "half"] == pytest.approx(4.303 * 0.05 / 3**0.5, rel=1e-3)
-    assert table.loc["swish", "verdict"] == "too few seeds" and table.loc["swish", "half"] != table.loc["swish", "half"]
+    assert (
+        table.loc["swish", "verdict"] == "too few seeds"
+        and table.loc["swish", "half"] != table.loc["swish", "half"]
+    )
     assert (
         table.loc["tanh", "verdict"] == "helped" and table.loc["parallel", "verdict"] == "no difference shown"
     )
     assert table.loc["relu", "verdict"] == "not recorded" and table.loc["relu", "paper"] == plots.SILENT
     assert table.loc["parallel", "live"] == 82.0
     figure = plots.variant_bars(table.reset_index())
-    assert list(figure.data[0].y) == ["parallel", "swish", "tanh"] and figure.data[0].x[2] == pytest.approx(1.05)
+    assert list(figure.data[0].y) == ["parallel", "swish", "tanh"] and figure.data[0].x[2] == pytest.approx(
+        1.05
+    )
 
 
 def test_the_curve_has_means_sources_and_guess():

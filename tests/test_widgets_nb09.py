@@ -151,7 +151,7 @@ def test_the_summary_and_its_board():
     frame = pd.DataFrame(
         rows("full", 5e-5, 80.0, 82.0, trained=100.0)
         + rows("LoRA", 1e-3, 81.0, 83.2)
-        + rows("(IA)^3", 3e-2, 70.0, 72.0)
+        + rows("(IA)^3", 1e-1, 70.0, 72.0)
     )
     table = plots.summary(frame)
     assert list(table["method"]) == ["LoRA", "full", "(IA)^3"]

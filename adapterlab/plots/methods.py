@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..experiments import FAMILY
+from ..experiments import FAMILY, family_rates
 from ..methods import METHODS
 from ..stats import mean_interval
 from . import theme
@@ -145,7 +145,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     for name, part in frame.groupby("method", sort=False):
         mean, half = mean_interval(part["accuracy"])
         gap = mean_interval((by_seed[name] - by_seed["full"]).dropna()) if known else (None, None)
-        lr, tried = float(part["lr"].iloc[0]), FAMILY[name][0] if name in FAMILY else ()
+        lr, tried = float(part["lr"].iloc[0]), family_rates(name)
         rows.append(
             {
                 "method": name,
@@ -213,7 +213,8 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     fig.update_yaxes(
         categoryorder="array", categoryarray=rows["method"].tolist(), showgrid=True, tickfont={"size": 15}
     )
-    fig.update_layout(title_y=0.985, margin_t=130)
+    fig.update_layout(margin_t=130)
+    fig.update_layout(title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 14}})
     if guess is not None:
         fig.add_vline(guess, row=1, col=1, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
     return fig
