@@ -20,7 +20,7 @@ from adapterlab.widgets.glue import glue_view
 
 def row(task, method, seed, lr, validation, test):
     return {"task": task, "method": method, "seed": seed, "lr": lr, "validation": validation, "test": test,
-            "metric": "matthews", "trained_percent": 2.0}  # fmt: skip
+            "metric": "matthews", "trained_percent": 2.0, "n_train": 3000, "epochs": 3}  # fmt: skip
 
 
 RUNS = pd.DataFrame(
@@ -40,6 +40,14 @@ def test_validation_chooses_the_size_and_gaps_go_seed_by_seed():
     assert gap["ours"] == pytest.approx(0) and gap["half"] == pytest.approx(12.706 * 2)
     assert gap["paper"] == pytest.approx(59.5 - 60.5)
     assert len(plots.gap_bars(plots.gaps(best.reset_index())).data) == 2
+
+
+@pytest.mark.parametrize("more", [{"n_train": 8000}, {"n_train": None}, {"epochs": 5}])
+def test_the_largest_setting_of_a_task_counts_alone(more):
+    larger = RUNS[RUNS["seed"] == 0].assign(test=0.7, validation=0.1, **more)
+    other = RUNS.assign(task="glue/RTE")
+    best = plots.best_rows(pd.concat([RUNS, larger, other])).set_index(["task", "method"])
+    assert list(best["mean"].round(3)) == [70, 70, 42, 42] and list(best["seeds"]) == [1, 1, 2, 2]
 
 
 def test_the_total_of_table_1_is_not_the_mean_of_its_columns():

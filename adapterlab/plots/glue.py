@@ -1,5 +1,7 @@
 """Figures and tables of 07_glue: metrics, the grid, Table 1, forgetting."""
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -99,12 +101,16 @@ def grid(frame: pd.DataFrame, task: str, source: str = "live") -> go.Figure:
 def best_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Size and learning rate chosen on validation, as Table 1 does, for adapters and for full fine-tuning.
 
-    frame: the columns of `experiments`. Columns: task ("CoLA"), method ("adapters" or "full"), chosen, metric, mean, half
+    frame: the columns of `experiments`; of each task the runs with the most training rows count and, of these, those
+    with the most epochs. Columns: task ("CoLA"), method ("adapters" or "full"), chosen, metric, mean, half
     (of the 95% interval, in points), seeds, trained_percent, scores (test, in %, by seed).
     """
     rows = []
     frame = frame[frame["method"].str.startswith("adapter") | (frame["method"] == "full")]
     frame = frame.assign(kind=frame["method"].where(frame["method"] == "full", "adapters"))
+    for column in ("n_train", "epochs"):
+        much = frame[column].astype(float).fillna(math.inf)  # None: all rows
+        frame = frame[much == much.groupby(frame["task"]).transform("max")]
     for (task, kind), part in choose(frame, by=("task", "kind"), among=("method", "lr")).groupby(
         ["task", "kind"]
     ):
