@@ -214,9 +214,9 @@ def drawing(name: str, size: int, width: int) -> go.Figure:
     )
     fig.update_layout(title_font_size=16)
 
-    def box(x0, x1, y, text, colour, hover):
+    def box(x0, x1, y, text, colour, hover, half=0.35):
         fig.add_shape(
-            type="rect", x0=x0, x1=x1, y0=y - 0.35, y1=y + 0.35, line={"color": colour, "width": 3},
+            type="rect", x0=x0, x1=x1, y0=y - half, y1=y + half, line={"color": colour, "width": 3},
             fillcolor="white",
         )  # fmt: skip
         fig.add_annotation(
@@ -231,7 +231,8 @@ def drawing(name: str, size: int, width: int) -> go.Figure:
 
     where = "<br>and ".join({"attention": "attention", "feedforward": "feed-forward"}[s] for s in sites)
     arrow(-0.2, 1, 0.5, 1)
-    box(0.5, 2.75, 1, f"{where}<br>(frozen)", blue, "the sub-layer's output projection, which is not trained")
+    hover = "the sub-layer's output projection, which is not trained"
+    box(0.5, 2.75, 1, f"{where}<br>(frozen)", blue, hover, half=0.65)
     arrow(2.75, 1, 8.6, 1)
     box(8.6, 9.2, 1, "×" if place == "multiply" else "+", red, formula(name))
     arrow(9.2, 1, 10.2, 1)
