@@ -94,7 +94,7 @@ in use; written for six layers. Left out: the invertible adapter, which belongs 
 
 
 PLAIN = {"head only": LOW_LRS, "full": (*FULL_LRS, 3e-4)}
-"""What stands beside FAMILY, and its learning rates."""
+"""What is compared with FAMILY: name -> learning rates to choose from."""
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.
         error_y={"array": theme.f32(frame["error"].clip(upper=110 - frame["accuracy"])), "arrayminus": theme.f32(frame["error"]), "thickness": 2, "width": 6},
         hovertemplate="%{x}: %{y:.1f}%<extra></extra>", **theme.bars("live", "live"),
     )  # fmt: skip
-    fig.add_hline(chance, line={"color": "#000000", "dash": "dot", "width": 2}, annotation_text=f"guessing: {chance:g}%", annotation_position="top left", annotation_bgcolor="rgba(255,255,255,0.85)")  # fmt: skip
-    return (
-        fig if guess is None else theme.mark(fig, guess).update_annotations(bgcolor="rgba(255,255,255,0.85)")
-    )
+    fig.add_hline(chance, line={"color": "#000000", "dash": "dot", "width": 2}, annotation_text=f"guessing: {chance:g}%", annotation_position="top left")  # fmt: skip
+    if guess is not None:
+        theme.mark(fig, guess)
+    return fig.update_annotations(bgcolor="rgba(255,255,255,0.85)")
 
 
 def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:

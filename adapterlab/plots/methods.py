@@ -166,8 +166,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None) -> go.Figure:
     """`summary` as dots, a row a method and the best on top: accuracy with its interval, and the three costs beside.
 
-    source: of the accuracy; times and memory are measured live.
-
+    source: of the accuracy, "live" or "recorded"; times and memory are measured live.
     guess: the learner's, for the best accuracy.
     """
     rows, seeds = table.iloc[::-1], int(table["seeds"].max())
@@ -213,8 +212,7 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     fig.update_yaxes(
         categoryorder="array", categoryarray=rows["method"].tolist(), showgrid=True, tickfont={"size": 15}
     )
-    fig.update_layout(margin_t=130)
-    fig.update_layout(title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 14}})
+    fig.update_layout(margin_t=130, title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 14}})
     if guess is not None:
         fig.add_vline(guess, row=1, col=1, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
     return fig

@@ -16,8 +16,9 @@ INNER = ("nothing", "Stack", "Average", "Parallel")
 def build(block: str, slots, inner: str = INNER[0], share: int = 50, fusion: str | None = None):
     """The setup that the controls say.
 
-    slots: names in their order, NONE for empty; a name that is there twice counts once. inner: the block around the first two of them, inside the outer one.
-    share: the first one's weight in % in Average, the first's tokens in Split. fusion: the layers that Fuse uses.
+    slots: names in their order, NONE for empty; a name that is there twice counts once; None when all are empty.
+    inner: the block around the first two of them, inside the outer one. share: the first one's weight in % in
+    Average, the first's tokens in Split. fusion: the adapter that Fuse uses.
     Errors: UserError, as the blocks raise it.
     """
     children: list = [name for name in dict.fromkeys(slots) if name != NONE]
