@@ -149,7 +149,7 @@ def rows(method, lr, *scores, trained=1.0):
 
 def test_the_summary_and_its_board():
     frame = pd.DataFrame(
-        rows("full", 5e-5, 80.0, 82.0, trained=100.0)
+        rows("full", 3e-4, 80.0, 82.0, trained=100.0)
         + rows("LoRA", 1e-3, 81.0, 83.2)
         + rows("(IA)^3", 1e-1, 70.0, 72.0)
     )
@@ -158,7 +158,7 @@ def test_the_summary_and_its_board():
     lora, ia3 = table.iloc[0], table.iloc[2]
     assert lora["accuracy"] == pytest.approx(82.1) and lora["half"] == pytest.approx(12.706 * 1.1)
     assert lora["to_full"] == pytest.approx(1.1) and lora["to_full_half"] == pytest.approx(12.706 * 0.1)
-    assert not lora["edge"] and ia3["edge"] and lora["step_ms"] == 10.5 and lora["seeds"] == 2
+    assert not lora["edge"] and ia3["edge"] and table.iloc[1]["edge"] and lora["step_ms"] == 10.5 and lora["seeds"] == 2
     figure = plots.board(table, "recorded", 77)
     first = next(trace for trace in figure.data if trace.name == "changes of a matrix")
     assert list(first.y) == ["LoRA"] and list(first.x) == [pytest.approx(82.1)]
