@@ -1,5 +1,7 @@
 """Figures of 04_bottleneck_size: accuracy against size, and the accuracy-parameters frontier."""
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -58,7 +60,7 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
     if guess is not None:
         fig.add_vline(guess, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
         fig.add_annotation(
-            x=_log10(guess), y=1.04, yref="paper", showarrow=False, text=f"your guess: {guess}",
+            x=math.log10(guess), y=1.04, yref="paper", showarrow=False, text=f"your guess: {guess}",
             font={"color": theme.GUESS_COLOUR},
         )  # fmt: skip
     return fig
@@ -130,16 +132,19 @@ def frontier(frame: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame) -> go.Figure:
+def size_choice(
+    frame: pd.DataFrame, size: int, base_percent: pd.DataFrame, source: str = "recorded"
+) -> go.Figure:
     """One size picked out: its trained share on the left, the measured accuracy on the right.
 
     frame: columns size, accuracy, one row a seed; base_percent: columns size, trained_percent, for every size.
+    source: of the accuracy, "live" or "recorded".
     """
     from plotly.subplots import make_subplots
 
     fig = theme.apply(
         make_subplots(
-            1, 2, subplot_titles=("trained share, %", "measured accuracy, %"), horizontal_spacing=0.12
+            1, 2, subplot_titles=("trained share, %", f"accuracy, % ({source})"), horizontal_spacing=0.12
         )
     )
     means = frame.groupby("size")["accuracy"].mean()
@@ -163,9 +168,3 @@ def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame) -> g
     fig.update_yaxes(range=[max(0.0, min(50.0, low - 5)), 100], row=1, col=2)
     fig.update_yaxes(range=[0, 1.15 * float(share.max())], row=1, col=1)
     return fig
-
-
-def _log10(value: float) -> float:
-    import math
-
-    return math.log10(value)

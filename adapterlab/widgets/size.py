@@ -10,7 +10,7 @@ from . import base
 def size_view(measured: pd.DataFrame, share: pd.DataFrame, source: str = "recorded") -> base.FigureView:
     """measured: columns size, accuracy (in %), one row a seed; share: columns size, trained, trained_percent.
 
-    source: "live" or "recorded", said in the summary.
+    source: "live" or "recorded", said in the figure and in the summary.
     """
     sizes = share["size"].astype(int).tolist()
 
@@ -23,7 +23,7 @@ def size_view(measured: pd.DataFrame, share: pd.DataFrame, source: str = "record
             else "accuracy not measured"
         )
         summary = f"size {size}: {int(row['trained']):,} parameters, {row['trained_percent']:.2f}% of the model; {said}"
-        return plots.size_choice(measured, size, share), summary
+        return plots.size_choice(measured, size, share, source), summary
 
     return base.FigureView(
         draw,
