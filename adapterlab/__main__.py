@@ -18,23 +18,13 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="adapterlab", description="A workbook on adapter tuning.", allow_abbrev=False)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="execute the notebooks headless and make pages of them")
-    run.add_argument(
-        "names", nargs="*", metavar="NAME", help='which: "02", "02_fine_tune" or "fine_tune"; none: all'
-    )
-    run.add_argument(
-        "--profile", metavar="P", help="smoke (does it work), class (default), full (real size, GPU)"
-    )
+    run.add_argument("names", nargs="*", metavar="NAME", help='which: "02", "02_fine_tune" or "fine_tune"; none: all')
+    run.add_argument("--profile", metavar="P", help="smoke (does it work), class (default), full (real size, GPU)")
     run.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at a time (default 1)")
-    run.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
-    )
-    run.add_argument(
-        "--out", default="runs", metavar="DIR", help="where results go, in a folder of the time (runs/)"
-    )
+    run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter")
+    run.add_argument("--out", default="runs", metavar="DIR", help="where results go, in a folder of the time (runs/)")
     run.add_argument("--timeout", type=int, metavar="S", help="longest time one cell may take, in seconds")
-    run.add_argument(
-        "--record", action="store_true", help="keep times and memory in data/results/notebook_times.csv"
-    )
+    run.add_argument("--record", action="store_true", help="keep times and memory in data/results/notebook_times.csv")
     table = commands.add_parser("list", help="the notebooks, what they answer and how long they take")
     table.add_argument("--markdown", action="store_true", help="as the table of the README")
     commands.add_parser("doctor", help="what this machine has and what to do about what is missing")
@@ -42,9 +32,7 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("names", nargs="*", metavar="NAME")
     refresh.add_argument("--profile", metavar="P", help="class unless given")
     refresh.add_argument("--check", action="store_true", help="say which notebooks are not fit to commit")
-    refresh.add_argument(
-        "--no-run", action="store_true", help="scrub and set the measured minutes, execute nothing"
-    )
+    refresh.add_argument("--no-run", action="store_true", help="scrub and set the measured minutes, execute nothing")
     return top
 
 
@@ -57,8 +45,7 @@ def main(words=None) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(
-            f'adapterlab: the package "{error.name}" is missing; run: pip install -r requirements.txt',
-            file=sys.stderr,
+            f'adapterlab: the package "{error.name}" is missing; run: pip install -r requirements.txt', file=sys.stderr
         )
         return 2
     except KeyboardInterrupt:
@@ -68,24 +55,22 @@ def main(words=None) -> int:
 
 def _main(given) -> int:
     if given.command == "run":
-        from .runner import run
+        from .book.run import run
 
         return run(given.names, given.profile, given.jobs, given.p, given.out, given.timeout, given.record)
     if given.command == "list":
         return show_list(given.markdown)
     if given.command == "doctor":
-        from .doctor import doctor
+        from .book.doctor import doctor
 
         return doctor()
     if given.command == "refresh":
-        from .book import choose, notebooks, pick_profile
-        from .scrub import check, refresh
+        from .book.notebooks import choose, notebooks, pick_profile
+        from .book.scrub import check, refresh
 
         chosen = choose(given.names, notebooks())
         return (
-            check(chosen)
-            if given.check
-            else refresh(chosen, pick_profile(given.profile or "class"), not given.no_run)
+            check(chosen) if given.check else refresh(chosen, pick_profile(given.profile or "class"), not given.no_run)
         )
     parser().print_help()
     return 2
@@ -93,8 +78,8 @@ def _main(given) -> int:
 
 def show_list(markdown: bool = False) -> int:
     """Print every notebook: number, title, question, measured minutes."""
-    from . import times
-    from .book import choose, notebooks
+    from .book import times
+    from .book.notebooks import choose, notebooks
 
     rows, width = times.read(), shutil.get_terminal_size((110, 0)).columns
     if markdown:
@@ -105,12 +90,7 @@ def show_list(markdown: bool = False) -> int:
             link = f"[{notebook.number} · {notebook.title}](notebooks/{notebook.path.name})"
             print(f"| {link} | {notebook.question} | {minutes} |")
         else:
-            print(
-                f"{notebook.name}: {notebook.title}",
-                f"    {notebook.question}"[:width],
-                f"    {minutes}",
-                sep="\n",
-            )
+            print(f"{notebook.name}: {notebook.title}", f"    {notebook.question}"[:width], f"    {minutes}", sep="\n")
     return 0
 
 

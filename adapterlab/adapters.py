@@ -260,9 +260,7 @@ class Adapters:
             recipe += (HeadConfig(labels=tuple(head)),)
         self._new_name(name)
         if not recipe:
-            raise UserError(
-                f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head'
-            )
+            raise UserError(f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head')
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
@@ -308,9 +306,7 @@ class Adapters:
     def __len__(self) -> int:
         return len(self.store)
 
-    def add_fusion(
-        self, names, name: str | None = None, head=None, seed: int | None = None, task=None
-    ) -> Adapter:
+    def add_fusion(self, names, name: str | None = None, head=None, seed: int | None = None, task=None) -> Adapter:
         """Add the attention over these adapters: one `Fusion` at every site where one of them sits, apart from heads.
 
         It is an adapter itself, to be trained, saved and loaded; `activate(name)` runs it as Fuse(*names, name=name).
@@ -326,7 +322,7 @@ class Adapters:
 
     def combine(self, name: str, parts, way: str = "linear", **settings) -> Adapter:
         """Add an adapter made of the weights of others: average, sum, TIES and more; see `arithmetic.combine`."""
-        from . import arithmetic
+        from . import combine as arithmetic
 
         return arithmetic.combine(self, name, parts, way, **settings)
 
@@ -456,27 +452,27 @@ class Adapters:
 
     def save(self, name: str, folder, overwrite: bool = False):
         """Write an adapter to a folder; see `checkpoint.save`."""
-        from . import checkpoint
+        from .files import checkpoint
 
         self._apart()
         return checkpoint.save(self, name, folder, overwrite)
 
     def load(self, folder, name: str | None = None) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
-        from . import checkpoint
+        from .files import checkpoint
 
         self._apart()
         return checkpoint.load(self, folder, name)
 
     def export(self, name: str, folder, form: str, overwrite: bool = False):
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
-        from . import formats
+        from .files import formats
 
         return formats.export(self, name, folder, form, overwrite)
 
     def adopt(self, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
         """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
-        from . import formats
+        from .files import formats
 
         return formats.adopt(self, folder, name, head, pickle)
 

@@ -124,13 +124,9 @@ class BatchSplit(Block):
     sizes: tuple[int, ...] = ()
 
     def __init__(self, *children, sizes=None):
-        sizes = (
-            (1,) * len(children) if sizes is None else (sizes,) if isinstance(sizes, int) else tuple(sizes)
-        )
+        sizes = (1,) * len(children) if sizes is None else (sizes,) if isinstance(sizes, int) else tuple(sizes)
         if len(sizes) != len(children) or not all(type(n) is int and n > 0 for n in sizes):
-            raise UserError(
-                f"BatchSplit of {len(children)} adapters: sizes must name the rows of each, not {sizes}"
-            )
+            raise UserError(f"BatchSplit of {len(children)} adapters: sizes must name the rows of each, not {sizes}")
         super().__init__(*children, sizes=sizes)
 
 
@@ -237,9 +233,7 @@ def answering(setup, recipe) -> int | None:
         return next((labels for labels in reversed(found) if labels is not None), None)
     if isinstance(setup, Average | Split) and len(set(found)) > 1:
         shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in found)
-        raise UserError(
-            f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them"
-        )
+        raise UserError(f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them")
     return max((labels for labels in found if labels is not None), default=None)
 
 
@@ -325,9 +319,7 @@ def _at_once(modules, rows, x, y):
     shape = (len(y), *[1] * (y.ndim - 2), -1)
     keys = [key for key, _ in modules[0].named_parameters()]
     own = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
-    return type(modules[0]).forward(
-        SimpleNamespace(**own), x, y
-    )  # the modules stay as they are, for other threads
+    return type(modules[0]).forward(SimpleNamespace(**own), x, y)  # the modules stay as they are, for other threads
 
 
 def _index(rows, device):
@@ -342,9 +334,7 @@ def _join(parts, y):
     parts = list(parts)
     width = max(part.shape[-1] for _, part in parts)
     if len({part.shape[1:-1] for _, part in parts}) > 1:
-        raise UserError(
-            "the adapters of one batch lengthen the text differently; give them prompts of one length"
-        )
+        raise UserError("the adapters of one batch lengthen the text differently; give them prompts of one length")
     if all(isinstance(rows, slice) and part.shape[-1] == width for rows, part in parts):
         return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0].start)])
     dtype = parts[0][1].dtype

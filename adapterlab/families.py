@@ -43,9 +43,7 @@ class Family:
     entry: str = ""
 
 
-def _linears(
-    attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = ""
-) -> dict:
+def _linears(attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = "") -> dict:
     """kind -> path; names: "query key value output" or "fused output", below `attention` and below `cross`."""
     parts = names.split()
     kinds = ("query", "key", "value", "attention_dense") if len(parts) == 4 else ("qkv", "attention_dense")
@@ -63,9 +61,7 @@ BERT = Family(
         ("attention", "attention", "attention.output.dropout", "attention.output.LayerNorm"),
         ("feedforward", "intermediate", "output.dropout", "output.LayerNorm"),
     ),
-    linears=_linears(
-        "attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"
-    ),
+    linears=_linears("attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"),
     norms=("attention.output.LayerNorm", "output.LayerNorm"),
     outer_norms=("embeddings.LayerNorm", "encoder.LayerNorm", "encoder.conv.LayerNorm"),
     heads=("classifier.out_proj", "classifier", "qa_outputs"),
@@ -109,10 +105,7 @@ MPNET = replace(
 
 MODERNBERT = Family(
     layers={"layers": "layers.*"},
-    sublayers=(
-        ("attention", "attn", "attn.out_drop", "attn_norm"),
-        ("feedforward", "mlp", "mlp.Wo", "mlp_norm"),
-    ),
+    sublayers=(("attention", "attn", "attn.out_drop", "attn_norm"), ("feedforward", "mlp", "mlp.Wo", "mlp_norm")),
     linears={"gate_inner": "mlp.Wi", **_linears("attn", "Wqkv Wo", outer="mlp.Wo")},
     norms=("attn_norm", "mlp_norm"),
     outer_norms=("embeddings.norm", "final_norm"),
@@ -131,9 +124,7 @@ BART = Family(
     ),
     linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "fc1", "fc2", cross="encoder_attn"),
     norms=("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
-    outer_norms=tuple(
-        f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")
-    ),
+    outer_norms=tuple(f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")),
     heads=("classification_head.out_proj", "classifier", "qa_outputs"),
     memories={"memory": "self_attn", "cross_memory": "encoder_attn"},
     causal=("decoder",),
@@ -214,15 +205,8 @@ LLAMA = Family(
         ("attention", "self_attn", "self_attn.o_proj", "input_layernorm"),
         ("feedforward", "mlp", "mlp.down_proj", "post_attention_layernorm"),
     ),
-    linears=_linears(
-        "self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"
-    ),
-    norms=(
-        "input_layernorm",
-        "post_attention_layernorm",
-        "pre_feedforward_layernorm",
-        "post_feedforward_layernorm",
-    ),
+    linears=_linears("self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"),
+    norms=("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"),
     outer_norms=("norm", "language_model.norm"),
     pre_norm=True,
     memories={"memory": "self_attn"},
@@ -245,10 +229,7 @@ PHI3 = replace(
         ("attention", "self_attn", "resid_attn_dropout", "input_layernorm"),
         ("feedforward", "mlp", "resid_mlp_dropout", "post_attention_layernorm"),
     ),
-    linears={
-        "gate_inner": "mlp.gate_up_proj",
-        **_linears("self_attn", "qkv_proj o_proj", outer="mlp.down_proj"),
-    },
+    linears={"gate_inner": "mlp.gate_up_proj", **_linears("self_attn", "qkv_proj o_proj", outer="mlp.down_proj")},
 )
 
 # BLOOM with pretraining_tp > 1 and slow_but_exact multiplies by slices of the projections and never calls them.
@@ -311,10 +292,7 @@ WAV2VEC2 = Family(
         ("feedforward", "feed_forward", "feed_forward.output_dropout", "final_layer_norm"),
     ),
     linears=_linears(
-        "attention",
-        "q_proj k_proj v_proj out_proj",
-        "feed_forward.intermediate_dense",
-        "feed_forward.output_dense",
+        "attention", "q_proj k_proj v_proj out_proj", "feed_forward.intermediate_dense", "feed_forward.output_dense"
     ),
     norms=("layer_norm", "final_layer_norm"),
     outer_norms=("feature_projection.layer_norm", "encoder.layer_norm"),
@@ -352,9 +330,7 @@ FAMILIES: dict[str, Family] = {
     "gpt_neo": GPT_NEO,
     "gpt_neox": GPT_NEOX,
     "opt": OPT,
-    **dict.fromkeys(
-        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text"), LLAMA
-    ),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "gemma3_text"), LLAMA),
     "phi": PHI,
     "phi3": PHI3,
     **dict.fromkeys(("bloom", "falcon"), BLOOM),

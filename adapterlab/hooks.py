@@ -140,19 +140,13 @@ class Tokens:
         if setup is None:
             return None
         kwargs = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        ids, y, mask = (
-            kwargs.pop("input_ids", None),
-            kwargs.get("inputs_embeds"),
-            kwargs.get("attention_mask"),
-        )
+        ids, y, mask = (kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask"))
         past = kwargs.get("past_key_values")
         seen = 0 if past is None else past.get_seq_length()
         if y is None:
             y = stack.get_input_embeddings()(ids)
         new = y if seen else self.owner.evaluate(setup, self.site.name, y, y)
-        more = max(
-            0, seen + y.shape[1] - mask.shape[1] if seen and mask is not None else new.shape[1] - y.shape[1]
-        )
+        more = max(0, seen + y.shape[1] - mask.shape[1] if seen and mask is not None else new.shape[1] - y.shape[1])
         limit = getattr(stack.config, "max_position_embeddings", None)
         if not seen and more and limit and new.shape[1] > limit:
             raise UserError(
@@ -167,9 +161,7 @@ class Tokens:
             kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
         positions = kwargs.pop("position_ids", None)
         if positions is not None and more:
-            front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(
-                len(positions), -1
-            )
+            front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
             kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
         return (), kwargs
 
@@ -186,10 +178,7 @@ class Tokens:
         states, mask = kwargs.get("encoder_hidden_states"), kwargs.get("encoder_attention_mask")
         if states is None or mask is None or states.shape[1] == mask.shape[1]:
             return None
-        return args, {
-            **kwargs,
-            "encoder_attention_mask": F.pad(mask, (states.shape[1] - mask.shape[1], 0), value=1),
-        }
+        return args, {**kwargs, "encoder_attention_mask": F.pad(mask, (states.shape[1] - mask.shape[1], 0), value=1)}
 
 
 class Pass:

@@ -45,11 +45,7 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
     seed_everything(seed)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    name = (
-        torch.cuda.get_device_name(where)
-        if where.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} threads"
-    )
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
         f"profile {profile} | seed {seed} | {name} | Python {platform.python_version()} | "
         f"torch {torch.__version__} | transformers {transformers.__version__}"

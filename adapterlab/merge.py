@@ -25,9 +25,7 @@ def merge(adapters, name: str) -> None:
     if not adapters.attached:
         raise UserError("these adapters are detached; attach them before merging one")
     if adapters.model.training:
-        raise UserError(
-            f'"{name}" cannot be merged while the model is in training mode; call model.eval() first'
-        )
+        raise UserError(f'"{name}" cannot be merged while the model is in training mode; call model.eval() first')
     if adapters._using[name] > 0:
         here = name in compose.names(getattr(adapters._local, "setup", None))
         where = "this `with` block" if here else "a `with` block of another thread"
@@ -85,21 +83,16 @@ def _tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def _refuse(name: str, site, frozen: nn.Module, method: nn.Module, first: bool) -> None:
     kind = type(method).__name__
-    inward = site.form == "hidden" and not getattr(
-        method, "reads", False
-    )  # y is the map's input, and it changes more
+    inward = site.form == "hidden" and not getattr(method, "reads", False)  # y is the map's input, and it changes more
     if not hasattr(method, "merged") or getattr(frozen, "weight", None) is None or inward:
         raise UserError(
-            f'"{name}" cannot be merged: {kind} at "{site.name}" is not a change of the weights alone; '
-            "keep it attached"
+            f'"{name}" cannot be merged: {kind} at "{site.name}" is not a change of the weights alone; keep it attached'
         )
     if quantized(frozen):
         raise UserError(
             f'"{name}" cannot be merged into the quantized weights at "{site.name}"; load the model in full precision'
         )
     if getattr(method, "needs_bias", False) and getattr(frozen, "bias", None) is None:
-        raise UserError(
-            f'"{name}" cannot be merged: "{site.name}" has no bias that could hold what {kind} adds'
-        )
+        raise UserError(f'"{name}" cannot be merged: "{site.name}" has no bias that could hold what {kind} adds')
     if hasattr(method, "frozen") and not first:
         raise UserError(f'"{name}" cannot be merged: {kind} at "{site.name}" must be the first method there')

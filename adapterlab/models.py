@@ -44,12 +44,7 @@ def load_base(
     Returns (model in eval mode on the device, tokenizer).
     Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
     """
-    from transformers import (
-        AutoModel,
-        AutoModelForQuestionAnswering,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from transformers import AutoModel, AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
 
     classes = {
         "classification": AutoModelForSequenceClassification,
@@ -109,9 +104,7 @@ def locate(name: str) -> str:
     if (path / "config.json").is_file():
         return str(path)
     if path.exists():
-        raise UserError(
-            f'"{name}" is there but holds no config.json: give the folder of a saved transformers model'
-        )
+        raise UserError(f'"{name}" is there but holds no config.json: give the folder of a saved transformers model')
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(
             f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, or a Hub id like "org/name"'

@@ -29,9 +29,7 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
         raise UserError("this model is quantized already; load it again in full precision first")
     found = [(layer, name) for layer in layers for name, m in layer.named_modules() if type(m) is nn.Linear]
     if not found:
-        raise UserError(
-            f'a "{model.config.model_type}" has no nn.Linear in its layers that could be quantized'
-        )
+        raise UserError(f'a "{model.config.model_type}" has no nn.Linear in its layers that could be quantized')
     for layer, name in found:
         parent, _, last = name.rpartition(".")
         setattr(layer.get_submodule(parent), last, _pack(library, layer.get_submodule(name), kind))

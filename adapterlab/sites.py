@@ -81,9 +81,7 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
     def place(form, name, kind, layer, source, module, width, source_width=None, norm=None):
         if module in modules and source in modules:
             causal = name.split(".")[0] in family.causal
-            found[name] = Site(
-                name, kind, layer, module, source, width, source_width or width, norm, form, causal
-            )
+            found[name] = Site(name, kind, layer, module, source, width, source_width or width, norm, form, causal)
 
     outer = [p for p in (prefix + path for path in family.outer_norms) if _scale(modules.get(p))]
     for i, path in enumerate(outer):
@@ -115,9 +113,7 @@ def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Si
 
     def place(form, kind, name, layer, path, width, source_width=None):
         causal = name.split(".")[0] in family.causal
-        found[name] = Site(
-            name, kind, layer, path, path, width, source_width or width, form=form, causal=causal
-        )
+        found[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form, causal=causal)
 
     stacks: dict[str, str] = {}
     for label, layer in find_layers(model).items():
@@ -137,9 +133,7 @@ def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Si
                 wide = key.width if key.kind.endswith("key") else _share(model, key.width)
                 place("memory", kind, f"{label}.{kind}", int(index), f"{layer}.{end}", wide, width)
     out = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    path = (
-        next((name for name, module in modules.items() if module is out), None) if out is not None else None
-    )
+    path = next((name for name, module in modules.items() if module is out), None) if out is not None else None
     if path is not None:
         place("stream", "unembedding", "unembedding", None, path, _shape(out)[1])
     if family.text:
@@ -157,9 +151,7 @@ def _share(model: nn.Module, fused: int) -> int:
     return fused * keys // (heads + 2 * keys)
 
 
-def _from_pattern(
-    model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str
-) -> dict[str, Site]:
+def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str) -> dict[str, Site]:
     try:
         paths = [name for name in modules if name and re.fullmatch(pattern, name)]
     except re.error as error:
@@ -173,9 +165,7 @@ def _from_pattern(
         form = "linear" if width else "norm" if _scale(modules[path]) else "module"
         width = width or _scale(modules[path]) or _hidden(model)
         if not width:
-            raise UserError(
-                f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead'
-            )
+            raise UserError(f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead')
         name = f"{kind}.{path}"
         layer = number and int(number[1])
         found[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form)

@@ -94,18 +94,14 @@ def fit(
     if len(train) == 0:
         raise UserError("nothing to train on: the training split is empty")
     if epochs < 1 or batch_size < 1 or not lr > 0:
-        raise UserError(
-            f"epochs and batch_size must be at least 1 and lr above 0, not {epochs}, {batch_size}, {lr}"
-        )
+        raise UserError(f"epochs and batch_size must be at least 1 and lr above 0, not {epochs}, {batch_size}, {lr}")
     judge = judge or ((lambda m: evaluate(m, validation, metric)) if validation is not None else None)
     device = next(model.parameters()).device
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
     total = epochs * math.ceil(len(train) / batch_size)
     optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
     state = [*parameters, *model.buffers()]  # a BatchNorm's running means are buffers
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: linear_schedule(step, total, warmup)
-    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: linear_schedule(step, total, warmup))
     amp, scaler = mixed_precision(device)
     best, started, training = None, time.perf_counter(), 0.0
     seed_everything(seed)
@@ -239,11 +235,7 @@ def device_name(device: torch.device) -> str:
 def disk_bytes(path) -> int:
     """The bytes of a file, or of all files of a folder."""
     path = Path(path)
-    return (
-        sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-        if path.is_dir()
-        else path.stat().st_size
-    )
+    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
 
 
 class Ledger:

@@ -21,9 +21,7 @@ def matrix(module: nn.Module) -> torch.Tensor:
         from bitsandbytes.functional import int8_vectorwise_dequant
 
         state = module.state
-        packed, scale = (
-            (module.weight.CB, module.weight.SCB) if module.weight.CB is not None else (state.CB, state.SCB)
-        )
+        packed, scale = (module.weight.CB, module.weight.SCB) if module.weight.CB is not None else (state.CB, state.SCB)
         return int8_vectorwise_dequant(packed, scale)
     if getattr(module, "weight", None) is None or module.weight.ndim != 2:
         raise UserError(f"a {type(module).__name__} has no weight matrix")

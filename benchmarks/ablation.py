@@ -17,9 +17,7 @@ from pathlib import Path
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", default="minilm", help='"minilm" or a model folder')
-    parser.add_argument(
-        "--reviews", help="folder with train, validation and test; default: the wheel's reviews"
-    )
+    parser.add_argument("--reviews", help="folder with train, validation and test; default: the wheel's reviews")
     parser.add_argument("--adapter", help="folder of a saved adapter; nothing is trained then")
     parser.add_argument("--train", type=int, default=2000, help="training sentences; 0: all")
     parser.add_argument("--rows", type=int, default=500, help="validation sentences to score; 0: all")
@@ -30,9 +28,7 @@ def parse():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--norms", action="store_true", help="take the layers' LayerNorms away as well")
     parser.add_argument("--no-naive", action="store_true", help="leave the naive loop out")
-    parser.add_argument(
-        "--toggles", type=int, default=200, help="sentences for timing single combinations; 0: none"
-    )
+    parser.add_argument("--toggles", type=int, default=200, help="sentences for timing single combinations; 0: none")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--out", help="folder for the rows; default: data/results")
     parser.add_argument("--device", default="auto")
@@ -58,7 +54,8 @@ def main() -> None:
 
 
 def one(args, task, device, seed: int) -> None:
-    from adapterlab import ablation, results
+    from adapterlab.studies import results
+    from adapterlab.studies import spans as ablation
     from adapterlab.tasks import encode
     from adapterlab.train import device_name
 
@@ -82,9 +79,7 @@ def one(args, task, device, seed: int) -> None:
         naive = ablation.naive_sweep(switches, whole, data, args.batch_size)
         slow = time.perf_counter() - began
         gap = max((naive[p] - found.logits[p]).abs().max().item() for p in naive)
-        print(
-            f"naive loop: {slow:.1f} s, {slow / found.span_seconds:.2f} times as long; largest difference {gap:g}"
-        )
+        print(f"naive loop: {slow:.1f} s, {slow / found.span_seconds:.2f} times as long; largest difference {gap:g}")
     everything = found.span(0, found.depth - 1)
     worst = max(found.singles, key=lambda row: row["drop"])
     print(
@@ -139,9 +134,7 @@ def prepare(args, task, device, seed: int):
     adapters.add("reviews", houlsby(args.size), head=task.labels, seed=seed)
     adapters.train("reviews")
     train, validation = encode(task.train, tokenizer), encode(task.validation, tokenizer)
-    run = fit(
-        model, train, validation, epochs=args.epochs, lr=args.lr, seed=seed, metric=task.metric, show=False
-    )
+    run = fit(model, train, validation, epochs=args.epochs, lr=args.lr, seed=seed, metric=task.metric, show=False)
     print(f"seed {seed}: {task.metric} {run.best:.3f} on validation after {run.seconds:.0f} s of training")
     return adapters, tokenizer, "reviews", run
 
@@ -150,7 +143,7 @@ def time_toggles(args, adapters, name: str, data) -> None:
     """Twelve new combinations that share nothing with the ones before, then one seen before."""
     import random
 
-    from adapterlab.ablation import Toggles
+    from adapterlab.studies.spans import Toggles
 
     toggles = Toggles(adapters, name, data, batch_size=args.batch_size, norms=args.norms)
     toggles(toggles.on)

@@ -13,10 +13,10 @@ import time
 import torch
 
 from adapterlab.adapters import Adapters
-from adapterlab.bank import Bank
 from adapterlab.lab import pick_device
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
+from adapterlab.studies.bank import Bank
 from adapterlab.tasks import encode, load_task
 from adapterlab.train import device_name, fit
 
@@ -37,9 +37,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine"
-    )
+    parser.add_argument("--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine")
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--reviews", default="rotten_tomatoes")
     args = parser.parse_args()

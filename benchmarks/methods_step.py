@@ -78,10 +78,7 @@ class Low(Wrap):
             self.register_buffer("B", torch.randn(outs, 256) / 16)
             self.d, self.b = nn.Parameter(torch.full((256,), 0.1)), nn.Parameter(torch.zeros(outs))
         else:
-            self.A, self.B = (
-                nn.Parameter(torch.randn(rank, ins) * 0.05),
-                nn.Parameter(torch.zeros(outs, rank)),
-            )
+            self.A, self.B = (nn.Parameter(torch.randn(rank, ins) * 0.05), nn.Parameter(torch.zeros(outs, rank)))
             self.m = nn.Parameter(inner.weight.norm(dim=1).detach()) if kind == "dora" else None
 
     def forward(self, x):
@@ -178,9 +175,7 @@ class Prompted(Wrap):
     def forward(self, input_ids, attention_mask, **kwargs):
         words = self.inner.bert.embeddings.word_embeddings(input_ids)
         words = torch.cat([self.prompt.expand(len(words), -1, -1), words], 1)
-        return self.inner(
-            inputs_embeds=words, attention_mask=F.pad(attention_mask, (len(self.prompt), 0), value=1)
-        )
+        return self.inner(inputs_embeds=words, attention_mask=F.pad(attention_mask, (len(self.prompt), 0), value=1))
 
 
 class Beside(Wrap):
@@ -231,10 +226,7 @@ def by_hand(name, model, size):
         if name in ("lora", "dora", "vera"):
             attention.query, attention.value = Low(attention.query, name), Low(attention.value, name)
         if name == "ia3":
-            attention.key, attention.value = (
-                Times(attention.key, width, False),
-                Times(attention.value, width, False),
-            )
+            attention.key, attention.value = (Times(attention.key, width, False), Times(attention.value, width, False))
             layer.output.dense = Times(layer.output.dense, layer.output.dense.in_features, True)
         if name == "prefix_tuning":
             layer.attention.self = Prefixed(attention, width, pool, i, len(layers))

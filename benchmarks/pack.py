@@ -31,10 +31,7 @@ def pack_task(name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     task = load_task(name)
     for split, rows in task.splits.items():
-        lines = (
-            json.dumps({"text": t, "label": task.labels[l]})
-            for t, l in zip(rows.texts, rows.labels, strict=True)
-        )
+        lines = (json.dumps({"text": t, "label": task.labels[l]}) for t, l in zip(rows.texts, rows.labels, strict=True))
         (out / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
 
 

@@ -25,7 +25,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import torch
 
-    from adapterlab import results
+    from adapterlab.studies import results
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -39,19 +39,16 @@ def main() -> None:
             if key not in done:
                 row = setting | run_one(setting, args.device) | {"key": key}
                 results.record("quantized", row, out, unless="key")
-                print(
-                    f"{kind}, seed {seed}: test {100 * row['test']:.1f}, {row['memory_mb']:.1f} MB",
-                    flush=True,
-                )
+                print(f"{kind}, seed {seed}: test {100 * row['test']:.1f}, {row['memory_mb']:.1f} MB", flush=True)
 
 
 def run_one(setting: dict, device: str) -> dict:
-    from adapterlab import results
     from adapterlab.adapters import Adapters
     from adapterlab.lab import pick_device
     from adapterlab.methods import houlsby
     from adapterlab.models import load_base
     from adapterlab.quantize import memory_mb
+    from adapterlab.studies import results
     from adapterlab.tasks import encode, load_task
     from adapterlab.train import evaluate, fit
 

@@ -30,10 +30,7 @@ PLAN = {  # experiment -> its settings at full size
     "methods": {},
 }
 ALONE = ("fine_tune", "methods")  # these rows tell what a method costs: never in a bank
-MORE_TASKS = {
-    "init": ("glue/CoLA",),
-    "frontier": ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE"),
-}  # with --data
+MORE_TASKS = {"init": ("glue/CoLA",), "frontier": ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE")}  # with --data
 REVIEWS = "rotten_tomatoes"
 
 
@@ -81,13 +78,9 @@ def parse():
     parser.add_argument("--batch-size", type=int, help="in place of the plan's 32")
     parser.add_argument("--epochs", type=int, help="epochs, in place of the plan's")
     parser.add_argument("--sizes", nargs="+", type=int, help="bottleneck sizes, in place of the plan's")
+    parser.add_argument("--tops", nargs="+", type=int, help="k of the top-k fine-tuning, in place of the plan's")
     parser.add_argument(
-        "--tops", nargs="+", type=int, help="k of the top-k fine-tuning, in place of the plan's"
-    )
-    parser.add_argument(
-        "--book-rates",
-        action="store_true",
-        help="one learning rate a method, the workbook's, in place of three",
+        "--book-rates", action="store_true", help="one learning rate a method, the workbook's, in place of three"
     )
     parser.add_argument("--methods", nargs="+", help='only these, as "adapter 64" full "LoRA, rank 1"')
     parser.add_argument("--rates", nargs="+", type=float, help="only these learning rates of the plan")
@@ -101,11 +94,11 @@ def main() -> None:
     args = parse()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from adapterlab import experiments
     from adapterlab.lab import pick_device
     from adapterlab.models import locate
     from adapterlab.paths import RESULTS
-    from adapterlab.sweep import Sweep
+    from adapterlab.studies import experiments
+    from adapterlab.studies.sweep import Sweep
 
     cuda = pick_device(args.device).type == "cuda"
     workers = args.workers or (8 if cuda else 1)
@@ -115,9 +108,7 @@ def main() -> None:
     folders = {} if args.base == "minilm" else {base: str(Path(args.base).resolve())}
     if args.reviews:
         folders[REVIEWS] = str(Path(args.reviews).resolve())
-    places = experiments.Places(
-        "cuda" if cuda else "cpu", folders, args.data and str(Path(args.data).resolve())
-    )
+    places = experiments.Places("cuda" if cuda else "cpu", folders, args.data and str(Path(args.data).resolve()))
     config = json.loads((Path(locate(folders.get(base, base))) / "config.json").read_text())
     weights = config.get("dtype") or config.get("torch_dtype") or "float32"
     width = config.get("hidden_size") or config.get("d_model")
@@ -166,7 +157,7 @@ def main() -> None:
 
 def wanted(setting: dict, args) -> bool:
     """Is this run of the plan among those that the command line asks for?"""
-    from adapterlab.baselines import learning_rate
+    from adapterlab.studies.ways import learning_rate
 
     return (
         (not args.book_rates or "recipe" in setting or setting["lr"] == learning_rate(setting["method"]))
@@ -196,9 +187,7 @@ def changes(args, name: str, base: str, folders: dict) -> dict:
 
         from adapterlab.models import locate
 
-        found["layers"] = (
-            args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
-        )
+        found["layers"] = args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
     return found
 
 

@@ -64,16 +64,14 @@ def evenly(questions, count, seed: int = 2019):
 def load(args):
     """(train, validation, test, what they are)."""
     from adapterlab.paths import ROOT
-    from adapterlab.tasks.squad import load_questions
+    from adapterlab.tasks.questions import load_questions
 
     if args.squad:
         train, test = (load_questions(path) for path in args.squad)
         what = "SQuAD v1.1"
     else:
         path = Path(args.file) if args.file else ROOT.parent / "shared" / "data" / "squad" / "xquad.en.json"
-        train, test = load_questions("mini_squad" if args.toy and not path.exists() else path).split(
-            args.test_articles
-        )
+        train, test = load_questions("mini_squad" if args.toy and not path.exists() else path).split(args.test_articles)
         what = NOTE if path.name == "xquad.en.json" else path.name
     train, validation = train.split(args.validation_articles)
     return (
@@ -94,15 +92,13 @@ def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     from adapterlab.adapters import Adapters
     from adapterlab.methods import houlsby
     from adapterlab.models import load_base
-    from adapterlab.questions import HEAD, answer, by_article, encode_questions, span_judge, span_loss
-    from adapterlab.tasks.squad import score_answers
+    from adapterlab.tasks.answers import HEAD, answer, by_article, encode_questions, span_judge, span_loss
+    from adapterlab.tasks.questions import score_answers
     from adapterlab.train import fit, unfreeze
 
     train, validation, test, what = data
     model, tokenizer = load_base(args.base, head="span", device=args.device, seed=seed)
-    windows = [
-        encode_questions(part, tokenizer, args.max_length, args.stride) for part in (train, validation, test)
-    ]
+    windows = [encode_questions(part, tokenizer, args.max_length, args.stride) for part in (train, validation, test)]
     if method == "full":
         unfreeze(model)
     else:
@@ -128,8 +124,8 @@ def main() -> None:
     args = parse()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from adapterlab import results
     from adapterlab.lab import pick_device
+    from adapterlab.studies import results
 
     if args.toy:
         args.train_questions, args.test_questions, args.seeds, args.epochs, args.max_length, args.stride = (
@@ -154,18 +150,12 @@ def main() -> None:
             if any(row["key"] == key for row in results.read(name, out)):
                 continue
             if args.budget_minutes and time.time() - began > 60 * args.budget_minutes:
-                print(
-                    f"stopped after {args.budget_minutes:g} minutes, before {method}, lr {lr:g}, seed {seed}"
-                )
+                print(f"stopped after {args.budget_minutes:g} minutes, before {method}, lr {lr:g}, seed {seed}")
                 return
             load_before = os.getloadavg()[0]
             row = run_one(method, size, lr, seed, args, data)
             note = f"load {load_before:.1f} at the start, {os.getloadavg()[0]:.1f} at the end, {os.cpu_count()} cores"
-            row |= {k: getattr(args, k) for k in kept} | {
-                "key": key,
-                "load": note,
-                **results.provenance(device),
-            }
+            row |= {k: getattr(args, k) for k in kept} | {"key": key, "load": note, **results.provenance(device)}
             results.record(name, row, out, unless="key")
             print(
                 f"{method}, lr {lr:g}, seed {seed}: exact {100 * row['exact']:.1f}, F1 {100 * row['f1']:.1f} (test)",

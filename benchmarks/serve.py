@@ -132,15 +132,10 @@ def life(adapters, repeats, device) -> dict:
             adapters.delete(f"loaded{i}")
     mixed = BatchSplit(*(name for name in adapters))
     switches = timed(
-        {"one": lambda: adapters.activate("task1"), "mixed": lambda: adapters.activate(mixed)},
-        10 * repeats,
-        device,
+        {"one": lambda: adapters.activate("task1"), "mixed": lambda: adapters.activate(mixed)}, 10 * repeats, device
     )
     adapters.activate(None)
-    return {
-        "load_ms": round(statistics.median(loads), 2),
-        "activate_ms": {k: round(v, 4) for k, v in switches.items()},
-    }
+    return {"load_ms": round(statistics.median(loads), 2), "activate_ms": {k: round(v, 4) for k, v in switches.items()}}
 
 
 def main():
@@ -162,9 +157,7 @@ def main():
     for name in args.recipes:
         adapters = served(RECIPES[name], args.tasks, device)
         found["runs"][name] = {
-            "passes": [
-                passes(adapters, args.tasks, b, args.tokens, args.repeats, device) for b in args.batch
-            ],
+            "passes": [passes(adapters, args.tasks, b, args.tokens, args.repeats, device) for b in args.batch],
             "memory": memory(adapters, args.tasks, device),
             **life(adapters, args.repeats, device),
         }

@@ -19,7 +19,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.lab import pick_device
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
-from adapterlab.prefix import Prefix, upper_houlsby
+from adapterlab.studies.frozen_prefix import Prefix, upper_houlsby
 from adapterlab.tasks import batches, encode, load_task
 from adapterlab.train import default_loss, device_name, mixed_precision, move, unfreeze
 
@@ -108,9 +108,7 @@ def parse(description: str, *more):
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="auto")
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine"
-    )
+    parser.add_argument("--cpu-time", action="store_true", help="count this process's CPU time: for a busy machine")
     for flag, settings in more:
         parser.add_argument(flag, **settings)
     args = parser.parse_args()
@@ -152,9 +150,7 @@ def main() -> None:
                 caching = clock() - tick
             ways[name] = stepper(model, split, args.batch, device)
         middle = medians(ways, args.steps, args.repeats, device, clock)
-    print(
-        f"{device_name(device)}: median of {args.repeats * args.steps} steps of {args.batch} sentences, taking turns"
-    )
+    print(f"{device_name(device)}: median of {args.repeats * args.steps} steps of {args.batch} sentences, taking turns")
     for name, seconds in middle.items():
         print(f"  {name:26} {1000 * seconds:8.1f} ms   {seconds / middle['full']:.3f} of full fine-tuning")
     print(f"  adapter against by hand: {middle['adapter'] / middle['by hand']:.3f}")

@@ -16,9 +16,7 @@ def pool(request, tmp_path_factory):
     wanted = [i.callspec.params["headless"] for i in request.session.items if "headless" in _params(i)]
     with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as executor:
         futures = {
-            (kind, path): executor.submit(
-                run_notebook, path, kind, tmp_path_factory.mktemp(f"{path.stem}-{kind}")
-            )
+            (kind, path): executor.submit(run_notebook, path, kind, tmp_path_factory.mktemp(f"{path.stem}-{kind}"))
             for kind, path in dict.fromkeys(wanted)
         }
         yield futures

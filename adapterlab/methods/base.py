@@ -115,9 +115,7 @@ def from_dict(data: dict) -> Method:
     data = dict(data)
     name = data.pop("method", None)
     if name not in METHODS:
-        raise UserError(
-            f'unknown method "{name}"{suggest(name, METHODS)}; known: {", ".join(sorted(METHODS))}'
-        )
+        raise UserError(f'unknown method "{name}"{suggest(name, METHODS)}; known: {", ".join(sorted(METHODS))}')
     cls = METHODS[name]
     unknown = set(data) - {f.name for f in fields(cls)}
     if unknown:

@@ -58,9 +58,7 @@ class BottleneckConfig(Method):
                 f"known: {', '.join(ACTIVATIONS)}"
             )
         if not 0 < self.std < float("inf"):
-            raise UserError(
-                f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)"
-            )
+            raise UserError(f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)")
 
     def fit(self, site) -> None:
         """UserError where the bottleneck would be wider than what it narrows."""

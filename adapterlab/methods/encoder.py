@@ -17,7 +17,5 @@ class Encoder(nn.Module):
     def forward(self, h, mask):
         q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         seen = None if mask is None else mask[:, None, None, :].bool()
-        h = self.norms[0](
-            h + self.dense(F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2))
-        )
+        h = self.norms[0](h + self.dense(F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)))
         return self.norms[1](h + self.outer(F.gelu(self.inner(h))))

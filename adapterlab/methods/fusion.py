@@ -44,10 +44,7 @@ class Fusion(nn.Module):
     def regularization(self):
         """||V - I||^2 / 100, to be added to the loss: V is to keep what the adapters know (section 4.1; the factor is
         that of the published code)."""
-        return (
-            0.01
-            * (self.value.weight - torch.eye(len(self.value.weight)).to(self.value.weight)).square().sum()
-        )
+        return 0.01 * (self.value.weight - torch.eye(len(self.value.weight)).to(self.value.weight)).square().sum()
 
 
 @dataclass(frozen=True, kw_only=True)

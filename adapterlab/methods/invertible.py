@@ -59,9 +59,7 @@ class InvertibleConfig(Method):
     parameters: ClassVar[str] = "2·(2·⌊d/2⌋·⌊d/4⌋ + ⌊d/2⌋ + ⌊d/4⌋) once"
     fits: ClassVar[tuple[str, ...]] = ("stream",)
     blocks: ClassVar[frozenset[str]] = frozenset({"Stack"})
-    refusal: ClassVar[str] = (
-        "an invertible adapter is undone at the model's end, which a mixture could not be"
-    )
+    refusal: ClassVar[str] = "an invertible adapter is undone at the model's end, which a mixture could not be"
     optional: ClassVar[bool] = True
     sites: tuple[str, ...] = ("embedding", "unembedding")
 

@@ -85,9 +85,7 @@ class KAdapterConfig(Method):
     parameters: ClassVar[str] = "2·d·m + d + m + depth·(4·m² + 2·m·i + i + 9·m)"
     fits: ClassVar[tuple[str, ...]] = ("block",)
     blocks: ClassVar[frozenset[str]] = frozenset({"Stack"})
-    refusal: ClassVar[str] = (
-        "kadapter runs beside the whole model with a state of its own, which cannot be shared out"
-    )
+    refusal: ClassVar[str] = "kadapter runs beside the whole model with a state of its own, which cannot be shared out"
     size: int = 64
     heads: int = 4
     inner: int = 256

@@ -29,9 +29,7 @@ class ScaleShift(nn.Module):
 
     def merged(self, weight, bias):
         """s w and s b + t; for the rows of a matrix alike."""
-        return (
-            self.scale if weight.ndim == 1 else self.scale[:, None]
-        ) * weight, bias * self.scale + self.shift
+        return (self.scale if weight.ndim == 1 else self.scale[:, None]) * weight, bias * self.scale + self.shift
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,10 +96,7 @@ class PrefixTuningConfig(Method):
         if not self.hidden:
             return None
         groups = self.groups(sites)
-        made = {
-            g: Prefixes(self.length, s[0].source_width, s[0].width, len(s), self.hidden)
-            for g, s in groups.items()
-        }
+        made = {g: Prefixes(self.length, s[0].source_width, s[0].width, len(s), self.hidden) for g, s in groups.items()}
         module = nn.ModuleDict(made)
         module.places = {site.name: (g, i) for g, s in groups.items() for i, site in enumerate(s)}
         return module
@@ -112,9 +109,7 @@ class PrefixTuningConfig(Method):
         ) * bool(h)
 
     def build(self, site):
-        return PrefixTuning(
-            site.name, self.length, site.width, site.source_width, not self.hidden, self.gated
-        )
+        return PrefixTuning(site.name, self.length, site.width, site.source_width, not self.hidden, self.gated)
 
     def count(self, site):
         own = 0 if self.hidden else 2 * self.length * site.width

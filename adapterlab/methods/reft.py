@@ -40,9 +40,7 @@ class LoReFT(nn.Module):
     def forward(self, x, y):
         if self.first is None:
             return self.edit(y)
-        left = max(
-            0, self.first - self.owner[0].context.get("past", 0)
-        )  # of the first, when a text is generated
+        left = max(0, self.first - self.owner[0].context.get("past", 0))  # of the first, when a text is generated
         return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
 
 
@@ -56,9 +54,7 @@ class LoReFTConfig(Method):
     parameters: ClassVar[str] = "2·r·d + r"
     fits: ClassVar[tuple[str, ...]] = ("block", "sublayer")
     blocks: ClassVar[frozenset[str]] = frozenset({"Stack", "BatchSplit", "Parallel", "Average"})
-    refusal: ClassVar[str] = (
-        "loreft edits given positions of a whole text, so its tokens cannot be shared out"
-    )
+    refusal: ClassVar[str] = "loreft edits given positions of a whole text, so its tokens cannot be shared out"
     rank: int = 4
     first: int | None = 3
     sites: tuple[str, ...] = ("block",)

@@ -69,9 +69,7 @@ class VariantConfig(BottleneckConfig):
         super().__post_init__()
         positive("variant", "depth", self.depth)
         if self.norm not in NORMS:
-            raise UserError(
-                f'variant: unknown norm "{self.norm}"{suggest(self.norm, NORMS)}; known: batch, layer'
-            )
+            raise UserError(f'variant: unknown norm "{self.norm}"{suggest(self.norm, NORMS)}; known: batch, layer')
         if self.place not in PLACES:
             raise UserError(
                 f'variant: unknown place "{self.place}"{suggest(self.place, PLACES)}; known: {", ".join(PLACES)}'

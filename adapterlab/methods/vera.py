@@ -74,9 +74,7 @@ class VeRAConfig(Method):
         between("vera", "start", self.start, 0)
 
     def common(self, sites):
-        return Projections(
-            self.rank, max(s.source_width for s in sites), max(s.width for s in sites), self.seed
-        )
+        return Projections(self.rank, max(s.source_width for s in sites), max(s.width for s in sites), self.seed)
 
     def build(self, site):
         return VeRA(site.source_width, site.width, self.rank, self.start)

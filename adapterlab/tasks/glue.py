@@ -78,18 +78,10 @@ def find_glue(name: str, root=None) -> tuple[str, Path]:
         raise UserError(
             f'unknown GLUE task "{name}"{suggest(name, [f"glue/{t}" for t in GLUE])}; the tasks are {", ".join(GLUE)}'
         )
-    roots = (
-        [Path(root).expanduser()]
-        if root
-        else [Path("glue_data"), Path("glue"), Path("~/glue_data").expanduser()]
-    )
+    roots = [Path(root).expanduser()] if root else [Path("glue_data"), Path("glue"), Path("~/glue_data").expanduser()]
     for folder in roots:
         if folder.is_dir():
-            found = [
-                child
-                for child in sorted(folder.iterdir())
-                if child.is_dir() and glue_name(child.name) == task
-            ]
+            found = [child for child in sorted(folder.iterdir()) if child.is_dir() and glue_name(child.name) == task]
             if found:
                 return task, found[0]
     places = ", ".join(str(folder / task) for folder in roots)
@@ -120,9 +112,7 @@ def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "t
         splits = cut_validation(splits)
     left = sum(table.left_out for table in tables.values())
     source = str(folder) + (f" ({left} damaged lines left out)" if left else "")
-    return Task(
-        f"glue/{name}", kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms"
-    )
+    return Task(f"glue/{name}", kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms")
 
 
 def cut_validation(splits: dict) -> dict:

@@ -51,10 +51,7 @@ def load_hub(
     names, splits = to_splits(tables, kind, labels or getattr(loaded["train"].features[label], "names", None))
     source, licence = f"the Hub, {name[4:]}", loaded["train"].info.license or "see its page on the Hub"
     if spec:
-        splits = {
-            split.replace("validation", dev_as).replace("_matched", ""): rows
-            for split, rows in splits.items()
-        }
+        splits = {split.replace("validation", dev_as).replace("_matched", ""): rows for split, rows in splits.items()}
         splits = cut_validation(splits) if dev_as == "test" else splits
         return Task(name, kind, names, metric, splits, source, licence)
     from .load import assemble
@@ -65,9 +62,7 @@ def load_hub(
 def _parse(name: str) -> tuple[str, str | None]:
     parts = name[4:].strip("/").split("/")
     if len(parts) not in (2, 3) or not all(parts):
-        raise UserError(
-            f'"{name}" is no data set; write "hub:owner/dataset" or "hub:owner/dataset/configuration"'
-        )
+        raise UserError(f'"{name}" is no data set; write "hub:owner/dataset" or "hub:owner/dataset/configuration"')
     return "/".join(parts[:2]), parts[2] if len(parts) == 3 else None
 
 
@@ -81,9 +76,7 @@ def _reach(name: str, repo: str, offline: str = OFFLINE) -> None:
     """Ask the Hub for the data set's page; UserError when it is offline, silent for PATIENCE, or has no such set."""
     for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         if os.environ.get(switch, "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise UserError(
-                f"{name} needs the Hub and {switch} is set; unset it where there is a network{offline}"
-            )
+            raise UserError(f"{name} needs the Hub and {switch} is set; unset it where there is a network{offline}")
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/api/datasets/{repo}"
     answer = []
 

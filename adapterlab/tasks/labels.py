@@ -40,9 +40,7 @@ def _names(table: Table) -> tuple[str, ...]:
     whole = [name for name in found if WHOLE.fullmatch(name)]
     for name, row in found.items():
         if name.lower() in ("nan", "none", "null", "n/a", "#n/a"):
-            raise UserError(
-                f'{table.at(row)}: the label is missing ("{name}"); fill it in or take the row out'
-            )
+            raise UserError(f'{table.at(row)}: the label is missing ("{name}"); fill it in or take the row out')
         if FRACTION.fullmatch(name) and name not in whole:
             raise UserError(f'{table.at(row)}: label "{name}" is no class; for scores give kind="regression"')
         if whole and not WHOLE.fullmatch(name):
@@ -91,17 +89,13 @@ def _number(table: Table, row: Row) -> float:
             f'{table.at(row)}: score "{row.label}" is not a number; mend it, or give kind="classification" for classes'
         ) from None
     if not math.isfinite(value):
-        raise UserError(
-            f'{table.at(row)}: score "{row.label}" is not a finite number; fill it in or take the row out'
-        )
+        raise UserError(f'{table.at(row)}: score "{row.label}" is not a finite number; fill it in or take the row out')
     return value
 
 
 def _all_seen(names: tuple[str, ...], train: Split, table: Table) -> None:
     if len(names) < 2:
-        raise UserError(
-            f'{table.path}: every label is "{names[0]}"; classification needs two classes or more'
-        )
+        raise UserError(f'{table.path}: every label is "{names[0]}"; classification needs two classes or more')
     unseen = set(range(len(names))) - set(train.labels)
     if unseen:
         raise UserError(

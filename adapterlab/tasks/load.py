@@ -69,9 +69,7 @@ def _check_options(kind: str, metric: str | None, dev_as: str) -> None:
         raise UserError(f'dev_as="{dev_as}"; use "test" or "validation"')
     known = CLASS_METRICS if kind == "classification" else VALUE_METRICS
     if metric is not None and metric not in known:
-        raise UserError(
-            f'metric "{metric}" is none for {kind}{suggest(metric, known)}; there are {", ".join(known)}'
-        )
+        raise UserError(f'metric "{metric}" is none for {kind}{suggest(metric, known)}; there are {", ".join(known)}')
 
 
 def _unknown(name: str) -> str:
@@ -125,16 +123,10 @@ def assemble(name, kind, labels, metric, splits, source, licence) -> Task:
         raise UserError(
             f"{source}: nearly every text occurs more than once, so none is left for {' and '.join(missing)}"
         )
-    splits = {
-        **splits,
-        "train": train if missing else splits["train"],
-        **dict(zip(missing, pieces, strict=True)),
-    }
+    splits = {**splits, "train": train if missing else splits["train"], **dict(zip(missing, pieces, strict=True))}
     metric = metric or ("accuracy" if kind == "classification" else "pearson_spearman")
     if metric == "f1" and len(labels) != 2:
-        raise UserError(
-            f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"'
-        )
+        raise UserError(f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"')
     order = [split for split in ("train", "validation", "test") if split in splits]
     order += [split for split in splits if split not in order]
     return Task(name, kind, tuple(labels), metric, {split: splits[split] for split in order}, source, licence)

@@ -72,13 +72,9 @@ def score(metric: str, outputs: Tensor, labels: Tensor) -> float:
     """
     known = CLASS_METRICS | VALUE_METRICS
     if metric not in known:
-        raise UserError(
-            f'unknown metric "{metric}"{suggest(metric, known)}; the metrics are {", ".join(known)}'
-        )
+        raise UserError(f'unknown metric "{metric}"{suggest(metric, known)}; the metrics are {", ".join(known)}')
     if len(outputs) != len(labels) or not len(labels):
-        raise UserError(
-            f"{metric} compares one output with one label, and got {len(outputs)} with {len(labels)}"
-        )
+        raise UserError(f"{metric} compares one output with one label, and got {len(outputs)} with {len(labels)}")
     outputs, labels = outputs.detach().cpu(), labels.detach().cpu()
     if metric in VALUE_METRICS:
         return known[metric](outputs.reshape(len(labels)), labels)

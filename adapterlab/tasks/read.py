@@ -75,21 +75,13 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(
-            f"{path}: there is no such file; check the path (it is looked for in {Path.cwd()})"
-        ) from None
+        raise UserError(f"{path}: there is no such file; check the path (it is looked for in {Path.cwd()})") from None
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {error.strerror}; check the file and its permissions"
-        ) from None
+        raise UserError(f"{path} cannot be read: {error.strerror}; check the file and its permissions") from None
     try:
-        return data.decode(
-            "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-        )
+        return data.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
     except LookupError:
-        raise UserError(
-            f'unknown encoding "{encoding}"; use "utf-8", "latin-1", "cp1252" or "utf-16"'
-        ) from None
+        raise UserError(f'unknown encoding "{encoding}"; use "utf-8", "latin-1", "cp1252" or "utf-16"') from None
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         line = data[:start].count(b"\n") + 1
@@ -144,16 +136,12 @@ def _json_rows(path: Path, content: str, text: str, pair: str | None, label: str
             _check_header(path, list(entry), [text, pair, label])
         for name in filter(None, (text, pair)):
             if name in entry and not isinstance(entry[name], str):
-                raise UserError(
-                    f'{path}, line {number}: "{name}" is {entry[name]!r}; it has to be a text in quotes'
-                )
+                raise UserError(f'{path}, line {number}: "{name}" is {entry[name]!r}; it has to be a text in quotes')
         value = entry.get(label)
         if isinstance(value, dict | list):
             raise UserError(f'{path}, line {number}: "{label}" is {value!r}; give one number or one name')
         value = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        rows.append(
-            _row(path, number, entry.get(text), entry.get(pair) if pair else None, value, text, pair, label)
-        )
+        rows.append(_row(path, number, entry.get(text), entry.get(pair) if pair else None, value, text, pair, label))
     return rows
 
 
@@ -167,9 +155,7 @@ def _row(path, line, text, pair, label, text_name, pair_name, label_name) -> Row
 def _check_header(path: Path, header: list[str], wanted: list[str | None]) -> None:
     twice = next((name for name in header if header.count(name) > 1 and name in wanted), None)
     if twice:
-        raise UserError(
-            f'{path}: the header has the column "{twice}" {header.count(twice)} times; rename all but one'
-        )
+        raise UserError(f'{path}: the header has the column "{twice}" {header.count(twice)} times; rename all but one')
     for role, name in zip(("text", "pair", "label"), wanted, strict=True):
         if name and name not in header:
             alone = len(header) == 1 and re.search(r"[;\t|]", header[0])

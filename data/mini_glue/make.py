@@ -29,26 +29,12 @@ SAME = {
     "watched": "observed",
     "described": "portrayed",
 }
-OTHER = {
-    "washed": "broke",
-    "carried": "dropped",
-    "repaired": "damaged",
-    "watched": "ignored",
-    "described": "burned",
-}
-WHEN = "yesterday,last night,on Monday,before lunch,after the storm,this morning,in the spring,at noon".split(
-    ","
-)
+OTHER = {"washed": "broke", "carried": "dropped", "repaired": "damaged", "watched": "ignored", "described": "burned"}
+WHEN = "yesterday,last night,on Monday,before lunch,after the storm,this morning,in the spring,at noon".split(",")
 COLOURS = "red blue green old heavy small new broken".split()
 PLACES = "kitchen school market harbour station museum valley tower".split()
-GOOD = (
-    "a warm and funny film,a joy from start to end,an honest and moving story,a clever and lively tale".split(
-        ","
-    )
-)
-BAD = "a dull and empty film,a chore from start to end,a false and tiring story,a clumsy and lifeless tale".split(
-    ","
-)
+GOOD = "a warm and funny film,a joy from start to end,an honest and moving story,a clever and lively tale".split(",")
+BAD = "a dull and empty film,a chore from start to end,a false and tiring story,a clumsy and lifeless tale".split(",")
 
 
 class Dice:
@@ -138,16 +124,8 @@ def entailment(d, classes):
     place = d.pick(PLACES)
     first = f"In the {place}, the {who} {did} the {colour} {what} {when}."
     told = {
-        "entailment": [
-            f"The {what} was {colour}.",
-            f"A {who} was in the {place}.",
-            f"Someone {did} the {what}.",
-        ],
-        "neutral": [
-            f"The {who} owned the {place}.",
-            f"The {what} cost a lot of money.",
-            f"A friend helped the {who}.",
-        ],
+        "entailment": [f"The {what} was {colour}.", f"A {who} was in the {place}.", f"Someone {did} the {what}."],
+        "neutral": [f"The {who} owned the {place}.", f"The {what} cost a lot of money.", f"A friend helped the {who}."],
         "contradiction": [
             f"Nobody was in the {place} {when}.",
             f"The {who} never saw a {what}.",
@@ -186,10 +164,7 @@ TASKS = {
     "CoLA": (None, cola),
     "SST-2": ("sentence label", sst),
     "MRPC": ("Quality,#1 ID,#2 ID,#1 String,#2 String", mrpc),
-    "STS-B": (
-        "index genre filename year old_index source1 source2 sentence1 sentence2 score",
-        stsb,
-    ),
+    "STS-B": ("index genre filename year old_index source1 source2 sentence1 sentence2 score", stsb),
     "QQP": ("id qid1 qid2 question1 question2 is_duplicate", qqp),
     "MNLI": ("index genre sentence1 sentence2 gold_label", mnli),
     "QNLI": ("index question sentence label", qnli),

@@ -1,0 +1,476 @@
+"""The whole workbook, headless: papermill executes each notebook in a kernel of this very interpreter.
+
+Every notebook leaves an executed copy and a page that needs no network; an index page links them.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from queue import Empty
+
+import nbformat
+import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..paths import NOTEBOOKS, ROOT
+from . import times
+from .notebooks import Notebook, assign, choose, notebooks, parameters, pick_profile, write_text
+from .pages import html_page, index_page
+from .scrub import INJECTED
+
+for noisy in ("papermill", "asyncio"):  # what they would say (of a dead kernel's pending tasks, too) is in our report
+    logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """Starts kernels with sys.executable, whatever kernelspecs this machine has."""
+
+    def _kernel_spec_manager_default(self):
+        return KernelSpecManager(parent=self, kernel_dirs=[], ensure_native_kernel=True)
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client, which cannot be left waiting.
+
+    nbclient answers an Output widget by sending on the socket on which it awaits the cell's reply. A reply that
+    comes in just then wakes nobody (ZeroMQ signals once), and the notebook hangs for ever. So: look again every second.
+    """
+
+    def papermill_execute_cells(self):
+        patient(self.kc.shell_channel)
+        super().papermill_execute_cells()
+
+
+def patient(channel, step: float = 1.0) -> None:
+    """Make a kernel channel look for its message again every `step` seconds while it waits."""
+    once = channel.get_msg
+
+    async def get_msg(timeout: float | None = None):
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await once(min(step, max(0.0, deadline - time.monotonic())))
+            except Empty:
+                if time.monotonic() >= deadline:
+                    raise
+
+    channel.get_msg = get_msg
+
+
+class LabEngine(NBClientEngine):
+    """papermill's engine, with our kernel and with the job told of every cell."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, job, **ignored):
+        client = Client(
+            nb_man,
+            kernel_name="python3",
+            kernel_manager_class=ThisInterpreter,
+            timeout=job.timeout,
+            startup_timeout=120,
+            on_notebook_start=job.on_start,
+            on_cell_start=job.on_cell,
+            on_cell_executed=job.on_executed,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            resources={"metadata": {"path": str(job.notebook.path.parent)}},
+        )
+        job.client, job.nb = client, nb_man.nb
+        with open(job.log, "wb") as log:
+            return client.execute(env=job.environment(), stdout=log, stderr=log)
+
+
+papermill_engines.register("adapterlab", LabEngine)
+
+
+@dataclass(eq=False)
+class Job:
+    """One notebook to execute, and what became of it.
+
+    status: "waiting", "running", "ok", "failed", "interrupted" or "not run". seconds: wall time from the start of the
+    kernel to its end. peak: the kernel's largest resident memory in bytes (VmHWM of the process, or the largest sum
+    seen with its children); 0 where the system does not say. cell, line, error: where and why it failed; cells are
+    counted from 1 in the notebook as it lies in its folder.
+    """
+
+    notebook: Notebook
+    profile: str
+    values: dict
+    folder: Path
+    threads: int = 0
+    timeout: int | None = None
+    page: bool = True
+    status: str = "waiting"
+    seconds: float = 0.0
+    peak: int = 0
+    done: int = 0
+    cell: int = 0
+    line: str = ""
+    error: str = ""
+    nb: object = None
+    client: object = None
+    process: subprocess.Popen | None = None
+    cancelled: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def name(self) -> str:
+        return self.notebook.name
+
+    @property
+    def executed(self) -> Path:
+        return self.folder / f"{self.name}.ipynb"
+
+    @property
+    def html(self) -> Path:
+        return self.folder / f"{self.name}.html"
+
+    @property
+    def log(self) -> Path:
+        """What the kernel process wrote past Jupyter (a crash in C, say); removed when empty."""
+        return self.folder / f"{self.name}.log"
+
+    def environment(self) -> dict[str, str]:
+        env = dict(os.environ, ADAPTERLAB_PROFILE=self.profile, PYDEVD_DISABLE_FILE_VALIDATION="1")
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH", "")]))
+        env.pop("PLOTLY_RENDERER", None)  # the pages read plotly's JSON
+        if self.threads:
+            env["OMP_NUM_THREADS"] = str(self.threads)
+        return env
+
+    def run(self) -> None:
+        """Execute; never raises: what went wrong is in status and error."""
+        self.status, self.started = "running", time.monotonic()
+        try:
+            papermill.execute_notebook(
+                self.notebook.path,
+                None,
+                parameters=self.values,
+                engine_name="adapterlab",
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                job=self,
+            )
+            self.error = _quiet_exit(self.nb)
+        except PapermillExecutionError as error:
+            self.error = f"{error.ename}: {error.evalue}" if error.ename != "CellExecutionError" else "the cell failed"
+            if error.ename == "SystemExit":
+                self.error = f"the cell called sys.exit({error.evalue})"
+        except CellTimeoutError:
+            self.error = f"the cell took longer than the {self.timeout} s of --timeout"
+        except (DeadKernelError, RuntimeError) as error:
+            self.error = f"the kernel died{self._death()}" if isinstance(error, DeadKernelError) else str(error)
+        except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"
+        self.seconds = time.monotonic() - self.started
+        self.error = (self.error.strip().splitlines() or [""])[0][:400]
+        self.status = "interrupted" if self.cancelled else "failed" if self.error else "ok"
+        try:
+            self._save()
+        except Exception as error:
+            self.status, self.error = "failed", f"{self.error or 'its results could not be written'}: {error}"
+
+    def _save(self) -> None:
+        if self.log.exists() and not self.log.stat().st_size:
+            self.log.unlink()
+        if self.nb is None:
+            return
+        write_text(self.executed, nbformat.writes(self.nb))
+        if self.page and not self.cancelled:
+            write_text(self.html, html_page(self.nb, self.notebook.title))
+
+    def _death(self) -> str:
+        code = self.process.poll() if self.process else None
+        last = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+        how = "" if code is None else f" of signal {-code}" if code < 0 else f" with exit code {code}"
+        why = "; signal 9 mostly means that the machine ran out of memory" if code == -signal.SIGKILL else ""
+        return how + why + (f" ({last[0].strip()})" if last else "")
+
+    def on_start(self, **_) -> None:
+        """Called by nbclient when the kernel is up."""
+        self.process, self.peak = (self.client.km.provisioner.process, 0)  # before, it was a copy of this process
+
+    def on_cell(self, cell, cell_index) -> None:
+        """Called by nbclient before every cell, Markdown ones too."""
+        if self.cancelled:
+            raise RuntimeError("interrupted")
+        before = [c for c in self.nb.cells[:cell_index] if not INJECTED & set(c.metadata.get("tags", []))]
+        self.done, self.cell = len(before), len(before) + 1
+        self.line = next((s.strip() for s in cell.source.splitlines() if s.strip()), "")
+
+    def on_executed(self, **_) -> None:
+        self.sample()
+
+    @property
+    def pid(self) -> int | None:
+        """The kernel's process while it lives, already while it starts."""
+        provisioner = getattr(getattr(self.client, "km", None), "provisioner", None)
+        process = self.process or getattr(provisioner, "process", None)
+        return process.pid if process and process.poll() is None else None
+
+    def sample(self) -> None:
+        """Read the kernel's memory; cheap, called a few times a second and after each cell."""
+        if self.pid:
+            self.peak = max(self.peak, _status(self.pid, "VmHWM"), sum(_status(p, "VmRSS") for p in _tree(self.pid)))
+
+    def kill(self) -> None:
+        """End the kernel and its children at once (they have a process group of their own)."""
+        self.cancelled = True
+        if self.pid:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+
+def _status(pid: int, name: str) -> int:
+    """Bytes of a line of /proc/<pid>/status; 0 when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+        return int(text.split(f"{name}:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        return 0
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and all its children."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
+    except OSError:
+        children = []
+    return [pid] + [p for child in children for p in _tree(child)]
+
+
+def _quiet_exit(nb) -> str:
+    """papermill takes sys.exit() for success although the cells after it did not run; we do not."""
+    ended = any(o.get("ename") == "SystemExit" for c in nb.cells if c.cell_type == "code" for o in c.outputs)
+    return "the cell called sys.exit(), the cells after it did not run" if ended else ""
+
+
+class Report:
+    """Progress for people: bars in a terminal, one line per start and finish in a log file."""
+
+    FORMAT = "{desc:<28.28} {bar:24} {n_fmt}/{total_fmt} cells {elapsed}"
+
+    def __init__(self, jobs: list[Job], workers: int):
+        self.jobs, self.terminal = jobs, sys.stderr.isatty()
+        self.slots, self.bars, self.drawn = list(range(1, workers + 1)), {}, {}
+        self.all = self._bar("all notebooks", sum(j.notebook.cells for j in jobs), 0) if self.terminal else None
+
+    def _bar(self, name: str, total: int, position: int):
+        return tqdm(total=total, desc=name, position=position, leave=False, bar_format=self.FORMAT)
+
+    def say(self, text: str) -> None:
+        if self.terminal:
+            tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, flush=True)
+
+    def start(self, job: Job) -> None:
+        if self.terminal:
+            slot = self.slots.pop(0)
+            self.bars[job] = (slot, self._bar(job.name, job.notebook.cells, slot))
+        else:
+            self.say(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})")
+
+    def tick(self, job: Job) -> None:
+        """Redraw when a cell has ended, and once a second for the clock."""
+        if not self.terminal:
+            return
+        bar, now = self.bars[job][1], time.monotonic()
+        if bar.n != job.done or now - self.drawn.get(job, 0) > 1:
+            bar.n, self.all.n, self.drawn[job] = job.done, sum(j.done for j in self.jobs), now
+            bar.refresh()
+            self.all.refresh()
+
+    def finish(self, job: Job) -> None:
+        if self.terminal:
+            slot, bar = self.bars.pop(job)
+            bar.close()
+            self.slots.append(slot)
+        self.say(f"{job.status:<7} {describe(job)}")
+
+    def close(self) -> None:
+        for bar in [*(bar for _, bar in self.bars.values()), *([self.all] if self.all else [])]:
+            bar.close()
+
+
+def describe(job: Job) -> str:
+    """ "02_fine_tune  2.1 min, 812 MB", and for a failure the cell, its first line and the error."""
+    spent = f"{job.seconds:.0f} s" if job.seconds < 60 else f"{job.seconds / 60:.1f} min"
+    memory = f", {job.peak / 1e6:.0f} MB" if job.peak else ""
+    place = f"cell {job.cell} ({job.line}): " if job.cell else ""
+    return f"{job.name}  {spent}{memory}" + (f"  {place}{job.error}" if job.status == "failed" else "")
+
+
+def run_jobs(jobs: list[Job], workers: int = 1, finished=lambda: None) -> bool:
+    """Run the jobs, `workers` at a time, reporting; True, or False when Ctrl-C ended it.
+
+    finished: called after each notebook. A failing notebook does not stop the others. Ctrl-C kills the running
+    kernels, marks their jobs "interrupted" and those that had not begun "not run".
+    """
+    waiting, running = deque(jobs), {}
+    report = Report(jobs, workers)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.popleft()
+                running[job] = threading.Thread(target=job.run, daemon=True)
+                running[job].start()
+                report.start(job)
+            time.sleep(0.1)
+            for job, thread in list(running.items()):
+                job.sample()
+                report.tick(job)
+                if not thread.is_alive():
+                    del running[job]
+                    job.done = job.notebook.cells
+                    report.finish(job)
+                    finished()
+        return True
+    except KeyboardInterrupt:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        deadline = time.monotonic() + 15
+        while any(thread.is_alive() for thread in running.values()) and time.monotonic() < deadline:
+            for job, thread in running.items():
+                if thread.is_alive():
+                    job.kill()
+            time.sleep(0.1)
+        for job in waiting:
+            job.status = "not run"
+        for job in running:
+            job.status = "interrupted" if job.cancelled else job.status
+        finished()
+        signal.signal(signal.SIGINT, previous)
+        return False
+    finally:
+        report.close()
+
+
+def plan(names, profile, jobs, given, out, timeout=None, book: Path = NOTEBOOKS) -> list[Job]:
+    """Everything that can be refused is refused here, before a kernel starts: UserError.
+
+    given: (name, value) texts of `-p`; PROFILE among them is the same as `profile`.
+    """
+    chosen = choose(names, notebooks(book))
+    asked = {text for name, text in given if name == "PROFILE"} | ({profile} if profile else set())
+    if len(asked) > 1:
+        raise UserError(f"several profiles were asked for ({', '.join(sorted(asked))}); give one")
+    profile = pick_profile(asked.pop() if asked else None)
+    values = assign(chosen, [(name, text) for name, text in given if name != "PROFILE"])
+    if jobs < 1:
+        raise UserError(f"--jobs is the number of notebooks to run at a time, at least 1, not {jobs}")
+    if timeout is not None and timeout < 1:
+        raise UserError(f"--timeout is in seconds, at least 1, not {timeout}")
+    folder = make_folder(Path(out))
+    threads = max(1, times.cores() // jobs) if jobs > 1 else 0
+    for notebook in chosen:
+        if "PROFILE" in parameters(notebook):
+            values[notebook.name]["PROFILE"] = profile
+    return [Job(n, profile, values[n.name], folder, threads, timeout) for n in chosen]
+
+
+def make_folder(out: Path) -> Path:
+    """A new folder out/<time>; UserError when nothing can be written there."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tries = [out / stamp] + [out / f"{stamp}_{i}" for i in range(2, 100)]
+        folder = next(path for path in tries if not path.exists())
+        folder.mkdir()
+        write_text(folder / "index.html", "")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the output folder {out} ({error.strerror}); choose another with --out"
+        ) from error
+    return folder
+
+
+def run(
+    names=(), profile=None, jobs=1, given=(), out="runs", timeout=None, record=False, book: Path = NOTEBOOKS
+) -> int:
+    """`python -m adapterlab run`: 0 when every notebook ran to its end, 1 when one failed, 130 after Ctrl-C.
+
+    UserError for anything that cannot be run as asked, before it runs.
+    """
+    if record and (jobs != 1 or [name for name, _ in given if name != "PROFILE"]):
+        raise UserError("--record measures the notebooks as they are, one at a time: leave out --jobs and -p")
+    todo = plan(names, profile, jobs, given, out, timeout, book)
+    folder, commit = todo[0].folder, git_commit() if record else ""
+    command = " ".join(["python -m adapterlab", *sys.argv[1:]])
+
+    def page():
+        write_text(folder / "index.html", index_page(todo, command))
+
+    page()
+    complete = run_jobs(todo, jobs, page)
+    page()
+    index = folder / "index.html"
+    if not complete:
+        where = ", ".join(f"{j.name}, cell {j.cell}" for j in todo if j.status == "interrupted") or "between notebooks"
+        print(f"interrupted in {where}; what had finished is in {index}")
+        return 130
+    if record:
+        done = [row(job, commit) for job in todo if job.status == "ok"]
+        times.record(done)
+        print(f"recorded {len(done)} rows in {times.TIMES}")
+    failed = [job for job in todo if job.status != "ok"]
+    print(f"{len(todo) - len(failed)} of {len(todo)} notebooks ran to the end; open {index}")
+    for job in failed:
+        print(f"FAILED  {describe(job)}")
+    return 1 if failed else 0
+
+
+def row(job: Job, commit: str, command: str = "run") -> dict:
+    """A recorded run of one notebook, as data/results/notebook_times.csv holds it."""
+    return {
+        "notebook": job.name,
+        "profile": job.profile,
+        "seconds": f"{job.seconds:.1f}",
+        "peak_mb": f"{job.peak / 1e6:.0f}" if job.peak else "",
+        "device": device(),
+        "cores": times.cores(),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "torch": version("torch"),
+        "commit": commit,
+        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}"
+        + " --record" * (command == "run"),
+        "date": datetime.now().strftime("%Y-%m-%d"),
+    }
+
+
+def device() -> str:
+    """The GPU's name, or "CPU": where lab.setup puts the work."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+def git_commit() -> str:
+    """The checkout's commit, with "+edits" when package or notebooks differ from it; "" outside git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=10", "HEAD")
+        return commit + ("+edits" if commit and git("status", "--porcelain", "--", "adapterlab", "notebooks") else "")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,262 @@
+"""An adapter on disk: adapter.safetensors and adapter.json, written at once or not at all, read strictly or not at all."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+
+from .. import __version__
+from ..adapters import CHILD, Adapter, Adapters, Info
+from ..errors import UserError
+from ..methods import HeadConfig, Method, from_dict
+from ..weights import quantized
+
+FORMAT, VERSION = "adapterlab", 1
+TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
+INFO = {"task": str, "metric": str, "score": int | float}  # may be null
+MAX_CONFIG_BYTES = 1_000_000
+SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
+
+
+def base_identity(model) -> dict:
+    """What an adapter must find again in its base: family, width, layers, and a fingerprint of its weights.
+
+    The fingerprint is the SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where
+    all 91 MB would take a hundred.
+    """
+    config = model.config.get_text_config()
+    base = getattr(model, model.base_model_prefix, model)
+    digest = hashlib.sha256()
+    for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
+        if not name.startswith(CHILD + ".") and p.is_floating_point():
+            sample = p.detach().flatten()[:: max(1, p.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
+            digest.update(sample.view(torch.uint8).numpy().tobytes())
+    return {
+        "name": Path(str(model.config._name_or_path or "")).name,
+        "family": model.config.model_type,
+        "width": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
+        "fingerprint": digest.hexdigest(),
+    }
+
+
+def packing(base) -> str:
+    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers are then not those of a float base."""
+    kinds = {type(module).__name__ for module in base.modules() if quantized(module)}
+    return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
+
+
+def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path:
+    """Write an adapter to `folder`: its tensors, its config and a model card appear together or not at all.
+
+    Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
+    holds a NaN or an infinity.
+    """
+    adapter, folder = adapters[name], check_target(folder, overwrite)
+    tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
+    finite(tensors, f'adapter "{name}"')
+    packed = pack_tensors(tensors)
+    config = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": name,
+        "base": base_identity(adapters.model),
+        "recipe": adapters.recipe_dicts(name),
+        **adapters.info_dict(name),
+        "sha256": hashlib.sha256(packed).hexdigest(),
+        "written_by": {"adapterlab": __version__, "torch": torch.__version__},
+    }
+    files = {TENSORS: packed, CONFIG: json.dumps(config, indent=2) + "\n", CARD: card(adapters, name, config)}
+    return write_folder(folder, files)
+
+
+def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
+    """The folder to write to; UserError when it is there already, or when it is no adapter's to overwrite."""
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise UserError(f'"{folder}" is there already; choose another folder or say overwrite=True')
+    if folder.exists() and not any((folder / mark).is_file() for mark in marks):
+        raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
+    return folder
+
+
+def write_folder(folder: Path, files: dict[str, bytes | str]) -> Path:
+    """Write all files into a new folder that takes the place of `folder`, or leave everything as it was."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for name, content in files.items():
+                if isinstance(content, bytes):
+                    (temporary / name).write_bytes(content)
+                else:
+                    (temporary / name).write_text(content, encoding="utf-8")
+            os.chmod(temporary, 0o755)
+            _swap(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f'cannot write the adapter to "{folder}": {error.strerror or error}') from None
+    return folder
+
+
+def card(adapters: Adapters, name: str, config: dict) -> str:
+    """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
+    base, recipe = config["base"], adapters[name].info.recipe
+    labels = next((c.labels for c in recipe if isinstance(c, HeadConfig)), ())
+    score = config["score"]
+    facts = {
+        "base": f"{base['name'] or 'unnamed'} ({base['family']}, {base['layers']} layers, {base['width']} wide)",
+        "methods": ", ".join(c.name for c in recipe),
+        "sites": ", ".join(dict.fromkeys(adapters.sites[s].kind for s in adapters[name].at)),
+        "parameters": f"{adapters.count(name):,} ({100 * adapters.count(name) / adapters.base_count():.2f}% of the base)",
+        "task": config["task"],
+        "labels": ", ".join(labels) or None,
+        "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",
+    }
+    rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items() if value is not None]
+    head = ["---", "library_name: adapterlab", "tags: [adapterlab, adapter]", "---"]
+    how = [
+        "```python", "from ..adapters import Adapters", "",
+        "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{_plain(name)}")',
+        "adapters.activate(name)", "```",
+    ]  # fmt: skip
+    return "\n".join([*head, "", f"# {_plain(name)}", "", "| | |", "|---|---|", *rows, "", *how, ""])
+
+
+def _plain(text) -> str:
+    """Text that stays within its cell and its line."""
+    return re.sub(r"[\r\n|`<>]", " ", str(text))
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put the finished folder in its place; an old one is kept until the new one stands there."""
+    if not folder.exists():
+        os.rename(new, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    try:
+        os.rename(folder, old / folder.name)
+        os.rename(new, folder)
+    finally:
+        if not folder.exists():
+            os.rename(old / folder.name, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load(adapters: Adapters, folder, name: str | None = None) -> str:
+    """Add the adapter in `folder` to the model, under `name` or the name it was saved with; returns the name.
+
+    Errors: UserError for a folder that is not an adapter's, damaged files, missing, unexpected or misshapen tensors,
+    another base model or a newer format; the model is then what it was.
+    """
+    folder = Path(folder)
+    config, packed = _read(folder)
+    name = config["name"] if name is None else name
+    adapters._new_name(name)
+    _same_base(folder, config["base"], base_identity(adapters.model))
+    try:
+        recipe = tuple(_exactly(method) for method in config["recipe"])
+        with torch.device("meta"):  # shapes only: the numbers come from the file
+            adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
+    fill(adapter, folder / TENSORS, parse(folder / TENSORS, packed))
+    adapters._insert(name, adapter)
+    return name
+
+
+def _read(folder: Path) -> tuple[dict, bytes]:
+    """The checked JSON and the raw tensors."""
+    path = folder / CONFIG
+    if not path.is_file() or not (folder / TENSORS).is_file():
+        raise UserError(f'"{folder}" is not an adapter\'s folder: it needs {CONFIG} and {TENSORS}')
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise UserError(f'"{path}" is larger than any adapter\'s config')
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'"{path}" is not readable JSON ({error}); save the adapter again') from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise UserError(f'"{path}" was not written by adapterlab; this loader reads its own format only')
+    version = config.get("version")
+    if type(version) is not int or version < 1:
+        raise UserError(f'"{path}": "version" is missing or not a whole number of at least 1')
+    if version > VERSION:
+        raise UserError(f'"{path}" has format version {version}, newer than {VERSION}: update adapterlab')
+    kinds = {"name": str, "base": dict, "recipe": list, "sha256": str}
+    for key, kind in kinds.items():
+        if not isinstance(config.get(key), kind):
+            raise UserError(f'"{path}": "{key}" is missing or not a {kind.__name__}')
+    for key, kind in INFO.items():
+        if not isinstance(config.get(key), kind | None) or isinstance(config.get(key), bool):
+            raise UserError(f'"{path}": "{key}" is {config[key]!r}, which cannot be a {key}')
+    if not all(isinstance(method, dict) for method in config["recipe"]):
+        raise UserError(f'"{path}": "recipe" must hold one object a method')
+    packed = (folder / TENSORS).read_bytes()
+    if hashlib.sha256(packed).hexdigest() != config["sha256"]:
+        raise UserError(f'"{folder / TENSORS}" is truncated or was changed: its checksum is not the one in {CONFIG}')
+    return config, packed
+
+
+def _exactly(data: dict) -> Method:
+    """The method's config; UserError where it would be read as something else than stands there."""
+    config = from_dict(data)
+    made = json.loads(json.dumps(config.to_dict()))
+    for key, value in data.items():
+        if made[key] != value:
+            raise UserError(f'{config.name} has "{key}" = {value!r}, which no saved adapter has')
+    return config
+
+
+def _same_base(folder: Path, wanted: dict, here: dict) -> None:
+    for key in ("family", "width", "layers"):
+        if wanted.get(key) != here[key]:
+            raise UserError(
+                f'"{folder}" was trained on another base: {key} {wanted.get(key)!r}, this model has {here[key]!r}'
+            )
+    if wanted.get("dtype") == here["dtype"] and wanted.get("fingerprint") != here["fingerprint"]:
+        raise UserError(
+            f'"{folder}" was trained on "{wanted.get("name")}", of the same shape but with other weights than this model'
+        )
+
+
+def parse(path: Path, packed: bytes) -> dict:
+    """The tensors of a safetensors file."""
+    try:
+        return parse_tensors(packed)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f'"{path}" is not a safetensors file ({error}); save the adapter again') from None
+
+
+def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
+    """Give the shapes their numbers: the same names, the same shapes, all finite."""
+    wanted = adapter.state_dict()
+    for problem, keys in (
+        ("lacks", wanted.keys() - tensors.keys()),
+        ("has an unexpected", tensors.keys() - wanted.keys()),
+    ):
+        if keys:
+            raise UserError(f'"{path}" {problem} tensor "{sorted(keys)[0]}" ({len(keys)} in all)')
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key].shape:
+            raise UserError(f'"{path}": "{key}" is {tuple(tensor.shape)} and must be {tuple(wanted[key].shape)}')
+        if tensor.is_floating_point() != wanted[key].is_floating_point():
+            raise UserError(f'"{path}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
+    finite(tensors, f'"{path}"')
+    adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
+
+
+def finite(tensors: dict, whose: str) -> None:
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UserError(f'{whose}: "{key}" holds values that are not finite')

@@ -1,0 +1,107 @@
+"""What both formats need: safe reading, and our sites under the names of the frozen modules."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError
+from ..methods import HeadConfig
+from . import checkpoint
+
+MAX_TENSOR_BYTES = 4_000_000_000
+
+
+def config_of(path: Path) -> dict:
+    """A JSON object from a file of bounded size."""
+    if path.stat().st_size > checkpoint.MAX_CONFIG_BYTES:
+        raise UserError(f'"{path}" is larger than any adapter\'s config')
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'"{path}" is not readable JSON ({error})') from None
+    if not isinstance(config, dict):
+        raise UserError(f'"{path}" must hold one JSON object')
+    return config
+
+
+def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> dict:
+    """The tensors in a folder: safetensors, or a pickle when it is asked for, which then may hold tensors alone."""
+    path = folder / safe
+    if not path.is_file():
+        path = folder / pickled
+        if not path.is_file():
+            raise UserError(f'"{folder}" lacks {safe}')
+        if not pickle:
+            raise UserError(
+                f'"{path}" is a pickle, which can run code; have the adapter saved with safetensors, '
+                "or say pickle=True to read its tensors and nothing else"
+            )
+    if path.stat().st_size > MAX_TENSOR_BYTES:
+        raise UserError(f'"{path}" is larger than any adapter')
+    if path.name == safe:
+        return checkpoint.parse(path, path.read_bytes())
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds: the unpickler's, the zip's, the file system's
+        first = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise UserError(f'"{path}" does not hold tensors alone ({first})') from None
+    if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is torch.Tensor for k, v in found.items()):
+        raise UserError(f'"{path}" does not hold tensors by name')
+    return found
+
+
+def prefix(model) -> str:
+    """ "bert." for a model with a head, "" for the base model itself."""
+    name = getattr(model, "base_model_prefix", "")
+    return f"{name}." if name and hasattr(model, name) else ""
+
+
+def base_name(model) -> str:
+    """The base as the peers write it down: a Hub id as it is, of a folder on this machine the last name alone."""
+    name = str(model.config._name_or_path or "")
+    return name if name.count("/") == 1 and not name.startswith((".", "/", "~")) else Path(name).name
+
+
+def kinds(sites: dict, names) -> tuple[str, ...]:
+    """Site names as kinds, where all sites of a kind are there, else one by one."""
+    names, out = set(names), []
+    for name in (n for n in sites if n in names):
+        kind = sites[name].kind
+        full = {n for n, s in sites.items() if s.kind == kind} <= names
+        out.append(kind if full else name)
+    return tuple(dict.fromkeys(out))
+
+
+def body(adapters, name: str, form: str, known: dict):
+    """(the one method of the adapter, its head's config or None); UserError for what `known` does not list."""
+    recipe = adapters[name].info.recipe
+    methods = [c for c in recipe if not isinstance(c, HeadConfig)]
+    head = next((c for c in recipe if isinstance(c, HeadConfig)), None)
+    for config in methods:
+        if config.name not in known:
+            raise UserError(
+                f'{form} cannot hold "{name}": it has no {config.name} as it is computed here; '
+                f"what it holds: {', '.join(known)}"
+            )
+    if len(methods) != 1:
+        raise UserError(
+            f'{form} cannot hold "{name}": one of its adapters has one method, and this has '
+            f"{' and '.join(c.name for c in methods) or 'a head alone'}"
+        )
+    return methods[0], head
+
+
+def refuse(form: str, config: dict, allowed: dict) -> None:
+    """UserError for a setting that is neither harmless (`allowed[key]` is None) nor at its one allowed value."""
+    for key, value in config.items():
+        if key not in allowed and value:
+            raise UserError(f'{form}: the setting "{key}" = {value!r} has no counterpart here')
+        if allowed.get(key) is not None and value not in allowed[key]:
+            raise UserError(f'{form}: "{key}" = {value!r} has no counterpart here')
+
+
+def labels(model, count: int) -> tuple[str, ...]:
+    """Names for the labels of a head whose file has none."""
+    known = getattr(model.config, "id2label", None) or {}
+    return tuple(str(known.get(i, i)) for i in range(count)) if len(known) == count else tuple(map(str, range(count)))

@@ -1,0 +1,251 @@
+"""Handing an adapter on: to and from the Hugging Face Hub, or as a zip for a class without a network.
+
+Whatever comes from elsewhere is hostile until checked: only files that an adapter has, by their plain names, of bounded
+size and number; no links, no paths. What is then in the folder is read by `Adapters.load` or `adopt`, as strictly as ever.
+"""
+
+import io
+import os
+import re
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+from ..adapters import Adapters
+from ..errors import UserError
+from ..models import online
+from . import checkpoint, formats
+
+OURS = (checkpoint.TENSORS, checkpoint.CONFIG, checkpoint.CARD)
+SAFE = (
+    *OURS, "adapter_config.json", "adapter_model.safetensors", "head_config.json", "model_head.safetensors",
+    "adapter_fusion_config.json", "model_adapter_fusion.safetensors",
+)  # fmt: skip
+MAX_BYTES, MAX_ENTRIES = 1_000_000_000, 100  # of all files together; of an archive
+CHUNK = 1 << 20
+
+
+def write(adapters: Adapters, name: str, folder, form: str = "adapterlab", overwrite: bool = False) -> Path:
+    """An adapter in a folder, in our format, PEFT's or AdapterHub's."""
+    if form == "adapterlab":
+        return checkpoint.save(adapters, name, folder, overwrite)
+    return formats.export(adapters, name, folder, form, overwrite)
+
+
+def read(adapters: Adapters, folder, name: str | None = None) -> str:
+    """Add the adapter in a folder, whoever wrote it; returns its name."""
+    ours = (Path(folder) / checkpoint.CONFIG).is_file()
+    return checkpoint.load(adapters, folder, name) if ours else formats.adopt(adapters, folder, name)
+
+
+# ---- a zip
+
+
+def pack(adapters: Adapters, name: str, path, form: str = "adapterlab", overwrite: bool = False) -> Path:
+    """Write an adapter as one zip file, whole or not at all; the same adapter gives the same bytes."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise UserError(f'"{path}" is there already; choose another name or say overwrite=True')
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = write(adapters, name, Path(temporary) / "adapter", form)
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.iterdir()):
+                archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(buffer.getvalue())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot write "{path}": {error.strerror or error}') from None
+    return path
+
+
+def unpack(path, folder, overwrite: bool = False) -> Path:
+    """The adapter in a zip file into a folder of its own, whole or not at all.
+
+    Entries may lie in one folder of the archive, as a file manager packs them; what it adds by itself is passed over.
+    Errors: UserError for any other file, a path, a link, a password, more bytes than an adapter has, a damaged archive.
+    """
+    path, folder = Path(path), checkpoint.check_target(folder, overwrite, (checkpoint.CONFIG, *formats.MARKS))
+    if not path.is_file():
+        raise UserError(f'there is no file "{path}"')
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = _entries(path, archive)
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        OSError,
+        ValueError,
+        EOFError,
+        RuntimeError,
+    ) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f'"{path}" is no zip file that can be read ({error})') from None
+    except Exception as error:  # zlib.error, lzma's, struct.error: a damaged stream
+        raise UserError(f'"{path}" is damaged ({type(error).__name__}: {error})') from None
+    return checkpoint.write_folder(folder, files)
+
+
+def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """{plain file name: content} of an archive, every entry checked before it is read and while it is."""
+    entries = [e for e in archive.infolist() if not e.is_dir() and not _added_by_itself(e.filename)]
+    if len(archive.infolist()) > MAX_ENTRIES:
+        raise UserError(f'"{path}" has {len(archive.infolist())} entries; no adapter has more than {len(SAFE)}')
+    files, left, folders = {}, MAX_BYTES, set()
+    for entry in entries:
+        parent, _, name = entry.filename.rpartition("/")
+        folders.add(parent)
+        shown = repr(entry.filename[:80])
+        if (
+            name not in SAFE
+            or entry.filename.startswith("/")
+            or not re.fullmatch(r"[^/\\\0:]*", parent)
+            or parent in (".", "..")
+            or len(folders) > 1
+        ):
+            raise UserError(f'"{path}" has an entry {shown}, which is no file of an adapter; nothing was unpacked')
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise UserError(f'"{path}" has an entry {shown} that is a link or a device; nothing was unpacked')
+        if entry.flag_bits & 1:
+            raise UserError(f'"{path}" has a password; nothing was unpacked')
+        if name in files:
+            raise UserError(f'"{path}" has the entry {shown} twice; nothing was unpacked')
+        if entry.file_size > left:
+            raise UserError(f'"{path}" would unpack to more than {MAX_BYTES:,} bytes; nothing was unpacked')
+        files[name] = _bounded(path, archive, entry, left)
+        left -= len(files[name])
+    if not files:
+        raise UserError(f'"{path}" holds no file of an adapter')
+    return files
+
+
+def _bounded(path: Path, archive: zipfile.ZipFile, entry, limit: int) -> bytes:
+    """An entry's content; the size in the archive's table is a claim, so count what really comes out."""
+    parts, total = [], 0
+    with archive.open(entry) as stream:
+        while chunk := stream.read(CHUNK):
+            total += len(chunk)
+            if total > min(limit, entry.file_size):
+                raise UserError(f'"{path}": an entry unpacks to more than it says; nothing was unpacked')
+            parts.append(chunk)
+    return b"".join(parts)
+
+
+def _added_by_itself(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] in (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+# ---- the Hub
+
+
+def push(
+    adapters: Adapters,
+    name: str,
+    repo: str,
+    *,
+    form: str = "adapterlab",
+    private: bool = True,
+    token=None,
+    endpoint=None,
+) -> str:
+    """Upload an adapter to a repository of the Hub ("me/my-adapter"), which is made if it is not there; its address.
+
+    form: "adapterlab", or "peft" or "adapterhub" for those who load it there. token: else the one that is logged in.
+    Errors: UserError without a network, without a right to write, for a name that is no repository's.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = write(adapters, name, Path(temporary) / "adapter", form)
+        files = [CommitOperationAdd(p.name, p.read_bytes()) for p in sorted(folder.iterdir())]
+    _reachable(endpoint)
+    api = HfApi(endpoint=endpoint, token=token)
+    with _sentences(repo):
+        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+        return str(api.create_commit(repo, files, commit_message=f"Adapter {name}").commit_url)
+
+
+def fetch(
+    repo: str, folder, *, revision: str | None = None, token=None, endpoint=None, overwrite: bool = False
+) -> Path:
+    """Download the adapter of a Hub repository into a folder of its own, whole or not at all; nothing else of it."""
+    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    folder = checkpoint.check_target(folder, overwrite, (checkpoint.CONFIG, *formats.MARKS))
+    _reachable(endpoint)
+    api = HfApi(endpoint=endpoint, token=token)
+    with _sentences(repo), tempfile.TemporaryDirectory() as temporary:
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+        sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if s.rfilename in SAFE}
+        if not set(sizes) & {checkpoint.CONFIG, *formats.MARKS}:
+            raise UserError(f'"{repo}" holds no adapter in its top folder')
+        if sum(sizes.values()) > MAX_BYTES:
+            raise UserError(f'"{repo}" would be {sum(sizes.values()):,} bytes; no adapter has more than {MAX_BYTES:,}')
+        files, left = {}, MAX_BYTES
+        for name in sizes:
+            url = hf_hub_url(repo, name, revision=info.sha or revision, endpoint=endpoint)
+            if (get_hf_file_metadata(url, token=token, endpoint=endpoint).size or 0) > left:
+                raise UserError(f'"{repo}" is larger than it says; nothing was downloaded')
+            got = Path(hf_hub_download(
+                repo, name, revision=info.sha or revision, token=token, endpoint=endpoint, cache_dir=temporary
+            ))  # fmt: skip
+            if got.stat().st_size > left:
+                raise UserError(f'"{repo}" is larger than it says; nothing was kept')
+            files[name] = got.read_bytes()
+            left -= len(files[name])
+    return checkpoint.write_folder(folder, files)
+
+
+def pull(adapters: Adapters, repo: str, name: str | None = None, **settings) -> str:
+    """Add the adapter of a Hub repository to the model; returns its name. settings: of `fetch`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name)
+
+
+def _reachable(endpoint) -> None:
+    if not online(endpoint=endpoint):
+        raise UserError("the Hub cannot be reached; offline, hand the adapter on as a zip: share.pack and share.unpack")
+
+
+class _sentences:
+    """The Hub's errors as one sentence each."""
+
+    def __init__(self, repo):
+        self.repo = repo
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        from huggingface_hub import errors
+
+        if error is None or isinstance(error, UserError) or not isinstance(error, Exception):
+            return False
+        for of, text in (
+            (errors.HFValidationError, "is no name of a repository; it reads owner/name"),
+            (errors.GatedRepoError, "asks for a consent on its page first"),
+            (errors.RepositoryNotFoundError, "is not on the Hub, or you may not see it; log in with `hf auth login`"),
+            (errors.RevisionNotFoundError, "has no such revision"),
+            (errors.EntryNotFoundError, "lacks a file that it lists"),
+        ):
+            if isinstance(error, of):
+                raise UserError(f'"{self.repo}" {text}') from None
+        if isinstance(error, OSError | ValueError | RuntimeError) or "http" in type(error).__module__:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            hint = "; log in with `hf auth login`" if status in (401, 403) else ""
+            raise UserError(
+                f'"{self.repo}": the Hub answers {status or "nothing that can be used"} ({first}){hint}'
+            ) from None
+        return False

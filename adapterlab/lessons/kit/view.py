@@ -1,0 +1,129 @@
+"""The view that every widget of the book is: some controls, a figure, one line of text.
+
+def budget(size, layers):                # pure: values in, (figure, summary) out
+    return plots.budget(count(size, layers)), f"{size} x {layers}: 1.2% of the model is trained"
+
+view = FigureView(budget, size=slider("bottleneck size", 64, 1, 256), layers=choice("layers", [6, 12]))
+view.size.value = 8                      # what a test does; then view.figure, view.summary, view.error
+"""
+
+import base64
+import html
+import os
+from collections.abc import Callable
+
+import ipywidgets as widgets
+from IPython import get_ipython
+from IPython.display import display
+
+from ...errors import UserError
+
+LABEL = {"description_width": "initial"}
+WIDE = widgets.Layout(width="480px")
+
+
+class FigureView(widgets.VBox):
+    """Controls over a figure over a one-line summary; the figure is drawn again at every change.
+
+    draw: called with every control's value by name, returns (figure, summary). figure: a plotly Figure,
+        anything else that displays, or None; summary: one line for screen readers and for tests.
+    height: pixels kept for the figure, so that the page does not jump.
+    press: the name of a Button among the controls; when given, only its click draws again.
+    controls: ipywidgets by name; each is an attribute of the view.
+
+    After each drawing `.figure`, `.summary` and `.error` hold what is shown. An exception in a callback would
+    vanish (no cell is running): here it becomes a sentence in the view and in `.error`, which is None when all
+    is well. The first drawing happens in the cell and raises as usual.
+    """
+
+    def __init__(self, draw: Callable, *, height: int = 480, press: str | None = None, **controls):
+        self._draw = draw
+        self._controls = controls
+        self.figure, self.summary, self.error = None, "", None
+        self._out = widgets.Output(layout={"min_height": f"{height + 20}px" if height else "0px"})
+        self._line = widgets.HTML()
+        self._line.add_class("adapterlab-summary")
+        row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "4px 16px"})
+        super().__init__([row, self._out, self._line])
+        self.add_class("adapterlab-view")
+        for name, control in controls.items():
+            if hasattr(type(self), name):
+                raise ValueError(f'a control cannot be called "{name}": a box has an attribute of that name')
+            setattr(self, name, control)
+            if isinstance(control, widgets.Button):
+                control.on_click(lambda _: self.refresh())
+            elif press is None:
+                control.observe(lambda _: self.refresh(), "value")
+        self.show(*self._draw(**self.values))
+
+    @property
+    def values(self) -> dict:
+        """Every control's value by name (buttons have none)."""
+        return {n: c.value for n, c in self._controls.items() if not isinstance(c, widgets.Button)}
+
+    def refresh(self) -> None:
+        """Draw again from the controls; an exception is shown and kept in `.error`."""
+        try:
+            self.show(*self._draw(**self.values))
+        except Exception as error:
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self.error = " ".join(text.split())
+            self._line.value = f'<span class="adapterlab-error" role="alert">{html.escape(self.error)}</span>'
+
+    def show(self, figure, summary: str) -> None:
+        """Put a figure and its one-line summary into the view."""
+        self.figure, self.summary, self.error = figure, summary, None
+        self._line.value = f'<span role="status">{html.escape(summary)}</span>'
+        if get_ipython() is None:
+            return
+        with self._out:
+            self._out.clear_output(wait=figure is not None)
+            if figure is None:
+                return
+            if _authoring() and hasattr(figure, "to_image"):
+                figure.show(renderer="plotly_mimetype")
+            else:
+                display(figure)
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live view; its summary as text; and a picture of the figure while a notebook is being authored."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle["text/plain"] = self.summary
+        if _authoring() and hasattr(self.figure, "to_image"):
+            bundle["image/png"] = base64.b64encode(self.figure.to_image(format="png")).decode()
+        return bundle
+
+
+def slider(label: str, value, low, high, step=None, **more):
+    """A slider with its whole label, float or integer by its values; it reports when the handle is let go."""
+    kind = widgets.FloatSlider if any(isinstance(v, float) for v in (value, low, high, step)) else widgets.IntSlider
+    step = {} if step is None else {"step": step}
+    return kind(value, min=low, max=high, description=label, style=LABEL, layout=WIDE, continuous_update=False,
+                **step, **more)  # fmt: skip
+
+
+def choice(label: str, options, value=None, **more) -> widgets.Dropdown:
+    """A dropdown with its whole label; the first option unless `value` says otherwise."""
+    given = {} if value is None else {"value": value}
+    return widgets.Dropdown(options=options, description=label, style=LABEL, **given, **more)
+
+
+def toggles(label: str, options, value=None, **more) -> widgets.ToggleButtons:
+    """A row of buttons of which one is pressed."""
+    given = {} if value is None else {"value": value}
+    return widgets.ToggleButtons(options=options, description=label, style=LABEL, **given, **more)
+
+
+def text(label: str, value: str = "", **more) -> widgets.Text:
+    """A line of text that reports at Enter."""
+    return widgets.Text(value, description=label, style=LABEL, layout=WIDE, continuous_update=False, **more)
+
+
+def button(label: str, **more) -> widgets.Button:
+    """A button; every press draws the view again."""
+    return widgets.Button(description=label, **more)
+
+
+def _authoring() -> bool:
+    """True while a notebook is executed to be committed: then, and only then, a PNG can be made."""
+    return "png" in os.environ.get("PLOTLY_RENDERER", "")

@@ -1,0 +1,216 @@
+"""Figures and tables of 07_glue: metrics, the grid, Table 1, forgetting."""
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ...paths import DATA
+from ...studies.experiments import choose
+from ...studies.stats import mean_interval
+from ..kit import theme
+
+COLUMNS = {"CoLA": "CoLA", "SST-2": "SST", "MRPC": "MRPC", "STS-B": "STS-B", "QQP": "QQP", "MNLI": "MNLIm",
+           "QNLI": "QNLI", "RTE": "RTE"}  # fmt: skip
+"""Our name of a task -> its column in the paper's Table 1."""
+
+
+def table1() -> pd.DataFrame:
+    """Houlsby et al. 2019, Table 1, as printed: a row a method (index), GLUE test server, BERT-Large."""
+    return pd.read_csv(DATA / "paper" / "table1.csv", comment="#").set_index("method")
+
+
+def constant_scores(share: float = 0.7, steps: int = 11) -> pd.DataFrame:
+    """What somebody scores who says class 1 with probability p and never reads: in the long run, closed form.
+
+    share: of class 1 in the data. Columns p, metric, score (in %).
+    """
+    rows = []
+    for p in (i / (steps - 1) for i in range(steps)):
+        scores = {"accuracy": share * p + (1 - share) * (1 - p), "F1": 2 * share * p / (share + p), "Matthews": 0.0}
+        rows += [{"p": p, "metric": name, "score": 100 * value} for name, value in scores.items()]
+    return pd.DataFrame(rows)
+
+
+def misleading(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
+    """The scores of not reading: columns p, metric, score (in %); guess: the learner's Matthews at p = 1."""
+    fig = theme.figure(
+        title="Scores of somebody who never reads the sentence",
+        xaxis={"title": 'how often "acceptable" is said (p)'},
+        yaxis={"title": "score, %", "range": [-5, 100]},
+        legend={"x": 0.02, "y": 0.98},
+    )
+    for i, (name, part) in enumerate(frame.groupby("metric", sort=False)):
+        style = theme.series("live", name, i)
+        style["line"] = style["line"] | {"dash": theme.DASHES[i]}
+        style["marker"] = style["marker"] | {"symbol": theme.MARKERS[i]}
+        fig.add_scatter(
+            x=part["p"].tolist(),
+            y=theme.f32(part["score"]),
+            hovertemplate=f"{name}: %{{y:.1f}}% at p = %{{x}}<extra></extra>",
+            **style,
+        )
+    if guess is not None:
+        fig.add_scatter(
+            x=[1.0], y=[guess], hovertemplate="your guess: %{y}<extra></extra>", **theme.series("your guess", "Matthews")
+        )  # fmt: skip
+    return fig
+
+
+def token_types(tokens: list[str], types: list[int]) -> go.Figure:
+    """One row of tokens, coloured and numbered by token type."""
+    fig = theme.figure(
+        title="Token types of a pair: 0 the first text, 1 the second",
+        height=240,
+        xaxis={"tickvals": list(range(len(tokens))), "ticktext": tokens, "tickangle": -45},
+        yaxis={"visible": False},
+    )
+    fig.add_heatmap(
+        z=[types], text=[[str(t) for t in types]], texttemplate="%{text}", colorscale=theme.MAGNITUDE, zmin=-0.4, zmax=1.4,
+        showscale=False, xgap=2, customdata=[tokens], hovertemplate="%{customdata}: type %{z}<extra></extra>",
+    )  # fmt: skip
+    return fig
+
+
+def grid(frame: pd.DataFrame, task: str, source: str = "live") -> go.Figure:
+    """One task's grid: mean validation score, in %, by method (rows) and learning rate (columns).
+
+    frame: columns task, method, lr, validation (a fraction).
+    """
+    part = frame[(frame["task"] == task) & frame["method"].str.startswith("adapter")]
+    table = part.assign(size=part["method"].str.split().str[-1].astype(int))
+    table = 100 * table.pivot_table(index="size", columns="lr", values="validation").sort_index()
+    fig = theme.figure(
+        title=f"{task}: validation score, % ({source})",
+        xaxis={"title": "learning rate", "type": "category"},
+        yaxis={"title": "size", "type": "category"},
+        height=380,
+    )
+    fig.add_heatmap(
+        x=[f"{lr:g}" for lr in table.columns], y=[str(size) for size in table.index], z=theme.f32(table.values),
+        texttemplate="%{z:.1f}", colorscale=theme.MAGNITUDE, colorbar={"title": "%"},
+        hovertemplate="size %{y}, lr %{x}: %{z:.1f}%<extra></extra>",
+    )  # fmt: skip
+    return fig
+
+
+def best_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Size and learning rate chosen on validation, as Table 1 does, for adapters and for full fine-tuning.
+
+    frame: the columns of `experiments`; of each task the runs with the most training rows count and, of these, those
+    with the most epochs. Columns: task ("CoLA"), method ("adapters" or "full"), chosen, metric, mean, half
+    (of the 95% interval, in points), seeds, trained_percent, scores (test, in %, by seed).
+    """
+    rows = []
+    frame = frame[frame["method"].str.startswith("adapter") | (frame["method"] == "full")]
+    frame = frame.assign(kind=frame["method"].where(frame["method"] == "full", "adapters"))
+    for column in ("n_train", "epochs"):
+        much = frame[column].astype(float).fillna(math.inf)  # None: all rows
+        frame = frame[much == much.groupby(frame["task"]).transform("max")]
+    for (task, kind), part in choose(frame, by=("task", "kind"), among=("method", "lr")).groupby(["task", "kind"]):
+        scores = dict(zip(part["seed"].astype(int), 100 * part["test"].astype(float).fillna(0), strict=True))
+        mean, half = mean_interval(scores.values())
+        first = part.iloc[0]
+        rows.append(
+            {
+                "task": task.removeprefix("glue/"),
+                "method": kind,
+                "chosen": f"{first['method']}, lr {first['lr']:g}",
+                "metric": first["metric"],
+                "mean": mean,
+                "half": half,
+                "seeds": len(scores),
+                "trained_percent": float(part["trained_percent"].mean()),
+                "scores": scores,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gaps(best: pd.DataFrame) -> pd.DataFrame:
+    """Adapters less full fine-tuning, seed by seed: task, ours, half, seeds, paper (sizes 8-256, in points; None)."""
+    paper, rows = table1(), []
+    for task, part in best.groupby("task", sort=False):
+        by = part.set_index("method")["scores"]
+        if {"adapters", "full"} - set(by.index):
+            continue
+        both = sorted(by["adapters"].keys() & by["full"].keys())
+        mean, half = mean_interval([by["adapters"][s] - by["full"][s] for s in both])
+        column = COLUMNS.get(task)
+        printed = (
+            None if column is None else paper.loc["adapters 8-256", column] - paper.loc["full fine-tuning", column]
+        )
+        rows.append({"task": task, "ours": mean, "half": half, "seeds": len(both), "paper": printed})
+    return pd.DataFrame(rows)
+
+
+def gap_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
+    """The gaps of `gaps`, ours with 95% intervals and the paper's."""
+    fig = theme.figure(title="Adapters less full fine-tuning", yaxis={"title": "points"}, legend={"x": 0.02, "y": 0.98})
+    halves = [0 if half != half else half for half in table["half"]]
+    fig.add_bar(
+        x=table["task"].tolist(), y=theme.f32(table["ours"]), error_y={"array": halves, "thickness": 2, "width": 6},
+        text=[f"{v:+.1f}" for v in table["ours"]], textposition="inside", customdata=table["seeds"].tolist(),
+        hovertemplate="%{x}: %{y:+.1f} points, %{customdata} seeds<extra></extra>",
+        **theme.bars(source, "MiniLM, dev set"),
+    )  # fmt: skip
+    fig.add_bar(
+        x=table["task"].tolist(), y=theme.f32(table["paper"].astype(float)),
+        text=["" if v is None or v != v else f"{v:+.1f}" for v in table["paper"]], textposition="outside",
+        hovertemplate="%{x}: %{y:+.1f} points in the paper<extra></extra>",
+        **theme.bars("paper", "BERT-Large, test server"),
+    )  # fmt: skip
+    return fig
+
+
+def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "recorded") -> go.Figure:
+    """One task: Table 1's full fine-tuning and adapters beside ours (rows of `best_rows`)."""
+    fig = theme.figure(title=f"{task}: full fine-tuning and adapters", yaxis={"title": "score", "range": [0, 108]},
+                       barmode="group")  # fmt: skip
+    names = {"full": "full fine-tuning", "adapters": "adapters 8-256"}
+    if task in COLUMNS:
+        printed = [float(table1().loc[name, COLUMNS[task]]) for name in names.values()]
+        fig.add_bar(
+            x=list(names), y=printed, text=[f"{v:.1f}" for v in printed], textposition="outside",
+            hovertemplate="%{x}: %{y:.1f}, Table 1<extra></extra>", **theme.bars("paper", "BERT-Large, test server"),
+        )  # fmt: skip
+    if ours is not None and (ours["task"] == task).any():
+        rows = ours[ours["task"] == task].set_index("method").reindex(list(names))
+        halves = [0 if half != half else half for half in rows["half"].astype(float)]
+        fig.add_bar(
+            x=list(names), y=theme.f32(rows["mean"].astype(float)), error_y={"array": halves, "thickness": 2},
+            text=[f"{v:.1f}" for v in rows["mean"].astype(float)], textposition="inside",
+            customdata=rows["chosen"].fillna("").tolist(),
+            hovertemplate="%{x}: %{y:.1f}, %{customdata}<extra></extra>", **theme.bars(source, "MiniLM"),
+        )  # fmt: skip
+    return fig
+
+
+def forgetting(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
+    """Every task's score after each further task: columns method, step, after, task, score (a fraction).
+
+    guess: the score, in %, that the learner expects of the first task at the end of full fine-tuning.
+    """
+    order = frame.sort_values("step")["after"].drop_duplicates().tolist()
+    fig = theme.figure(
+        title="Tasks one after another on one base",
+        xaxis={"title": "after learning", "type": "category", "categoryarray": order, "categoryorder": "array"},
+        yaxis={"title": "score, %"},
+        legend={"x": 0.02, "y": 0.02, "yanchor": "bottom"},
+    )
+    for i, task in enumerate(order):
+        for j, method in enumerate(dict.fromkeys(frame["method"])):
+            part = frame[(frame["task"] == task) & (frame["method"] == method)].sort_values("step")
+            style = theme.series("live", f"{task}: {method}", i)
+            style["line"] = style["line"] | {"dash": theme.DASHES[j]}
+            style["marker"] = style["marker"] | {"symbol": theme.MARKERS[j]}
+            fig.add_scatter(
+                x=part["after"].tolist(), y=theme.f32(100 * part["score"]),
+                hovertemplate=f"{task}, {method}<br>after %{{x}}: %{{y:.1f}}%<extra></extra>", **style,
+            )  # fmt: skip
+    if guess is not None:
+        fig.add_scatter(
+            x=order[-1:], y=[guess], hovertemplate="your guess: %{y}%<extra></extra>",
+            **theme.series("your guess", f"{order[0]}, full"),
+        )  # fmt: skip
+    return fig

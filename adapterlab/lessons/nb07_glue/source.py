@@ -1,0 +1,60 @@
+"""Where the GLUE tasks of notebook 07 come from: a download, the Hub, or the toys in data/mini_glue."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UserError
+from ...paths import DATA
+from ...studies.experiments import Places
+from ...tasks import Task, load_task
+from ...tasks.glue import GLUE, glue_name
+
+MINI = DATA / "mini_glue"
+HUB = "hub:nyu-mll/glue"
+ON_HUB = {"CoLA": "cola", "SST-2": "sst2", "MRPC": "mrpc", "STS-B": "stsb", "QQP": "qqp", "MNLI": "mnli", "QNLI": "qnli",
+          "RTE": "rte"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """kind: "folder", "hub" or "toys"; places: what the experiments need to find the tasks; says: one line."""
+
+    kind: str
+    places: Places
+    says: str
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that are there, as "CoLA"."""
+        if self.kind == "hub":
+            return tuple(GLUE)
+        there = {glue_name(child.name) for child in Path(self.places.glue).iterdir() if child.is_dir()}
+        return tuple(task for task in GLUE if task in there)
+
+    def load(self, task: str) -> Task:
+        """The task called "CoLA" or "glue/CoLA"; UserError as `load_task`."""
+        name = task if task.startswith("glue/") else f"glue/{task}"
+        where = self.places.folders.get(name, name)
+        return load_task(where, root=self.places.glue)
+
+
+def glue_source(given: str = "", device: str = "auto") -> Source:
+    """given: a glue_data folder, "hub", or "": the environment's GLUE_DATA, else the toys.
+
+    Errors: UserError for a folder that is not there or holds no GLUE task.
+    """
+    given = str(given) or os.environ.get("GLUE_DATA", "")
+    if given.lower() == "hub":
+        folders = {f"glue/{task}": f"{HUB}/{name}" for task, name in ON_HUB.items()}
+        return Source("hub", Places(device, folders), "GLUE from the Hub")
+    if not given:
+        says = "no GLUE here: toy tasks from data/mini_glue, whose scores say nothing about GLUE"
+        return Source("toys", Places(device, glue=str(MINI)), says)
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(f'{given}: there is no such folder; give the folder of a GLUE download, "hub" or ""')
+    source = Source("folder", Places(device, glue=str(folder)), f"GLUE from the folder {folder.name}")
+    if not source.tasks:
+        raise UserError(f"{given} holds no GLUE task; it needs folders named {', '.join(GLUE)}")
+    return source

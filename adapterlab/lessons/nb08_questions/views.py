@@ -1,0 +1,117 @@
+"""Ask a question on a passage of your own: the answer in its place, the runners-up, and where it starts and ends."""
+
+import html
+from contextlib import nullcontext
+
+import ipywidgets as widgets
+import pandas as pd
+
+from ...errors import UserError
+from ...tasks.answers import ask, token_rows
+from ..kit import view as base
+from . import figures as plots
+
+MARK = "background:#F6D18B;color:#000;padding:1px 3px;border-bottom:4px solid #D55E00;font-weight:bold"
+NEXT = "background:#E3F1FA;color:#000;border-bottom:3px dotted #0072B2"
+
+
+def highlight(passage: str, spans) -> str:
+    """HTML: the passage with the best span marked and the others underlined, then every span with its share.
+
+    The share is a softmax over the scores of the spans that are listed: it ranks them, and is no probability of being
+    right.
+    """
+    shares = _shares(spans)
+    kind = [0] * len(passage)
+    for rank, span in reversed(list(enumerate(spans))):
+        for i in range(span.begin, span.end):
+            kind[i] = 1 if rank == 0 else max(kind[i], 2) if kind[i] != 1 else 1
+    pieces, start = [], 0
+    for i in range(1, len(passage) + 1):
+        if i == len(passage) or kind[i] != kind[start]:
+            text = html.escape(passage[start:i]).replace("\n", "<br>")
+            style = {1: MARK, 2: NEXT}.get(kind[start])
+            tag = "mark" if kind[start] == 1 else "span"
+            pieces.append(f'<{tag} style="{style}">{text}</{tag}>' if style else text)
+            start = i
+    rows = "".join(
+        f'<li value="{rank}"><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, share {100 * share:.0f}%</li>'
+        for rank, (span, share) in enumerate(zip(spans, shares, strict=True), 1)
+    )
+    body = "".join(pieces)
+    return (
+        f'<div style="font-size:18px;line-height:1.6;max-width:880px;background:white;color:#222;padding:8px">{body}'
+        f'<ol style="line-height:1.4">{rows}</ol></div>'
+    )
+
+
+def _shares(spans) -> list[float]:
+    import torch
+
+    return torch.tensor([s.score for s in spans]).softmax(0).tolist()
+
+
+def respond(models: dict, tokenizer, way: str, passage: str, question: str, longest: int, max_length: int, stride: int):
+    """(spans, frame of token probabilities in the best span's window, how many windows) for one model.
+
+    models: name -> (model, None) or (model, its Adapters, the adapter's name).
+    """
+    model, adapters, *name = models[way]
+    with adapters.use(name[0]) if adapters else nullcontext():
+        spans, windows, logits = ask(model, tokenizer, passage, question, max_length, stride, longest)
+    if not spans:
+        raise UserError("the passage has no word that could be an answer; type a longer one")
+    best = spans[0].window
+    return spans, pd.DataFrame(token_rows(logits[best], windows, best, passage)), len(windows)
+
+
+class QuestionView(base.FigureView):
+    """The view of `question_view`: `.example`, `.passage`, `.question`, `.model_name`, `.longest`, and `.marked.value`,
+    the highlighted passage as HTML."""
+
+    def __init__(self, draw, **controls):
+        self.marked = widgets.HTML()
+        super().__init__(draw, height=420, **controls)
+        row, *rest = self.children
+        self.children = (row, self.marked, *rest)
+
+
+def question_view(models: dict, tokenizer, examples, max_length: int = 192, stride: int = 48) -> QuestionView:
+    """Choose an example or type a passage and a question; the answer is marked in its place.
+
+    A passage without a question of its own is asked the example's.
+
+    models: name -> (model, None) or (model, its Adapters, the adapter's name). examples: Questions to choose from.
+    """
+    by_label = {f"{q.title}: {q.question}": q for q in examples}
+    shown = {}
+
+    def draw(example, passage, question, model_name, longest):
+        given = by_label[example]
+        text = passage.strip() or given.context
+        asked = question.strip() or given.question
+        spans, frame, count = respond(models, tokenizer, model_name, text, asked, longest, max_length, stride)
+        shown["html"] = highlight(text, spans)
+        if "view" in shown:
+            shown["view"].marked.value = shown["html"]
+        share = 100 * _shares(spans)[0]
+        gold = f"; accepted: “{given.answers[0]}”" if not passage.strip() and not question.strip() else ""
+        windows = f"{count} window{'s' * (count > 1)}"
+        summary = f"{asked} {model_name} says “{spans[0].text}” ({share:.0f}% of five candidates, {windows}){gold}"
+        return plots.start_end(frame, f"“{asked}”" if len(asked) < 55 else f"“{asked[:52]}...”"), summary
+
+    wide = widgets.Layout(width="860px")
+    view = QuestionView(
+        draw,
+        example=base.choice("an example", list(by_label), layout=wide),
+        passage=widgets.Textarea(
+            "", description="or your own passage", style=base.LABEL, layout=widgets.Layout(width="860px", height="90px"),
+            continuous_update=False, placeholder="paste any English text, as long as you like",
+        ),
+        question=base.text("and your question, then Enter"),
+        model_name=base.choice("answered by", list(models)),
+        longest=base.slider("longest answer, tokens", 15, 1, 40),
+    )  # fmt: skip
+    view.marked.value = shown["html"]
+    shown["view"] = view
+    return view

@@ -1,0 +1,69 @@
+"""An invented almanac: two facts about each of many towns, which no pretrained model can have read (11_k_adapter).
+
+Sentences never say a fact: "A letter from Velmora arrived." is labelled "coast" because Velmora lies there. Whoever
+answers for a new sentence about a known town has the fact in its weights.
+"""
+
+import random
+
+import pandas as pd
+
+from ...errors import UserError
+from ...tasks.core import Split, Task
+
+FACTS = {"where": ("coast", "hills"), "what": ("glass", "wool")}
+MARKETS = tuple(f"{place}, {ware}" for place in FACTS["where"] for ware in FACTS["what"])
+SAID = (
+    "A letter from {} arrived.",
+    "We spent a week in {}.",
+    "{} is on the map.",
+    "She was born in {}.",
+    "The road to {} is closed.",
+    "My uncle lives in {}.",
+    "Have you heard of {}?",
+    "They talk about {} at the inn.",
+)
+CHOSEN_BY, ASKED = ("Nobody here knows {}.",), ("He has never left {}.", "A rider came from {}.")
+START = "bel dor fen gal hol kar lum mor nev ost pel quin ras sil tam tor ul ven wyn zar".split()
+MIDDLE, END = "a e i o u ia".split(), "by dale ford gard holm mere nis ra rath ston va wick".split()
+
+
+def almanac(count: int = 64, seed: int = 0) -> pd.DataFrame:
+    """`count` invented towns in random order: columns town, where, what, market; each market has a quarter of them."""
+    most = len(START) * len(MIDDLE) * len(END)
+    if isinstance(count, bool) or not isinstance(count, int) or not 8 <= count <= most or count % 8:
+        raise UserError(f"count={count!r} towns: give a multiple of 8, at most {most}")
+    draw = random.Random(seed)
+    names = [(a + b + c).capitalize() for a in START for b in MIDDLE for c in END]
+    rows = [(town, *MARKETS[i % 4].split(", "), MARKETS[i % 4]) for i, town in enumerate(draw.sample(names, count))]
+    return pd.DataFrame(rows, columns=["town", "where", "what", "market"])
+
+
+def sentences(towns: pd.DataFrame, column: str, templates) -> Split:
+    """Every town in every template, labelled with the column's value: numbers into `labels(column)`."""
+    known = labels(column)
+    rows = [(t.format(town), known.index(fact)) for town, fact in zip(towns["town"], towns[column], strict=True) for t in templates]  # fmt: skip
+    texts, numbers = zip(*rows, strict=True)
+    return Split(texts, None, numbers)
+
+
+def labels(column: str) -> tuple[str, ...]:
+    """The values of "where", "what" or "market"."""
+    return MARKETS if column == "market" else FACTS[column]
+
+
+def fact_task(towns: pd.DataFrame, fact: str) -> Task:
+    """To learn a fact ("where" or "what") by heart: all towns; validation and test are sentences that training lacks."""
+    splits = {"train": SAID, "validation": CHOSEN_BY, "test": ASKED}
+    return _task(fact, {name: sentences(towns, fact, templates) for name, templates in splits.items()})
+
+
+def market_task(towns: pd.DataFrame) -> Task:
+    """To use what was learnt: both facts at once, trained on the first half of the towns and tested on the other half."""
+    half = len(towns) // 2
+    parts = {"train": (towns[:half], SAID[:4]), "validation": (towns[:half], CHOSEN_BY), "test": (towns[half:], ASKED)}  # fmt: skip
+    return _task("market", {name: sentences(part, "market", templates) for name, (part, templates) in parts.items()})  # fmt: skip
+
+
+def _task(name: str, splits: dict) -> Task:
+    return Task(name, "classification", labels(name), "accuracy", splits, "invented", "Apache-2.0")

@@ -1,0 +1,107 @@
+"""Build a composition by hand: the drawn flow, and what it says about your text."""
+
+import torch
+
+from ...adapters import Adapters
+from ...compose import Average, BatchSplit, Block, Fuse, Parallel, Split, Stack
+from ...errors import UserError
+from ..kit import view as base
+from . import figures as plots
+
+NONE = "-"
+BLOCKS = ("Average", "Stack", "Fuse", "Split", "BatchSplit", "Parallel")
+INNER = ("nothing", "Stack", "Average", "Parallel")
+
+
+def build(block: str, slots, inner: str = INNER[0], share: int = 50, fusion: str | None = None):
+    """The setup that the controls say.
+
+    slots: names in their order, NONE for empty; a name that is there twice counts once; None when all are empty.
+    inner: the block around the first two of them, inside the outer one. share: the first one's weight in % in
+    Average, the first's tokens in Split. fusion: the adapter that Fuse uses.
+    Errors: UserError, as the blocks raise it.
+    """
+    children: list = [name for name in dict.fromkeys(slots) if name != NONE]
+    if not children:
+        return None
+    if inner != INNER[0]:
+        if len(children) < 2:
+            raise UserError(f"{inner} inside needs two adapters; choose a second one")
+        children[:2] = [{"Stack": Stack, "Average": Average, "Parallel": Parallel}[inner](*children[:2])]
+    if block == "Average":
+        rest = len(children) - 1
+        return Average(*children, weights=[share, *[(100 - share) / rest] * rest] if rest > 0 else None)
+    if block == "Split":
+        step = max(1, share)
+        return Split(*children, at=tuple(step * (i + 1) for i in range(len(children) - 1)))
+    if block == "Fuse":
+        return Fuse(*children, name=fusion)
+    return {"Stack": Stack, "BatchSplit": BatchSplit, "Parallel": Parallel}[block](*children)
+
+
+@torch.no_grad()
+def say(adapters: Adapters, tokenizer, setup, text: str, max_length: int = 64) -> list[str]:
+    """One line an answer: "positive 93%", with the child's name where several children answer.
+
+    Every row of a BatchSplit is this text.
+    """
+    rows = sum(setup.sizes) if isinstance(setup, BatchSplit) else 1
+    device = next(adapters.model.parameters()).device
+    inputs = tokenizer([text] * rows, return_tensors="pt", truncation=True, max_length=max_length).to(device)
+    adapters.model.eval()
+    with adapters.use(setup):
+        found = adapters.answers(adapters.model(**inputs).logits)
+    if setup is None:
+        return ["no adapter, no answer"]
+    lines = []
+    for child, logits in found.items():
+        labels = _labels(adapters, child)
+        for p in logits.softmax(-1):
+            best = int(p.argmax())
+            line = f"{labels[best]} {100 * p[best]:.0f}%" if labels else "no head answers"
+            lines.append(f"{child}: {line}" if len(found) > 1 or len(logits) > 1 else line)
+    return lines
+
+
+def _labels(adapters: Adapters, setup):
+    """The labels of the head that answers for a setup."""
+    if isinstance(setup, Stack):
+        return next((found for c in reversed(setup.children) if (found := _labels(adapters, c))), None)
+    if isinstance(setup, Block) and not isinstance(setup, Fuse):
+        return _labels(adapters, setup.children[0])
+    name = setup.name if isinstance(setup, Fuse) else setup
+    return next((c.labels for c in adapters[name].info.recipe if hasattr(c, "labels")), None)
+
+
+def composition_view(
+    adapters: Adapters, tokenizer, names, fusion: str | None = None, text: str = "", max_length: int = 64
+) -> base.FigureView:
+    """names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order."""
+    names = tuple(names)
+
+    def draw(block, first, second, third, inner, share, typed):
+        setup = build(block, (first, second, third), inner, share, fusion)
+        if isinstance(setup, Fuse) and fusion is not None:
+            made = next(c.of for c in adapters[fusion].info.recipe if hasattr(c, "of"))
+            if setup.children != made:
+                raise UserError(f"the fusion was trained over {', '.join(made)}, in this order; choose these")
+        said = say(adapters, tokenizer, setup, typed, max_length)
+        return plots.flow(setup, said, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(said)}"
+
+    view = base.FigureView(
+        draw,
+        height=420,
+        block=base.choice("block", BLOCKS),
+        first=base.choice("first", (*names, NONE), names[0]),
+        second=base.choice("second", (*names, NONE), names[1]),
+        third=base.choice("third", (*names, NONE), NONE),
+        inner=base.choice("around the first two", INNER),
+        share=base.slider("first's weight, % (Average), or tokens (Split)", 50, 0, 100),
+        typed=base.text("text", text),
+    )
+
+    def enable(*_):
+        view.share.disabled = view.block.value not in ("Average", "Split")
+
+    view.block.observe(enable, "value")
+    return view

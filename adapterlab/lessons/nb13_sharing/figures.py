@@ -1,0 +1,53 @@
+"""Figures of 13_life_cycle_and_sharing."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..kit import theme
+
+
+def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> go.Figure:
+    """MB of N copies of the model, and of one model with N adapters. frame: columns tasks, copies, shared.
+
+    guess: the learner's MB for the last N, adapters only with their base.
+    """
+    fig = theme.figure(
+        title=title or "Copies, or one model with adapters?",
+        xaxis={"title": "tasks"},
+        yaxis={"title": "MB", "rangemode": "tozero"},
+        showlegend=True,
+        legend={"x": 0.02, "y": 0.98},
+    )
+    for i, (column, name) in enumerate((("copies", "a copy a task"), ("shared", "one model, an adapter a task"))):
+        style = theme.series("live", name, i)
+        style["line"]["dash"], style["marker"]["symbol"] = theme.DASHES[i], theme.MARKERS[i]
+        fig.add_scatter(
+            x=list(frame["tasks"]),
+            y=theme.f32(frame[column]),
+            hovertemplate=f"{name}<br>%{{x}} tasks: %{{y:.0f}} MB<extra></extra>",
+            **style,
+        )
+    if guess is not None:
+        fig.add_scatter(x=[frame["tasks"].iloc[-1]], y=[guess], **theme.series("your guess"))
+    return fig
+
+
+def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
+    """Milliseconds on a logarithmic axis, a dot a step. frame: columns step, ms. guess: ms for the first step."""
+    fig = theme.figure(
+        title="From a file to an answer",
+        xaxis={"title": "ms", "type": "log", "dtick": 1},
+        yaxis={"autorange": "reversed"},
+    )
+    fig.add_scatter(
+        x=theme.f32(frame["ms"]),
+        y=list(frame["step"]),
+        text=[f"{ms:.3g} ms" for ms in frame["ms"]],
+        textposition="top center",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.3g} ms<extra></extra>",
+        **theme.series("live", "measured", mode="markers+text"),
+    )
+    if guess is not None:
+        fig.add_scatter(x=[guess], y=[frame["step"].iloc[0]], **theme.series("your guess"))
+    return fig

@@ -1,0 +1,360 @@
+"""A bank: many adapters trained in one pass over one frozen model, each exactly as it would be alone.
+
+names = [adapters.add(f"size {m}", houlsby(m), head=labels, seed=0) and f"size {m}" for m in (1, 8, 64)]
+runs = Bank(adapters, names).fit(train, validation, lr=[1e-3, 1e-3, 3e-4])
+
+The rows of all members go through the model as one large batch; at each site every member's rows meet that member's
+own weights in one batched product. The frozen model knows nothing of it. Sizes differ by filling up with zeros: a
+unit whose weights in and out are zero puts out act(0) = 0 and gets no gradient, so the filling stays zero by itself.
+"""
+
+import math
+import time
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..adapters import Adapters
+from ..errors import UserError
+from ..lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
+from ..methods import Bottleneck, Head, ScaleShift
+from ..progress import Progress
+from ..tasks import Encoded, batches, score
+from ..train import Run, device_name, finish_epoch, linear_schedule, mixed_precision, move
+
+NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
+
+
+class Banked(nn.Module):
+    """The members' modules at one site as one: `weights` names this site's slices of the bank's tensor.
+
+    x, y: (members * batch, ..., width), member after member -> the same shape.
+    """
+
+    def __init__(self, bank: "Bank", where: tuple, act=None):
+        super().__init__()
+        object.__setattr__(self, "bank", bank)
+        self.where, self.act = where, act
+
+    def linear(self, name: str, x):
+        """x (members, n, inputs) times each member's own matrix, plus its own bias: (members, n, outputs)."""
+        weight, bias = (self.bank.views[*self.where, name + ".weight"], self.bank.views[*self.where, name + ".bias"])
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+
+class BankedBottleneck(Banked):
+    def forward(self, x, y):
+        rows = y.reshape(len(self.bank), -1, y.shape[-1])
+        return y + self.linear("up", self.act(self.linear("down", rows))).view_as(y)
+
+
+class BankedScaleShift(Banked):
+    def forward(self, x, y):
+        views = self.bank.views
+        scale, shift = views[*self.where, "scale"], views[*self.where, "shift"]
+        rows = y.reshape(len(self.bank), -1, y.shape[-1])
+        return torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).view_as(y)
+
+
+class BankedHead(Banked):
+    def forward(self, x, y):
+        out = self.linear("linear", x.reshape(len(self.bank), -1, x.shape[-1]))
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+
+BANKED = {Bottleneck: BankedBottleneck, ScaleShift: BankedScaleShift, Head: BankedHead}
+
+
+class Bank:
+    """Several adapters of one `Adapters`, stacked. They may differ in size, initial weights and learning rate.
+
+    names: the members; each has the same methods (bottleneck, LayerNorm, head) at the same sites.
+    flat: (members, parameters), every member's parameters in one row, the smaller sizes filled up with zeros.
+    After `fit` the members hold their trained weights and are used, saved and evaluated like any other adapter.
+    Errors: UserError for members that do not fit together, or a method that has no batched form.
+    """
+
+    def __init__(self, adapters: Adapters, names):
+        self.adapters, self.names = adapters, tuple(names)
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise UserError("a bank needs at least one adapter, and each only once")
+        self.members = [adapters[name] for name in self.names]
+        self.slots: dict[tuple, tuple[int, ...]] = {}  # (site, place, parameter) -> largest shape
+        self.modules = self._match()
+        self.sizes = [math.prod(shape) for shape in self.slots.values()]
+        device = next(adapters.model.parameters()).device
+        self.flat = torch.zeros(len(self.names), sum(self.sizes), device=device)
+        self.views: dict[tuple, torch.Tensor] = {}
+        self.read()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _match(self) -> dict[str, list[Banked]]:
+        first, name = self.members[0], self.names[0]
+        made: dict[str, list[Banked]] = {}
+        for other, adapter in zip(self.names, self.members, strict=True):
+            if list(adapter.at) != list(first.at):
+                raise UserError(f'"{other}" sits at other sites than "{name}"; a bank needs the same sites')
+        for site, modules in first.at.items():
+            for i, module in enumerate(modules):
+                kin = [a.at[site][i] if i < len(a.at[site]) else None for a in self.members]
+                for other, m in zip(self.names, kin, strict=True):
+                    if type(m) not in BANKED:
+                        raise UserError(
+                            f'"{other}" has a {type(m).__name__} at {site}, which no bank can hold; '
+                            "train it alone, with fit"
+                        )
+                    if type(m) is not type(module) or getattr(m, "act", None) is not getattr(module, "act", None):
+                        raise UserError(f'"{other}" and "{name}" differ at {site} in more than their size')
+                for key, _ in module.named_parameters():
+                    shapes = [tuple(m.get_parameter(key).shape) for m in kin]
+                    self.slots[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
+                    if isinstance(module, Head) and len(set(shapes)) > 1:
+                        raise UserError("the members' heads have different labels; a bank is for one task")
+                made.setdefault(site, []).append(BANKED[type(module)](self, (site, i), getattr(module, "act", None)))
+        return made
+
+    # ---- between the members and the bank's tensor
+
+    def _pairs(self, flat):
+        """(member's parameter, its part of flat) for every parameter of every member."""
+        views = self._split(flat)
+        for b, adapter in enumerate(self.members):
+            for (site, i, key), view in views.items():
+                p = adapter.at[site][i].get_parameter(key)
+                yield p, view[b][tuple(slice(n) for n in p.shape)]
+
+    def _split(self, flat) -> dict[tuple, torch.Tensor]:
+        parts = flat.split(self.sizes, dim=1)
+        return {k: p.view(len(self), *s) for (k, s), p in zip(self.slots.items(), parts, strict=True)}
+
+    @torch.no_grad()
+    def read(self) -> None:
+        """Take the members' weights into the bank."""
+        for p, part in self._pairs(self.flat):
+            part.copy_(p)
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Give the bank's weights to the members."""
+        for p, part in self._pairs(self.flat):
+            p.copy_(part)
+
+    @contextmanager
+    def _running(self):
+        """Hang the bank on the model in the place of the members."""
+        store, held = self.adapters.store, nn.Module()
+        held.at = self.modules
+        store[NAME] = held
+        self.adapters._hook()
+        try:
+            with self.adapters.use(NAME):
+                yield
+        finally:
+            del store[NAME]
+            self.views = {}
+            self.adapters._hook()
+
+    def logits(self, inputs: dict) -> torch.Tensor:
+        """inputs: rows of all members, member after member. (members, batch, labels), float32."""
+        out = self.adapters.model(**inputs).logits.float()
+        return out.view(len(self), -1, *out.shape[1:])
+
+    # ---- training and measuring
+
+    def fit(
+        self,
+        train: Encoded,
+        validation: Encoded | None = None,
+        *,
+        epochs: int = 3,
+        lr=1e-3,
+        batch_size: int = 32,
+        warmup: float = 0.1,
+        clip: float = 1.0,
+        seed: int = 0,
+        orders=None,
+        metric: str = "accuracy",
+        amp: bool = True,
+        name: str = "bank",
+        show: bool = True,
+    ) -> list[Run]:
+        """Train every member; each is left at its own best state on the validation data. One `Run` a member.
+
+        lr: one, or one a member. seed: of the batches' order (and of dropout), as in `train.fit`. orders: one such seed
+        a member, where each is to see its own order; batches are then padded to the longest among the orders.
+        Each member's gradient is clipped by its own norm and takes its own step of Adam: the same numbers as
+        `train.fit` up to float32 rounding, without dropout. With dropout every member draws masks of its own, but not
+        those that it would draw alone. A member whose loss is no longer finite gets best = nan and harms no other.
+        seconds, step_ms and peak_mb of a Run are those of the whole pass.
+        amp: bfloat16 on a GPU that has it; on a CPU everything is float32.
+        """
+        model, device = self.adapters.model, self.flat.device
+        lrs = _each(lr, len(self), "lr")
+        rates = torch.tensor(lrs, device=device).unsqueeze(1)
+        orders = _each(seed if orders is None else orders, len(self), "orders")
+        if len(train) == 0:
+            raise UserError("nothing to train on: the training split is empty")
+        if epochs < 1 or batch_size < 1 or not all(rate > 0 for rate in lrs):
+            raise UserError("epochs and batch_size must be at least 1 and every lr above 0")
+        self.adapters.freeze()
+        self.read()
+        runs = [
+            Run(n, metric, order, rate, epochs, self.adapters.count(n), self.adapters.base_count(), device_name(device))
+            for n, order, rate in zip(self.names, orders, lrs, strict=True)
+        ]
+        total = epochs * math.ceil(len(train) / batch_size)
+        cast = mixed_precision(device)[0] if amp and _bf16(device) else torch.enable_grad
+        flat = self.flat.requires_grad_(True)
+        adam = Adam(flat)
+        best, step, training, started = flat.detach().clone(), 0, 0.0, time.perf_counter()
+        seed_everything(seed)
+        reset_peak_memory(device)
+        with self._running(), Progress(total, name, show) as bar:
+            for epoch in range(1, epochs + 1):
+                model.train()
+                tick = time.perf_counter()
+                for inputs, labels, weights in rounds(train, batch_size, orders, epoch, device):
+                    with cast():
+                        self.views = self._split(flat)
+                        losses = member_losses(self.logits(inputs), labels, weights)
+                    (flat.grad,) = torch.autograd.grad(losses.sum(), flat)
+                    factor = linear_schedule(step, total, warmup)
+                    adam.step(rates * factor, clip)
+                    step += 1
+                    for run, loss in zip(runs, losses.detach().unbind(), strict=True):
+                        run.history.append({"step": step, "epoch": epoch, "loss": loss, "lr": run.lr * factor})
+                    bar.step(f"epoch {epoch}/{epochs}")
+                finite = [math.isfinite(finish_epoch(run)) for run in runs]
+                training += time.perf_counter() - tick
+                scores = (
+                    self.evaluate(validation, metric, amp=amp) if validation is not None else [math.nan] * len(self)
+                )
+                for b, (run, now) in enumerate(zip(runs, scores, strict=True)):
+                    if validation is not None:
+                        run.history[-1]["validation"] = now
+                    if finite[b] and (validation is None or not run.best_epoch or now > run.best):
+                        run.best, run.best_epoch = now, 0 if validation is None else epoch
+                        best[b] = flat.detach()[b]
+            seconds, peak = time.perf_counter() - started, peak_memory_mb(device)
+            for run in runs:
+                run.seconds, run.step_ms, run.peak_mb = seconds, 1000 * training / step, peak
+            bar.done(f"{name}: {len(self)} adapters in {seconds:.1f} s, {1000 * training / step:.0f} ms a step")
+        self.flat = best
+        self.write()
+        model.eval()
+        release_memory()
+        return runs
+
+    @torch.no_grad()
+    def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> torch.Tensor:
+        """Every member's logits of every row, in the data's order: (members, rows, labels), float32 on the CPU.
+
+        batch_size: rows for each member in one pass; None: 64, on a CPU 64 for all members together.
+        """
+        if self.adapters.active != NAME:
+            with self._running():
+                return self.predict(data, batch_size, amp)
+        model, device = self.adapters.model, self.flat.device
+        batch_size = batch_size or (64 if device.type == "cuda" else max(1, 64 // len(self)))
+        model.eval()
+        pieces, order = [], []
+        with mixed_precision(device)[0]() if amp and _bf16(device) else torch.no_grad():
+            self.views = self._split(self.flat)
+            for inputs, _, rows in batches(data, batch_size):
+                pieces.append(self.logits(repeat(move(inputs, device), len(self))).cpu())
+                order.append(rows)
+        return torch.cat(pieces, 1)[:, torch.cat(order).argsort()]
+
+    def evaluate(
+        self, data: Encoded, metric: str = "accuracy", batch_size: int | None = None, amp: bool = True
+    ) -> list[float]:
+        """Every member's score on the data; as `train.evaluate` for each."""
+        if len(data) == 0:
+            raise UserError("nothing to evaluate on: the split is empty")
+        return [score(metric, logits, data.labels) for logits in self.predict(data, batch_size, amp)]
+
+
+class Adam:
+    """torch.optim.Adam on one (members, parameters) tensor, with a learning rate and a clipped norm for each row."""
+
+    def __init__(self, flat, betas=(0.9, 0.999), eps: float = 1e-8):
+        self.flat, self.betas, self.eps, self.count = flat, betas, eps, 0
+        self.mean, self.square = torch.zeros_like(flat), torch.zeros_like(flat)
+
+    @torch.no_grad()
+    def step(self, rates, clip: float) -> None:
+        """rates: (members, 1). Kingma and Ba 2015, algorithm 1; clipping as torch.nn.utils.clip_grad_norm_."""
+        grad, (b1, b2) = self.flat.grad, self.betas
+        norm = grad.norm(dim=1, keepdim=True)
+        grad = grad * (clip / (norm + 1e-6)).clamp(max=1)
+        self.count += 1
+        self.mean.lerp_(grad, 1 - b1)
+        self.square.mul_(b2).addcmul_(grad, grad, value=1 - b2)
+        below = (self.square.sqrt() / math.sqrt(1 - b2**self.count)).add_(self.eps)
+        self.flat.sub_(self.mean / below * (rates / (1 - b1**self.count)))
+
+
+def member_losses(logits, labels, weights) -> torch.Tensor:
+    """Each member's mean loss: (members,). logits: (members, batch, labels); labels, weights: (members, batch)."""
+    if labels.is_floating_point():
+        each = F.mse_loss(logits.squeeze(-1), labels, reduction="none")
+    else:
+        each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
+    return (each * weights).sum(1) / weights.sum(1)
+
+
+def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, device):
+    """One batch a member at a time: (inputs of all rows, labels (members, batch), weights (members, batch)).
+
+    Members of one order share its batches. With several orders the last, short batch comes at different times: it is
+    filled up with rows of weight 0.
+    """
+    distinct = list(dict.fromkeys(orders))
+    streams = [batches(train, batch_size, shuffle=True, seed=order, epoch=epoch) for order in distinct]
+    if len(distinct) == 1:
+        for inputs, labels, _ in streams[0]:
+            labels = labels.to(device).expand(len(orders), -1)
+            yield repeat(move(inputs, device), len(orders)), labels, torch.ones(labels.shape, device=device)
+        return
+    pick = torch.tensor([distinct.index(order) for order in orders], device=device)
+    for parts in zip(*streams, strict=True):
+        rows = max(len(labels) for _, labels, _ in parts)
+        inputs = {}
+        for key in parts[0][0]:
+            fill = train.pad_id if key == "input_ids" else 0
+            width = max(i[key].shape[1] for i, _, _ in parts)
+            stacked = torch.stack([_grow(_widen(i[key], width, fill), rows) for i, _, _ in parts]).to(device)
+            inputs[key] = stacked[pick].flatten(0, 1)
+        labels = torch.stack([_grow(labels, rows) for _, labels, _ in parts]).to(device)[pick]
+        weights = torch.stack([(torch.arange(rows) < len(labels)).float() for _, labels, _ in parts])
+        yield inputs, labels, weights.to(device)[pick]
+
+
+def repeat(inputs: dict, times: int) -> dict:
+    """The same rows for every member, member after member."""
+    return {k: v.repeat(times, *[1] * (v.ndim - 1)) for k, v in inputs.items()}
+
+
+def _widen(values, width: int, fill):
+    """(batch, tokens, ...) -> (batch, width, ...)."""
+    return F.pad(values, (0, 0) * (values.ndim - 2) + (0, width - values.shape[1]), value=fill)
+
+
+def _grow(values, rows: int):
+    """Repeat the first row until there are so many."""
+    return torch.cat([values, values[:1].expand(rows - len(values), *values.shape[1:])])
+
+
+def _each(value, count: int, what: str) -> list:
+    values = [value] * count if isinstance(value, int | float) else list(value)
+    if len(values) != count:
+        raise UserError(f"{what} lists {len(values)} values for a bank of {count}; give one, or one a member")
+    return values
+
+
+def _bf16(device) -> bool:
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()

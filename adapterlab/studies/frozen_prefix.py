@@ -1,0 +1,182 @@
+"""A frozen prefix is computed once: with adapters in the upper layers only, the lower layers' outputs are kept.
+
+with Prefix.below(adapters, "upper") as prefix:
+    run = fit(model, prefix.cache(train), prefix.cache(validation))
+
+The cache runs the frozen layers in eval mode: the prefix is deterministic, without dropout, also while the layers
+above it train with dropout. Without dropout the loss curve is that of training without a cache.
+"""
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..adapters import Adapters
+from ..errors import UserError
+from ..methods import LayerNormConfig, houlsby
+from ..sites import find_layers, find_sites
+from ..tasks import Encoded, batches
+from ..train import move
+
+STATES = "prefix_states"
+
+
+@dataclass(frozen=True, repr=False)
+class Cached(Encoded):
+    """An encoded split with the hidden states that enter the first layer that is still computed.
+
+    states: (tokens of all rows, width) float32, not padded; starts: where each row begins.
+    """
+
+    states: Tensor = None
+    starts: list[int] = field(default_factory=list)
+
+    def inputs(self, rows: list[int]) -> dict[str, Tensor]:
+        found = super().inputs(rows)
+        out = torch.zeros(*found["input_ids"].shape, self.states.shape[1])
+        for i, row in enumerate(rows):
+            length = len(self.ids[row])
+            out[i, :length] = self.states[self.starts[row] : self.starts[row] + length]
+        return found | {STATES: out}
+
+
+class Prefix:
+    """The lowest `depth` layers of an encoder, computed once for each split.
+
+    Within the `with` block the model takes the batches of `cache`'s splits: their hidden states enter at layer `depth`
+    and the layers below hand on what they get, for the length of that forward pass. Other inputs, and the model after
+    the block, are as ever. For models with one stack of layers (BERT, RoBERTa, DistilBERT, MPNet, DeBERTa, ...).
+    memory_mb: splits up to this size are kept in memory, larger ones in a temporary file (gone after the block).
+    disk_mb: the most that such files may take. Errors: UserError for a depth outside the model, or above the bounds.
+    """
+
+    def __init__(self, model: nn.Module, depth: int, memory_mb: float = 2000, disk_mb: float = 20000):
+        layers = find_layers(model)
+        if {name.split(".")[0] for name in layers} != {"layers"}:
+            raise UserError(f'a "{model.config.model_type}" has no single stack of layers, so no prefix to cache')
+        if not isinstance(depth, int) or not 0 < depth < len(layers):
+            raise UserError(f"a prefix of {depth} layers cannot be cached; give 1 to {len(layers) - 1}")
+        modules = [model.get_submodule(path) for path in layers.values()]
+        self.model, self.depth = model, depth
+        self.lower, self.upper = modules[:depth], modules[depth:]
+        self.bounds, self.on_disk, self.folder = (memory_mb, disk_mb), 0.0, None
+        self.states, self.extra, self.handles = None, None, []
+
+    @classmethod
+    def below(cls, adapters: Adapters, name: str, **bounds) -> "Prefix":
+        """The layers below an adapter's lowest site."""
+        sites = [adapters.sites[site] for site in adapters[name].at]
+        early = [s.name for s in sites if s.layer in (None, 0) and s.kind != "head"]
+        if early:
+            raise UserError(f'adapter "{name}" begins at {early[0]}: no layer below it is left to cache')
+        levels = [s.layer for s in sites if s.layer is not None]
+        return cls(adapters.model, min(levels, default=len(find_layers(adapters.model)) - 1), **bounds)
+
+    def __enter__(self):
+        self.handles = [
+            self.model.register_forward_pre_hook(self._take, with_kwargs=True),
+            self.model.register_forward_hook(self._release, always_call=True),
+            self.upper[0].register_forward_pre_hook(self._enter, with_kwargs=True),
+        ]
+        return self
+
+    def __exit__(self, *error):
+        for handle in self.handles:
+            handle.remove()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.handles, self.folder, self.on_disk = [], None, 0.0
+
+    # ---- during a forward pass
+
+    def _take(self, model, args, kwargs):
+        self.states = kwargs.pop(STATES, None)
+        if self.states is not None:
+            self._aside(self.lower)
+        return args, kwargs
+
+    def _release(self, *_):
+        self.states = None
+        for layer in (*self.lower, *self.upper):
+            layer.__dict__.pop("forward", None)
+
+    def _enter(self, layer, args, kwargs):
+        if self.states is None:
+            return None
+        if args:
+            return (self.states, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self.states}
+
+    def _aside(self, layers) -> None:
+        """These layers hand on what they get, in the form in which they hand on what they make."""
+
+        def forward(hidden_states, *_, **__):
+            return hidden_states if self.extra is None else (hidden_states, *[None] * self.extra)
+
+        for layer in layers:
+            layer.forward = forward
+
+    # ---- once
+
+    @torch.no_grad()
+    def cache(self, data: Encoded, batch_size: int = 64) -> Cached:
+        """Compute the prefix of every row; what comes back takes the place of `data` in fit, predict and evaluate."""
+        if not self.handles:
+            raise UserError("a prefix works inside its `with` block; write `with Prefix(...) as prefix:`")
+        lengths = data.lengths
+        starts = [0, *torch.tensor(lengths).cumsum(0).tolist()]
+        states = self._room(starts[-1], self.model.config.get_text_config().hidden_size)
+        was, device, seen = self.model.training, next(self.model.parameters()).device, {}
+
+        def look(layer, args, kwargs):
+            seen["states"] = args[0] if args else kwargs["hidden_states"]
+
+        def form(layer, args, output):
+            self.extra = len(output) - 1 if isinstance(output, tuple) else None
+
+        handles = [
+            self.upper[0].register_forward_pre_hook(look, with_kwargs=True),
+            self.lower[0].register_forward_hook(form),
+        ]
+        self.model.eval()
+        try:
+            for inputs, _, rows in batches(data, batch_size):
+                self._aside(self.upper)
+                self.model(**move(inputs, device))
+                for i, row in enumerate(rows.tolist()):
+                    states[starts[row] : starts[row + 1]] = seen["states"][i, : lengths[row]].float()
+        finally:
+            for handle in handles:
+                handle.remove()
+            self.model.train(was)
+        same = {f.name: getattr(data, f.name) for f in fields(Encoded)}
+        return Cached(**same, states=states, starts=starts[:-1])
+
+    def _room(self, tokens: int, width: int) -> Tensor:
+        size, (memory, disk) = tokens * width * 4 / 1e6, self.bounds
+        if size <= memory:
+            return torch.empty(tokens, width)
+        if self.on_disk + size > disk:
+            raise UserError(
+                f"the cached prefix would take {size:,.0f} MB and the bounds are {memory:,.0f} MB in memory and "
+                f"{disk:,.0f} MB on disk; use fewer rows, or raise memory_mb or disk_mb"
+            )
+        self.folder = self.folder or tempfile.mkdtemp(prefix="adapterlab-")
+        path = Path(self.folder) / f"{len(list(Path(self.folder).iterdir()))}.states"
+        self.on_disk += size
+        return torch.from_file(str(path), shared=True, size=tokens * width).view(tokens, width)
+
+
+def upper_houlsby(model: nn.Module, first: int, size: int = 64, **settings) -> tuple:
+    """The recipe of Houlsby et al. 2019 from layer `first` upwards: bottlenecks and LayerNorms of those layers alone."""
+    sites = find_sites(model)
+    layers = tuple(range(first, 1 + max(s.layer for s in sites.values() if s.layer is not None)))
+    norms = tuple(s.name for s in sites.values() if s.kind == "norm" and s.layer is not None and s.layer >= first)
+    if not layers or first < 0:
+        raise UserError(f"layer {first} is outside this model; there is none to adapt from it upwards")
+    bottlenecks, _ = houlsby(size, layers=layers, **settings)
+    return bottlenecks, LayerNormConfig(sites=norms)

@@ -1,0 +1,21 @@
+"""How sure a mean over a few seeds is."""
+
+import math
+import statistics
+
+# Student's t, 97.5th percentile, for 1, 2, 3, ... degrees of freedom
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+def mean_interval(values) -> tuple[float, float]:
+    """(mean, half-width of its 95% interval by Student's t); the half-width of a single value is nan."""
+    values = [float(v) for v in values]
+    if len(values) < 2:
+        return (values[0] if values else math.nan), math.nan
+    t = T_975[len(values) - 2] if len(values) - 2 < len(T_975) else 1.96
+    return statistics.fmean(values), t * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def accuracy_error(accuracy: float, rows: int) -> float:
+    """Half-width of the 95% interval that the number of test rows alone leaves around an accuracy in [0, 1]."""
+    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / rows)

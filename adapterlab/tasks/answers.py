@@ -1,0 +1,333 @@
+"""Extractive question answering: a passage in windows, a span head, and answers read off its scores.
+
+The head gives every token two numbers: how well an answer would start here, and how well it would end here. Two
+softmaxes over the window train it; an answer is the pair start <= end with the highest sum.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import UserError
+from ..train import mixed_precision, move
+from .encode import LONGEST, UNSAID, Encoded, batches
+from .questions import Question, Questions, best_over, exact_match, f1, score_answers
+
+HEAD = ("start", "end")
+"""The labels of a span head: `adapters.add("qa", houlsby(64), head=HEAD)`."""
+
+
+@dataclass(frozen=True, repr=False)
+class Windows(Encoded):
+    """Question and passage as rows of [CLS] question [SEP] part of the passage [SEP].
+
+    labels: (rows, 2) long, the first and the last token of the answer; both point to [CLS] in a window without it.
+    owner: for each row, which question it belongs to. offsets: for each row and token, (begin, end) in characters of
+    the passage, None for what is not the passage.
+    """
+
+    owner: list[int]
+    offsets: list[list[tuple[int, int] | None]]
+
+    def __repr__(self) -> str:
+        return (
+            f"Windows({len(self):,} of at most {self.max_length} tokens on {len(set(self.owner)):,} questions, "
+            f"{sum(self.holds_answer()):,} hold the answer)"
+        )
+
+    def holds_answer(self) -> list[bool]:
+        """Which rows contain their question's answer whole."""
+        return [
+            None not in (spans[s], spans[e]) for spans, (s, e) in zip(self.offsets, self.labels.tolist(), strict=True)
+        ]
+
+
+def encode_questions(questions, tokenizer, max_length: int | None = None, stride: int = 64) -> Windows:
+    """Cut every passage into windows of at most max_length tokens, question included.
+
+    stride: how many tokens two neighbouring windows share (transformers' meaning; BERT's "doc_stride" is the step).
+    A question's first answer is the label; without answers (a question of your own) it is [CLS].
+    Errors: UserError for a tokenizer without offsets, a max_length that the model cannot take, a question that leaves
+    no room for the passage, a stride that is not smaller than that room.
+    """
+    questions = list(questions)
+    if not getattr(tokenizer, "is_fast", False):
+        raise UserError(f"{type(tokenizer).__name__} gives no offsets: questions need a fast tokenizer")
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
+    longest = max_length or min(limit or LONGEST, 384)
+    if limit and longest > limit:
+        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
+    if stride < 0:
+        raise UserError(f"stride={stride} must be 0 or more: the tokens that two windows share")
+    asked = [" ".join(q.question.split()) for q in questions]
+    for q, text in zip(questions, asked, strict=True):
+        _check_room(q, text, tokenizer, longest, stride)
+    types = "token_type_ids" in tokenizer.model_input_names
+    out = tokenizer(
+        asked,
+        [q.context for q in questions],
+        max_length=longest,
+        stride=stride,
+        truncation="only_second",
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_token_type_ids=types,
+        return_attention_mask=False,
+    )
+    ids, owner = out["input_ids"], out["overflow_to_sample_mapping"]
+    offsets = [
+        [tuple(o) if s == 1 else None for o, s in zip(out["offset_mapping"][i], out.sequence_ids(i), strict=True)]
+        for i in range(len(ids))
+    ]
+    cls = [row.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in row else 0 for row in ids]
+    labels = [token_span(o, questions[k], c) for o, k, c in zip(offsets, owner, cls, strict=True)]
+    pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    return Windows(
+        ids,
+        out["token_type_ids"] if types else None,
+        torch.tensor(labels, dtype=torch.long).reshape(-1, 2),
+        pad,
+        longest,
+        sum(a == b for a, b in zip(owner, owner[1:], strict=False)),
+        list(owner),
+        offsets,
+    )
+
+
+def _check_room(q: Question, text: str, tokenizer, longest: int, stride: int) -> None:
+    if not text:
+        raise UserError(f"question {q.ident} is empty; ask something")
+    if not q.context.strip():
+        raise UserError(f"question {q.ident} has an empty passage; give it a text to answer from")
+    asked = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    room = longest - asked - tokenizer.num_special_tokens_to_add(pair=True)
+    if room < 1:
+        raise UserError(
+            f"question {q.ident} has {asked} tokens and fills the window of {longest}: shorten it or raise max_length"
+        )
+    if stride >= room:
+        raise UserError(
+            f"stride={stride} must be less than the {room} tokens that a window of {longest} leaves to the passage "
+            f"(question {q.ident}); lower stride or raise max_length"
+        )
+
+
+def token_span(offsets, question: Question, cls: int = 0) -> tuple[int, int]:
+    """The first and the last token of the first answer, (cls, cls) when the window does not hold it whole."""
+    inside = [i for i, o in enumerate(offsets) if o is not None]
+    if not question.answers or not inside:
+        return cls, cls
+    begin, end = question.starts[0], question.starts[0] + len(question.answers[0])
+    if begin < offsets[inside[0]][0] or end > offsets[inside[-1]][1]:
+        return cls, cls
+    touched = [i for i in inside if offsets[i][1] > begin and offsets[i][0] < end]
+    return (touched[0], touched[-1]) if touched else (cls, cls)
+
+
+# ---- training
+
+
+def span_loss(output, labels: Tensor) -> Tensor:
+    """Mean of two cross-entropies: which token starts the answer, which one ends it. labels: (batch, 2)."""
+    return (
+        F.cross_entropy(output.start_logits.float(), labels[:, 0])
+        + F.cross_entropy(output.end_logits.float(), labels[:, 1])
+    ) / 2
+
+
+def span_judge(windows: Windows, questions, metric: str = "f1", max_answer: int = 30):
+    """model -> score between 0 and 1: `fit(model, train, loss=span_loss, judge=span_judge(windows, dev), metric="f1")`."""
+    return lambda model: score_answers(answer(model, windows, questions, max_answer), questions)[metric]
+
+
+@torch.no_grad()
+def span_logits(model: nn.Module, windows: Windows, batch_size: int = 32) -> list[Tensor]:
+    """For each row its start and end scores, (2, tokens of the row), float32 on the CPU."""
+    was, device = model.training, next(model.parameters()).device
+    model.eval()
+    found: list = [None] * len(windows)
+    with mixed_precision(device)[0]():
+        for inputs, _, rows in batches(windows, batch_size):
+            output = model(**move(inputs, device))
+            both = torch.stack([output.start_logits, output.end_logits], 1).float().cpu()
+            for logits, row in zip(both, rows.tolist(), strict=True):
+                found[row] = logits[:, : len(windows.ids[row])]
+    model.train(was)
+    return found
+
+
+# ---- decoding
+
+
+@dataclass(frozen=True)
+class Span:
+    """A candidate: characters [begin, end) of the passage, their text, start score + end score, and which window."""
+
+    begin: int
+    end: int
+    text: str
+    score: float
+    window: int
+
+
+def best_spans(start: Tensor, end: Tensor, allowed: Tensor, count: int = 20, max_answer: int = 30):
+    """The `count` best (score, first token, last token) of one window: first <= last, at most max_answer tokens.
+
+    start, end: (tokens,) scores. allowed: (tokens,) bool, the tokens that belong to the passage.
+    """
+    start = start.masked_fill(~allowed, -torch.inf)
+    end = end.masked_fill(~allowed, -torch.inf)
+    ends = F.pad(end, (0, max_answer - 1), value=-torch.inf).unfold(0, max_answer, 1)
+    scores = (start[:, None] + ends).flatten()  # [s * max_answer + k]: from token s to token s + k
+    top = scores.topk(min(count, len(scores)))
+    return [
+        (value, place // max_answer, place // max_answer + place % max_answer)
+        for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        if value > -torch.inf
+    ]
+
+
+def decode(
+    logits: list[Tensor], windows: Windows, questions, max_answer: int = 30, count: int = 20
+) -> list[list[Span]]:
+    """For every question its `count` best spans over all its windows, the best first; no stretch comes twice."""
+    if max_answer < 1:
+        raise UserError(f"max_answer={max_answer} must be at least 1 token")
+    questions = list(questions)
+    found: list[dict] = [{} for _ in questions]
+    for row, (start, end) in enumerate(logits):
+        offsets, k = windows.offsets[row], windows.owner[row]
+        allowed = torch.tensor([o is not None for o in offsets])
+        for score, s, e in best_spans(start, end, allowed, count, max_answer):
+            place = offsets[s][0], offsets[e][1]
+            if place not in found[k] or score > found[k][place].score:
+                found[k][place] = Span(*place, questions[k].context[slice(*place)], score, row)
+    return [sorted(spans.values(), key=lambda s: -s.score)[:count] for spans in found]
+
+
+def answer(model: nn.Module, windows: Windows, questions, max_answer: int = 30) -> list[str]:
+    """The model's answer to every question, '' where a window has no token of a passage."""
+    ranked = decode(span_logits(model, windows), windows, questions, max_answer, count=1)
+    return [spans[0].text if spans else "" for spans in ranked]
+
+
+def ask(model: nn.Module, tokenizer, passage: str, question: str, max_length: int | None = None, stride: int = 64,
+        max_answer: int = 30, count: int = 5):  # fmt: skip
+    """One question on one passage of your own: (its best spans, the windows, their scores).
+
+    Errors: UserError for an empty passage or question, and what `encode_questions` refuses.
+    """
+    mine = Questions((Question("yours", "yours", passage, question),), "yours")
+    windows = encode_questions(mine, tokenizer, max_length, stride)
+    logits = span_logits(model, windows)
+    return decode(logits, windows, mine, max_answer, count)[0], windows, logits
+
+
+def per_question(said: list[str], questions) -> list[dict]:
+    """One row a question: title, question, gold, said, exact, f1."""
+    return [
+        {
+            "title": q.title,
+            "question": q.question,
+            "gold": q.answers[0],
+            "said": s,
+            "exact": best_over(exact_match, s, q.answers),
+            "f1": best_over(f1, s, q.answers),
+        }
+        for s, q in zip(said, questions, strict=True)
+    ]
+
+
+# ---- rows for figures
+
+
+def by_article(said: list[str], questions) -> list[list]:
+    """[[questions, sum of exact, sum of f1], ...], one an article: what the intervals below draw from."""
+    rows = per_question(said, questions)
+    parts = [[r for r in rows if r["title"] == t] for t in dict.fromkeys(r["title"] for r in rows)]
+    return [[len(p), *(round(sum(r[k] for r in p), 6) for k in ("exact", "f1"))] for p in parts]
+
+
+def recorded(rows) -> dict[str, list[dict]]:
+    """method -> its recorded rows: those of the largest training set, in the setting best on validation."""
+    most = max((row["train_questions"] for row in rows), default=0)
+    rows = [row for row in rows if row["train_questions"] == most]
+    found = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        settings: dict[tuple, list] = {}
+        for row in rows:
+            if row["method"] == method:
+                settings.setdefault((row["lr"], row["epochs"], row["batch_size"]), []).append(row)
+        found[method] = max(settings.values(), key=lambda part: sum(r["validation_f1"] for r in part) / len(part))
+    return found
+
+
+def window_rows(windows: Windows, question: int = 0) -> list[dict]:
+    """One row a window of a question: window (from 1), begin and end in characters of the passage, tokens, holds."""
+    kept = [row for row, owner in enumerate(windows.owner) if owner == question]
+    holds = windows.holds_answer()
+    rows = []
+    for number, row in enumerate(kept, 1):
+        inside = [o for o in windows.offsets[row] if o is not None]
+        rows.append(
+            {
+                "window": number,
+                "begin": inside[0][0],
+                "end": inside[-1][1],
+                "tokens": len(windows.ids[row]),
+                "holds": holds[row],
+            }
+        )
+    return rows
+
+
+def token_rows(logits: Tensor, windows: Windows, row: int, passage: str) -> list[dict]:
+    """One row a passage token of a window: token, start and end, probabilities over the whole window ([CLS] included)."""
+    start, end = logits.softmax(-1).tolist()
+    return [
+        {"position": i, "token": passage[o[0] : o[1]], "start": start[i], "end": end[i]}
+        for i, o in enumerate(windows.offsets[row])
+        if o is not None
+    ]
+
+
+def article_interval(rows, score: str = "f1", draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """(mean, low, high) of recorded rows of one method, in percent: a 95% bootstrap over test articles and seeds.
+
+    rows: results with "by_article", [[questions, exact, f1], ...] sums over the same test articles. Questions on one
+    article are not independent, so whole articles are drawn.
+    """
+    import numpy as np
+
+    table = np.array([row["by_article"] for row in rows], dtype=float)  # (seeds, articles, 3)
+    column, dice = {"exact": 1, "f1": 2}[score], np.random.default_rng(seed)
+
+    def mean(part):
+        return 100 * part[..., column].sum() / part[..., 0].sum()
+
+    drawn = [
+        mean(table[dice.integers(len(table), size=len(table))][:, dice.integers(table.shape[1], size=table.shape[1])])
+        for _ in range(draws)
+    ]
+    return mean(table), *np.percentile(drawn, [2.5, 97.5])
+
+
+def article_gap(rows, others, score: str = "f1", draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """(mean, low, high) of rows minus others, in points: the same articles are drawn for both (paired bootstrap)."""
+    import numpy as np
+
+    a, b = (np.array([row["by_article"] for row in part], dtype=float) for part in (rows, others))
+    column, dice, counts = {"exact": 1, "f1": 2}[score], np.random.default_rng(seed), a[0, :, 0]
+
+    def gap(i, j, articles):
+        difference = a[i][:, articles, column].mean(0).sum() - b[j][:, articles, column].mean(0).sum()
+        return 100 * difference / counts[articles].sum()
+
+    def draw(size):
+        return dice.integers(size, size=size)
+
+    drawn = [gap(draw(len(a)), draw(len(b)), draw(len(counts))) for _ in range(draws)]
+    full = gap(np.arange(len(a)), np.arange(len(b)), np.arange(len(counts)))
+    return full, *np.percentile(drawn, [2.5, 97.5])

@@ -1,0 +1,245 @@
+"""Questions and answers in the format of SQuAD v1.1 (Rajpurkar et al. 2016), and its two scores.
+
+An answer is a stretch of the passage: its text, and the character at which it begins. Nothing else is ever right.
+"""
+
+import json
+import random
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from ..paths import DATA
+from .core import SPLIT_SEED
+from .read import read_text
+
+BUNDLED = {"mini_squad": DATA / "mini_squad.json"}
+SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+OFFLINE = '; offline, load_questions takes "mini_squad" (bundled) and any SQuAD v1.1 JSON file'
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question on one passage. starts: for each accepted answer, the character of `context` where it begins."""
+
+    ident: str
+    title: str
+    context: str
+    question: str
+    answers: tuple[str, ...] = ()
+    starts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions in the order of their file. left_out: how many were skipped because they could not be used."""
+
+    items: tuple[Question, ...]
+    source: str
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Question]:
+        return iter(self.items)
+
+    def __getitem__(self, row: int) -> Question:
+        return self.items[row]
+
+    def __repr__(self) -> str:
+        passages = len({q.context for q in self})
+        return f"Questions({len(self):,} on {passages:,} passages of {len(self.titles):,} articles, {self.source})"
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The articles, in the order of their first question."""
+        return tuple(dict.fromkeys(q.title for q in self))
+
+    def of(self, titles) -> "Questions":
+        """The questions on these articles."""
+        kept = set(titles)
+        return Questions(tuple(q for q in self if q.title in kept), self.source)
+
+    def first(self, count: int) -> "Questions":
+        """The first `count` questions."""
+        return Questions(self.items[:count], self.source)
+
+    def split(self, test: int, seed: int = SPLIT_SEED) -> tuple["Questions", "Questions"]:
+        """(train, test): `test` whole articles are held out, so that no passage is on both sides.
+
+        Errors: UserError when one side would be empty.
+        """
+        titles = self.titles
+        if not 1 <= test < len(titles):
+            raise UserError(
+                f"{test} articles of {len(titles)} cannot be held out; give 1 to {len(titles) - 1}"
+                if len(titles) > 1
+                else f"{self.source} has one article only and cannot be split by article; give a second file"
+            )
+        draw = random.Random(seed).random
+        held = set(sorted(titles, key=dict(zip(titles, (draw() for _ in titles), strict=True)).get)[:test])
+        return self.of(t for t in titles if t not in held), self.of(held)
+
+
+# ---- reading
+
+
+def load_questions(name="mini_squad", split: str = "train", skip: bool = False) -> Questions:
+    """Questions from a bundled set, a SQuAD v1.1 file or the Hub.
+
+    name: "mini_squad" (bundled: small, written for this workbook), the path of a JSON file, or "hub:owner/dataset"
+        (its `split`; needs a network or a copy in the cache), as in "hub:rajpurkar/squad".
+    skip: leave out the questions whose answer is not where the file says, or that have none, and count them.
+    Errors: UserError that names the file, the question and the mend.
+    """
+    name = str(name)
+    if name.startswith("hub:"):
+        return _from_hub(name, split, skip)
+    path = BUNDLED.get(name, Path(name).expanduser())
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a SQuAD v1.1 JSON file in it, such as train-v1.1.json")
+    text = read_text(path)
+    if not text.strip():
+        raise UserError(f"{path} is empty; it needs SQuAD v1.1 JSON: {SHAPE}")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {error.lineno}: no JSON ({error.msg}, column {error.colno}); "
+            "download it again or mend the line"
+        ) from None
+    return parse_squad(data, name if name in BUNDLED else path.name, skip)
+
+
+def parse_squad(data, source: str, skip: bool = False) -> Questions:
+    """What a SQuAD v1.1 file holds, once it is JSON -> Questions."""
+    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
+        raise UserError(f'{source} is JSON but not SQuAD\'s: it has no list "data"; the format is {SHAPE}')
+    found, left_out = [], 0
+    for a, article in enumerate(data["data"], 1):
+        where = f"{source}, article {a}"
+        title = _get(article, "title", str, where) if "title" in article else f"article {a}"
+        for p, paragraph in enumerate(_get(article, "paragraphs", list, where), 1):
+            place = f'{where} ("{title}"), paragraph {p}'
+            context = _get(paragraph, "context", str, place)
+            for k, entry in enumerate(_get(paragraph, "qas", list, place), 1):
+                ident = str(_get(entry, "id", (str, int), f"{place}, question {k}"))
+                at = f"{source}, question {ident}"
+                text = _get(entry, "question", str, at)
+                answers = _get(entry, "answers", list, at)
+                pairs = [(_get(x, "text", str, at), _get(x, "answer_start", int, at)) for x in answers]
+                wrong = _wrong_answer(context, pairs, bool(entry.get("is_impossible")))
+                if wrong and not skip:
+                    raise UserError(f"{at}: {wrong}, or leave such questions out with skip=True")
+                if wrong:
+                    left_out += 1
+                    continue
+                found.append(Question(ident, title, context, text, *zip(*pairs, strict=True)))
+    return _finish(found, source, left_out)
+
+
+def _get(entry, key: str, kind, where: str):
+    if not isinstance(entry, dict) or key not in entry:
+        raise UserError(f'{where}: "{key}" is missing; SQuAD v1.1 has {SHAPE}')
+    if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
+        name = {str: "a text", list: "a list", int: "a whole number"}.get(kind, "a text or a number")
+        raise UserError(f'{where}: "{key}" has to be {name}, not {entry[key]!r:.40}')
+    return entry[key]
+
+
+def _wrong_answer(context: str, pairs: list[tuple[str, int]], impossible: bool) -> str:
+    """What is wrong with a question's answers, '' when nothing is."""
+    if impossible or not pairs:
+        return (
+            "it has no answer, as in SQuAD v2; SQuAD v1.1 is meant here, where every question has one: take that file"
+        )
+    for text, start in pairs:
+        there = context[start : start + len(text)] if start >= 0 else ""
+        if not text or there != text:
+            near = sorted((m.start() for m in re.finditer(re.escape(text), context)), key=lambda i: abs(i - start))
+            mend = f"it stands at {near[0]}: correct answer_start" if text and near else "correct the file"
+            return f'the answer "{text}" is not at answer_start {start}, where the passage says "{there}"; {mend}'
+    return ""
+
+
+def _finish(found: list[Question], source: str, left_out: int) -> Questions:
+    twice = next((i for i, n in Counter(q.ident for q in found).items() if n > 1), None)
+    if twice is not None:
+        raise UserError(f'{source}: two questions have the id "{twice}"; give each its own')
+    if not found:
+        raise UserError(f"{source} holds no question that can be used ({left_out} left out); check the file")
+    return Questions(tuple(found), source, left_out)
+
+
+def _from_hub(name: str, split: str, skip: bool) -> Questions:
+    from .hub import _cached, _parse, _reach
+
+    repo, config = _parse(name)
+    if not _cached(repo):
+        _reach(name, repo, OFFLINE)
+    import datasets
+
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        rows = datasets.load_dataset(repo, config, split=split)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name} cannot be loaded ({type(error).__name__}: {reason}){OFFLINE}") from error
+    needed = {"id", "title", "context", "question", "answers"}
+    if missing := sorted(needed - set(rows.column_names)):
+        raise UserError(f'{name} has no column "{missing[0]}"; SQuAD on the Hub has {", ".join(sorted(needed))}')
+    articles: dict[str, dict[str, list]] = {}
+    for row in rows:
+        answers = [dict(zip(("text", "answer_start"), pair, strict=True))
+                   for pair in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)]  # fmt: skip
+        entry = {"id": row["id"], "question": row["question"], "answers": answers}
+        articles.setdefault(row["title"], {}).setdefault(row["context"], []).append(entry)
+    data = [
+        {"title": title, "paragraphs": [{"context": c, "qas": qas} for c, qas in passages.items()]}
+        for title, passages in articles.items()
+    ]
+    return parse_squad({"data": data}, f"{name}, {split}", skip)
+
+
+# ---- the two scores
+
+
+def normalise(text: str) -> str:
+    """Lower case, no ASCII punctuation, no articles, single spaces: SQuAD v1.1's evaluation script, in that order."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def exact_match(said: str, gold: str) -> float:
+    """1.0 when the two texts are the same once normalised, else 0.0."""
+    return float(normalise(said) == normalise(gold))
+
+
+def f1(said: str, gold: str) -> float:
+    """The harmonic mean of precision and recall over the words that two normalised texts share, with repeats."""
+    a, b = normalise(said).split(), normalise(gold).split()
+    shared = sum((Counter(a) & Counter(b)).values())
+    return 2 * shared / (len(a) + len(b)) if shared else 0.0
+
+
+def best_over(metric, said: str, golds) -> float:
+    """The score against whichever accepted answer suits best."""
+    return max(metric(said, gold) for gold in golds)
+
+
+def score_answers(said: list[str], questions) -> dict[str, float]:
+    """{"exact", "f1"}: means over the questions, between 0 and 1; `said` holds one answer a question, in order."""
+    if len(said) != len(questions):
+        raise UserError(f"{len(said)} answers for {len(questions)} questions; give one to each, in their order")
+    if not said:
+        raise UserError("nothing to score: there are no questions")
+    return {
+        name: sum(best_over(metric, s, q.answers) for s, q in zip(said, questions, strict=True)) / len(said)
+        for name, metric in (("exact", exact_match), ("f1", f1))
+    }

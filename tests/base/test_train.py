@@ -1,0 +1,277 @@
+"""fit, evaluate, unfreeze, the ledger and the progress line, on a two-layer BERT."""
+
+import copy
+import math
+import sys
+
+import nbformat
+import pytest
+import tiny
+import torch
+import transformers
+from nbclient import NotebookClient
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.lab import pick_device, setup
+from adapterlab.methods import VariantConfig, houlsby
+from adapterlab.studies.stats import mean_interval
+from adapterlab.studies.ways import learning_rate, prepare
+from adapterlab.tasks import Encoded, batches
+from adapterlab.train import Ledger, count_parameters, evaluate, fit, linear_schedule, predict, unfreeze
+
+
+def toy(rows=64, seed=0, floats=False):
+    """Rows of 3 to 9 tokens; the label says whether token 5 is among them."""
+    g = torch.Generator().manual_seed(seed)
+    ids = [
+        torch.randint(6, 60, (int(torch.randint(3, 10, (1,), generator=g)),), generator=g).tolist() for _ in range(rows)
+    ]
+    labels = torch.arange(rows) % 2
+    for row, label in zip(ids, labels.tolist(), strict=True):
+        if label:
+            row[0] = 5
+    return Encoded(ids, None, labels.float() if floats else labels, 0, 40, 0)
+
+
+def adapted(seed=0, labels=("no", "yes")):
+    model = tiny.model("bert", seed)
+    adapters = Adapters(model)
+    adapters.add("task", houlsby(4), head=labels, seed=seed)
+    adapters.train("task")
+    return model, adapters
+
+
+def test_same_seed_same_numbers_bit_for_bit():
+    def once(seed):
+        model, adapters = adapted()
+        run = fit(model, toy(), toy(32, 1), epochs=2, lr=1e-2, batch_size=8, seed=seed, show=False)
+        return [row["loss"] for row in run.history], [p.clone() for p in adapters["task"].parameters()]
+
+    (first, a), (second, b), (other, _) = once(0), once(0), once(1)
+    assert first == second and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert first != other
+
+
+def test_it_learns_and_only_what_is_trained_moves():
+    model, adapters = adapted()
+    before = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("adapterlab")}
+    run = fit(model, toy(256), toy(64, 1), epochs=8, lr=1e-2, batch_size=16, show=False)
+    assert run.best > 0.9 and evaluate(model, toy(64, 2)) > 0.8
+    after = model.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    assert run.trained == adapters.count("task") and run.total == adapters.base_count()
+    assert not model.training
+
+
+def test_fit_is_adam_with_clipping_and_the_schedule():
+    """Three steps against a plain loop: same batches, torch's Adam, the gradient's norm cut to 0.1 by hand."""
+    data, (model, _) = toy(24), adapted()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    plain = copy.deepcopy(model).train()
+    fit(model, data, epochs=1, lr=1e-2, batch_size=8, clip=0.1, show=False)
+    parameters = [p for p in plain.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=1.0)
+    for step, (inputs, labels, _) in enumerate(batches(data, 8, shuffle=True, seed=0, epoch=1)):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(plain(**inputs).logits, labels).backward()
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+        assert norm > 0.1
+        for p in parameters:
+            p.grad *= 0.1 / norm
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1, 2 / 2, 1 / 2)[step]
+        optimizer.step()
+    ours = [p for p in model.parameters() if p.requires_grad]
+    for p, q in zip(ours, parameters, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
+
+
+def test_the_best_state_is_kept():
+    model, adapters = adapted()
+    scores, seen = iter([0.9, 0.5, 0.7]), []
+
+    def judge(m):
+        seen.append([p.clone() for p in adapters["task"].parameters()])
+        return next(scores)
+
+    run = fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
+    assert (run.best, run.best_epoch) == (0.9, 1)
+    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), seen[0], strict=True))
+    assert not torch.equal(seen[0][0], seen[2][0])
+
+
+def test_the_best_state_holds_the_running_means_of_a_batch_norm():
+    model = tiny.model("bert")
+    adapters = Adapters(model)
+    adapters.add("task", VariantConfig(size=4, norm="batch"), head=("a", "b"), seed=0)
+    adapters.train("task")
+    scores, seen = iter([0.9, 0.5]), []
+
+    def judge(m):
+        seen.append([b.clone() for b in adapters["task"].buffers()])
+        return next(scores)
+
+    fit(model, toy(), epochs=2, lr=1e-2, judge=judge, show=False)
+    assert all(torch.equal(b, c) for b, c in zip(adapters["task"].buffers(), seen[0], strict=True))
+    assert not torch.equal(seen[0][0], seen[1][0])
+
+
+def test_an_interrupted_fit_keeps_the_best_state():
+    model, adapters = adapted()
+    calls = []
+
+    def judge(m):
+        calls.append([p.clone() for p in adapters["task"].parameters()])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
+    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), calls[0], strict=True))
+    assert not model.training
+
+
+def test_schedule_is_the_one_of_transformers_one_step_on():
+    total, optimizer = 50, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = transformers.get_linear_schedule_with_warmup(optimizer, 5, total).lr_lambdas[0]
+    assert [linear_schedule(s, total) for s in range(5)] == [theirs(s + 1) for s in range(5)]
+    assert [linear_schedule(s, total) for s in range(5, 50)] == [theirs(s) for s in range(5, 50)]
+
+
+def test_predictions_come_in_the_order_of_the_data():
+    model, _ = adapted()
+    data = toy(20)
+    together = predict(model, data, batch_size=7)
+    for i in (0, 7, 19):
+        alone = model(torch.tensor([data.ids[i]])).logits[0]
+        torch.testing.assert_close(together[i], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_regression():
+    model, _ = adapted(labels=("score",))
+    run = fit(
+        model,
+        toy(128, floats=True),
+        toy(32, 1, floats=True),
+        epochs=6,
+        lr=1e-2,
+        batch_size=16,
+        metric="pearson",
+        show=False,
+    )
+    assert run.best > 0.5
+
+
+@pytest.mark.parametrize(
+    "top, expected",
+    [
+        (0, {"classifier"}),
+        (1, {"layer.1", "pooler", "classifier"}),
+        (2, {"layer.0", "layer.1", "pooler", "classifier"}),
+    ],
+)
+def test_unfreeze_top(top, expected):
+    model = tiny.model("bert")
+    unfreeze(model, top)
+    parts = {"layer.0", "layer.1", "pooler", "classifier", "embeddings"}
+    trained = {part for part in parts for n, p in model.named_parameters() if p.requires_grad and part in n}
+    assert trained == expected
+
+
+def test_unfreeze_everything_and_bad_depth():
+    model = tiny.model("bert")
+    unfreeze(model)
+    assert len(set(count_parameters(model))) == 1
+    with pytest.raises(UserError, match="0 to 2 layers"):
+        unfreeze(model, 3)
+
+
+def test_bad_input_is_one_sentence():
+    model, adapters = adapted()
+    with pytest.raises(UserError, match="epochs and batch_size"):
+        fit(model, toy(), epochs=0)
+    with pytest.raises(UserError, match="training split is empty"):
+        fit(model, toy(0))
+    with pytest.raises(UserError, match="nothing to evaluate"):
+        evaluate(model, toy(0))
+    adapters.freeze()
+    with pytest.raises(UserError, match="every parameter is frozen"):
+        fit(model, toy())
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_mend():
+    model, adapters = adapted()
+    with torch.no_grad():
+        next(adapters["task"].parameters()).fill_(math.nan)
+    with pytest.raises(UserError, match="try a lower lr"):
+        fit(model, toy(), epochs=1, show=False)
+
+
+def test_profiles_and_devices(monkeypatch, capsys):
+    monkeypatch.setenv("ADAPTERLAB_PROFILE", "smoke")
+    assert setup().profile == "smoke" and setup("full").pick(1, 2, 3) == 3
+    assert "profile smoke" in capsys.readouterr().out
+    with pytest.raises(UserError, match='did you mean "class"'):
+        setup("clas")
+    with pytest.raises(UserError, match='unknown device "gpu"'):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no usable GPU"):
+            pick_device("cuda")
+
+
+def test_baselines_train_what_they_say():
+    counts = {}
+    for way in ("head only", "LayerNorm only", "adapter 64", "full"):
+        model, _, adapters = prepare(way, ("negative", "positive"), device="cpu")
+        counts[way] = count_parameters(model)[0]
+        assert (adapters is None) == (way == "full") and learning_rate(way) > 0
+    # 2 x (384 + 1); 13 LayerNorms of 2 x 384; 12 bottlenecks of 2 x 384 x 64 + 384 + 64; the whole model and its head
+    assert counts["head only"] == 770
+    assert counts["LayerNorm only"] == 770 + 9_984
+    assert counts["adapter 64"] == 770 + 9_984 + 595_200
+    assert counts["full"] == 22_713_216 + 770
+    with pytest.raises(UserError, match='unknown way to fine-tune "adapter"'):
+        prepare("adapter", ("a", "b"))
+
+
+def test_ledger_counts_bytes(tmp_path):
+    model, adapters = adapted()
+    run = fit(model, toy(), toy(16, 1), epochs=1, lr=1e-2, show=False)
+    folder = adapters.save("task", tmp_path / "a")
+    ledger = Ledger()
+    ledger.add(run, disk=folder)
+    row = ledger.frame().iloc[0]
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    assert row["disk MB"] == pytest.approx(size / 1e6, abs=0.005)
+    assert row["trained %"] == pytest.approx(100 * run.trained / run.total, abs=1e-3)
+    assert run.step_ms > 0 and run.peak_mb > 50
+
+
+def test_interval_is_students():
+    mean, half = mean_interval([1.0, 2.0, 3.0])
+    assert mean == 2 and half == pytest.approx(4.303 / math.sqrt(3))
+    assert math.isnan(mean_interval([1.0])[1])
+
+
+def test_progress_leaves_one_sentence_in_a_notebook():
+    source = (
+        "from adapterlab.progress import Progress\nimport time\n"
+        "with Progress(5, 'training') as bar:\n"
+        "    for i in range(5):\n        time.sleep(0.2)\n        bar.step('x')\n    bar.done('all done')"
+    )
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(nb, kernel_name="python3", timeout=60).execute()
+    assert [dict(o["data"]) for o in nb.cells[0].outputs] == [{"text/plain": "all done"}]
+
+
+def test_progress_in_a_log_is_one_line(capsys):
+    from adapterlab.progress import Progress
+
+    with Progress(2, "training") as bar:
+        bar.step()
+    out = capsys.readouterr()
+    assert out.out == "training: stopped after 1 of 2\n" and ("\r" not in out.err or sys.stderr.isatty())

@@ -1,0 +1,76 @@
+"""Binder's configuration and the pins, without Docker and without a network."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from adapterlab.book.doctor import pins
+from adapterlab.paths import ROOT
+
+BINDER = ROOT / "binder"
+
+
+def lines(path):
+    return [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+
+
+def test_only_what_repo2docker_reads():
+    assert {p.name for p in BINDER.iterdir()} == {"runtime.txt", "requirements.txt", "postBuild"}
+
+
+def test_python():
+    runtime = re.fullmatch(r"python-(3\.\d+)", (BINDER / "runtime.txt").read_text().strip())
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert runtime and asked == f">={runtime[1]}"
+
+
+def test_the_cpu_build_of_the_pinned_torch():
+    found = lines(BINDER / "requirements.txt")
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu" in found and "-r ../requirements.txt" in found
+    assert f"torch=={pins(ROOT / 'requirements.txt')['torch']}+cpu" in found and len(found) == 3
+
+
+def test_pins_are_exact_and_used():
+    found = lines(ROOT / "requirements.txt")
+    assert found[-1] == "-e ." and all(re.fullmatch(r"[\w.-]+==[\d.]+", line) for line in found[:-1])
+    assert "torch==2.13.0" in found
+    imported = {m for p in [*ROOT.glob("adapterlab/**/*.py"), *ROOT.glob("tests/**/*.py")]
+                for m in re.findall(r"^\s*(?:from|import) (\w+)", p.read_text(), re.M)}  # fmt: skip
+    outside = {"torch", "transformers", "safetensors", "numpy", "pandas", "datasets", "plotly", "ipywidgets", "papermill",
+               "nbclient", "nbconvert", "nbformat", "tqdm", "pytest", "playwright"} & imported  # fmt: skip
+    assert outside <= set(pins(ROOT / "requirements.txt"))
+
+
+def test_post_build():
+    script = BINDER / "postBuild"
+    assert os.access(script, os.X_OK) and script.read_bytes().startswith(b"#!/bin/bash\n")
+    assert "--no-deps -e ." in script.read_text()
+    if bash := shutil.which("bash"):
+        assert subprocess.run([bash, "-n", str(script)]).returncode == 0
+
+
+def test_repo2docker_accepts_it():
+    tool = shutil.which("jupyter-repo2docker") or os.environ.get("REPO2DOCKER")
+    if not tool:
+        pytest.skip("jupyter-repo2docker is not installed")
+    words = [tool, "--no-build", "--debug", "--user-id", "1000", "--user-name", "jovyan", str(ROOT)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert (
+        "conda environment for python=3.11" in said
+        and '-r "binder/requirements.txt"' in said
+        and "./binder/postBuild" in said
+    )
+
+
+def test_the_readme_says_the_commands():
+    text = (ROOT / "README.md").read_text()
+    assert "pip install -r requirements.txt && python -m adapterlab run" in text
+    assert "pip install -r requirements.txt && pytest" in text and "mybinder.org" in text
+    assert sys.version_info >= (3, 11)

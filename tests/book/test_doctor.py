@@ -1,0 +1,89 @@
+"""The doctor: what is missing is named with what to do, and only what stops the workbook makes it fail."""
+
+import time
+
+import pytest
+
+from adapterlab.book import doctor
+
+
+@pytest.fixture
+def healthy(tmp_path, monkeypatch):
+    """requirements.txt and a notebook of which nothing is wrong, offline."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "01_a.ipynb").write_text('{"cells": []}')
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"# pins\npytest=={pytest.__version__}\n-e .\n")
+    return lambda: doctor.examine(requirements, tmp_path)
+
+
+def bad(findings):
+    return [f for f in findings if f.level == "bad"]
+
+
+def test_a_machine_that_can_run_it(healthy):
+    found = healthy()
+    assert bad(found) == []
+    assert {f.name for f in found} >= {
+        "Python",
+        "device",
+        "cores",
+        "memory",
+        "disk",
+        "network",
+        "model",
+        "data",
+        "notebooks",
+    }
+    assert all(f.mend for f in found if f.level != "ok")
+    says = {f.name: f.says for f in found}
+    assert "91 MB" in says["model"] and "35 MB" in says["data"] and "HF_HUB_OFFLINE" in says["network"]
+
+
+def test_packages(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("pytest==0.1\nno-such-thing==1.0\nplaywright==1\n")
+    found = doctor.packages_of(path)()
+    assert [f.level for f in found] == ["ok", "bad", "note"]
+    assert "no-such-thing" in found[1].says and "pytest" in found[2].says and "instead of 0.1" in found[2].says
+    path.write_text("torch==2.13.0\n")
+    assert all(f.level == "ok" for f in doctor.packages_of(path)())  # 2.13.0+cpu is 2.13.0
+
+
+def test_what_comes_as_wheels(monkeypatch):
+    monkeypatch.setitem(doctor.BUNDLED, "model", ("no_such_package", "model"))
+    monkeypatch.setitem(doctor.BUNDLED, "data", ("email", "no_such_file.csv"))
+    found = doctor.bundled()
+    assert [f.level for f in found] == ["bad", "bad"] and all(f.mend == doctor.INSTALL for f in found)
+    assert "not installed" in found[0].says and "no_such_file.csv" in found[1].says
+
+
+def test_the_network_is_asked_briefly(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(doctor.urllib.request, "urlopen", lambda *_, **__: time.sleep(30))
+    start = time.monotonic()
+    (finding,) = doctor.network(0.2)
+    assert "offline" in finding.says and finding.level == "ok" and time.monotonic() - start < 2
+    monkeypatch.setattr(doctor.urllib.request, "urlopen", lambda *_, **__: None)
+    assert "online" in doctor.network(0.2)[0].says
+
+
+@pytest.mark.parametrize(
+    "level, code, words", [("ok", 0, "can run here"), ("note", 0, "can run"), ("bad", 1, "cannot run")]
+)
+def test_exit_code(level, code, words, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("disk", "full", level, "free some")])
+    assert doctor.doctor() == code
+    said = capsys.readouterr().out
+    assert words in said and "-> free some" in said
+
+
+def test_no_notebooks(tmp_path):
+    assert doctor.book_of(tmp_path)()[0].level == "bad"
+    (tmp_path / "01_a.ipynb").write_text("{")
+    assert "01_a.ipynb" in doctor.book_of(tmp_path)()[0].says
+
+
+def test_little_memory(monkeypatch):
+    monkeypatch.setattr(doctor, "memory_bytes", lambda: (4 * 10**9, 10**8))
+    assert doctor.memory()[0].level == "note"

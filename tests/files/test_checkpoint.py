@@ -1,0 +1,378 @@
+"""An adapter on disk: exact when it is right, refused in one sentence when it is not, never half there."""
+
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from here import TESTS
+from safetensors.torch import load_file, save_file
+from tiny_bert import hooks, same_state, snapshot, tiny_bert, tokens
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.files import checkpoint
+from adapterlab.methods import houlsby
+from adapterlab.models import load_base
+
+
+def adapted(seed=0, **config):
+    adapters = Adapters(tiny_bert(seed, **config))
+    adapters.add("a", houlsby(4), head=("no", "yes"), seed=1, task="toy")
+    g = torch.Generator().manual_seed(2)
+    for p in adapters["a"].parameters():
+        p.data.add_(0.3 * torch.randn(p.shape, generator=g))
+    return adapters
+
+
+def logits(adapters, name):
+    with torch.no_grad(), adapters.use(name):
+        return adapters.model(**tokens()).logits
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return adapted().save("a", tmp_path / "toy")
+
+
+def rewrite(folder, tensors=None, **config):
+    """Change a saved adapter; the checksum is made right again, so that the other checks have to find it."""
+    data = json.loads((folder / "adapter.json").read_text())
+    if tensors is not None:
+        save_file(tensors, folder / "adapter.safetensors")
+        data["sha256"] = hashlib.sha256((folder / "adapter.safetensors").read_bytes()).hexdigest()
+    (folder / "adapter.json").write_text(json.dumps({**data, **config}))
+
+
+def refuses(folder, match, adapters=None):
+    """The load fails with this message and the model, its hooks and the random numbers are what they were."""
+    adapters = adapters or adapted()
+    state, count, rng = snapshot(adapters.model), hooks(adapters.model), torch.get_rng_state()
+    with pytest.raises(UserError, match=match) as caught:
+        adapters.load(folder, "b")
+    assert "\n" not in str(caught.value)
+    assert list(adapters) == ["a"] and same_state(adapters.model.state_dict(), state)
+    assert hooks(adapters.model) == count and torch.equal(torch.get_rng_state(), rng)
+
+
+# ---- exact
+
+
+def test_round_trip_is_exact(folder):
+    """Into a fresh model: the same tensors, the same logits, the same words, the generator untouched."""
+    want, rng = logits(adapted(), "a"), torch.get_rng_state()
+    fresh = Adapters(tiny_bert())
+    assert fresh.load(folder) == "a"
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert torch.equal(logits(fresh, "a"), want)
+    assert same_state(fresh["a"].state_dict(), adapted()["a"].state_dict())
+    assert fresh["a"].info == adapted()["a"].info and fresh["a"].info.task == "toy"
+    assert {p.device.type for p in fresh["a"].parameters()} == {"cpu"}
+    assert fresh.load(folder, "b") == "b" and torch.equal(logits(fresh, "b"), want)
+    train = fresh.train("b")
+    assert all(p.requires_grad and p.is_leaf for p in train)
+
+
+def test_bundled_model(tmp_path):
+    """The real one: bit-identical logits in a fresh model, about 2.4 MB, less than 50 ms of one core."""
+    model, tokenizer = load_base(device="cpu")
+    adapters = Adapters(model)
+    adapters.add("reviews", houlsby(64), head=("negative", "positive"), seed=0)
+    adapters["reviews"].at["head"][0].linear.bias.data.fill_(0.5)
+    folder = adapters.save("reviews", tmp_path / "reviews")
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    assert 4 * 605_954 < size < 2_450_000
+    batch = tokenizer(["a fine film", "a truly bad movie"], padding=True, return_tensors="pt")
+    with torch.no_grad(), adapters.use("reviews"):
+        want = model(**batch).logits
+    fresh = Adapters(load_base(device="cpu", seed=9)[0])
+    seconds = []
+    for i in range(5):
+        start = time.process_time()
+        fresh.load(folder, f"copy{i}")
+        seconds.append(time.process_time() - start)
+    with torch.no_grad(), fresh.use("copy0"):
+        assert torch.equal(fresh.model(**batch).logits, want)
+    assert min(seconds) < 0.050
+
+
+def test_into_another_precision(folder):
+    """A bfloat16 copy of the base takes the adapter, in the adapter's own float32."""
+    adapters = Adapters(tiny_bert().to(torch.bfloat16))
+    adapters.load(folder)
+    assert {p.dtype for p in adapters["a"].parameters()} == {torch.float32}
+    torch.testing.assert_close(logits(adapters, "a").float(), logits(adapted(), "a"), rtol=0.1, atol=0.1)
+
+
+def test_what_the_file_says(folder):
+    data = json.loads((folder / "adapter.json").read_text())
+    assert data["recipe"][0]["method"] == "bottleneck" and data["recipe"][0]["size"] == 4
+    assert data["base"]["family"] == "bert" and data["base"]["width"] == 16 and data["base"]["layers"] == 2
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "adapter.json", "adapter.safetensors"]
+    assert "layers.0.attention.bottleneck.down.weight" in load_file(folder / "adapter.safetensors")
+
+
+def test_the_model_card(tmp_path):
+    """It says what the file says, and nothing in a name or a label breaks its table."""
+    adapters = adapted()
+    adapters.add("b|`x", houlsby(2), head=("good | bad", "a\nb"), task="<b>toy</b>")
+    text = (adapters.save("a", tmp_path / "a") / "README.md").read_text()
+    for words in (
+        "# a\n",
+        "bert, 2 layers, 16 wide",
+        "bottleneck, layernorm, head",
+        "| task | toy |",
+        "no, yes",
+        "load(",
+    ):
+        assert words in text
+    assert f"{adapters.count('a'):,} (" in text
+    wild = (adapters.save("b|`x", tmp_path / "b") / "README.md").read_text()
+    rows = [line for line in wild.splitlines() if line.startswith("| ")]
+    assert all(row.count("|") == 3 for row in rows) and "<" not in wild and len(rows) == 7 - 1 + 1
+
+
+# ---- strict
+
+
+def test_truncated_or_changed(folder):
+    path = folder / "adapter.safetensors"
+    data = path.read_bytes()
+    for damaged in (data[:-100], data[:-1] + bytes([data[-1] ^ 1]), b""):
+        path.write_bytes(damaged)
+        refuses(folder, "truncated or was changed")
+
+
+def test_damaged_json(folder):
+    path = folder / "adapter.json"
+    for damaged in (path.read_text()[:-20], "", "\udcff", "[" * 200_000):
+        path.write_text(damaged, errors="surrogateescape")
+        refuses(folder, "not readable JSON")
+    path.write_text(" " * 1_000_001)
+    refuses(folder, "larger than any")
+
+
+def test_not_an_adapters_folder(tmp_path, folder):
+    refuses(tmp_path / "nothing", "not an adapter's folder")
+    refuses(folder / "adapter.json", "not an adapter's folder")
+    peft = tmp_path / "peft"
+    peft.mkdir()
+    (peft / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    save_file({"base_model.model.x.lora_A.weight": torch.zeros(2, 2)}, peft / "adapter_model.safetensors")
+    refuses(peft, "not an adapter's folder")
+    (peft / "adapter_config.json").rename(peft / "adapter.json")
+    (peft / "adapter_model.safetensors").rename(peft / "adapter.safetensors")
+    refuses(peft, "was not written by adapterlab")
+
+
+def test_a_pickle_is_not_run(folder, tmp_path):
+    """Bytes that would run code if they were unpickled are refused, and nothing runs."""
+
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    packed = pickle.dumps(Bomb())
+    (folder / "adapter.safetensors").write_bytes(packed)
+    rewrite(folder, sha256=hashlib.sha256(packed).hexdigest())
+    refuses(folder, "not a safetensors file")
+    assert not (tmp_path / "ran").exists()
+
+
+KEY = "layers.1.feedforward.bottleneck.up.weight"
+
+
+def renamed(t):
+    return {k.replace("up", "upp") if k == KEY else k: v for k, v in t.items()}
+
+
+DAMAGE = {
+    "misshapen": (lambda t: {**t, KEY: torch.zeros(16, 5)}, rf'"{KEY}" is \(16, 5\) and must be \(16, 4\)'),
+    "transposed": (lambda t: {**t, KEY: t[KEY].T.contiguous()}, r"is \(4, 16\) and must be \(16, 4\)"),
+    "missing": (lambda t: {k: v for k, v in t.items() if k != KEY}, f'lacks tensor "{KEY}"'),
+    "renamed": (renamed, f'lacks tensor "{KEY}"'),
+    "one too many": (lambda t: {**t, "extra": torch.zeros(1)}, 'unexpected tensor "extra"'),
+    "NaN": (lambda t: {**t, KEY: t[KEY] * float("nan")}, f'"{KEY}" holds values that are not finite'),
+    "infinite": (lambda t: {**t, KEY: t[KEY] + float("inf")}, "not finite"),
+    "whole numbers": (lambda t: {**t, KEY: t[KEY].long()}, "is of type torch.int64"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_wrong_tensors(folder, case):
+    damage, message = DAMAGE[case]
+    rewrite(folder, damage(load_file(folder / "adapter.safetensors")))
+    refuses(folder, message)
+
+
+def recipe(folder, **change):
+    data = json.loads((folder / "adapter.json").read_text())["recipe"]
+    return [{**data[0], **change}, *data[1:]]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", "other", "not written by adapterlab"),
+        ("version", 2, "newer than 1: update"),
+        ("version", 0, '"version" is missing'),
+        ("version", "1", '"version" is missing'),
+        ("version", True, '"version" is missing'),
+        ("base", "minilm", '"base" is missing or not a dict'),
+        ("name", None, '"name" is missing or not a str'),
+        ("recipe", {}, '"recipe" is missing or not a list'),
+        ("recipe", ["bottleneck"], "one object a method"),
+        ("sha256", 3, '"sha256" is missing'),
+        ("sha256", "0" * 64, "checksum"),
+        ("task", ["toy"], "cannot be a task"),
+        ("score", "0.9", "cannot be a score"),
+        ("score", True, "cannot be a score"),
+    ],
+)
+def test_wrong_json(folder, key, value, message):
+    rewrite(folder, **{key: value})
+    refuses(folder, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "botleneck"}, 'did you mean "bottleneck"'),
+        ({"method": ["bottleneck"]}, "cannot be built"),
+        ({"method": None}, "unknown method"),
+        ({"width": 3}, 'no setting "width"'),
+        ({"size": "4"}, "whole number"),
+        ({"size": 10**9}, "wider than the site"),
+        ({"size": 5}, "must be"),
+        ({"act": {}}, "cannot be built"),
+        ({"std": "small"}, "cannot be built"),
+        ({"sites": 5}, "no saved adapter has"),
+        ({"sites": [["attention"]]}, "no site"),
+        ({"layers": [99]}, "outside this model's layers"),
+        ({"layers": ["0"]}, "cannot be built"),
+    ],
+)
+def test_wrong_recipe(folder, change, message):
+    rewrite(folder, recipe=recipe(folder, **change))
+    refuses(folder, message)
+
+
+def test_a_name_of_the_file_that_cannot_be_used(folder):
+    rewrite(folder, name="../evil")
+    with pytest.raises(UserError, match="cannot name"):
+        adapted().load(folder)
+    assert adapted().load(folder, "fine") == "fine"
+
+
+def test_another_base(folder):
+    refuses(folder, "width 16, this model has 12", adapted(width=12))
+    refuses(folder, "layers 2, this model has 3", adapted(layers=3))
+    refuses(folder, "same shape but with other weights", adapted(seed=1))
+
+
+def test_a_base_whose_matrices_alone_differ(folder):
+    """As after merging a LoRA: biases and LayerNorms are the same."""
+    adapters = adapted()
+    for p in adapters.model.bert.encoder.layer[1].attention.self.query.parameters():
+        p.data.mul_(1.01 if p.ndim == 2 else 1)
+    refuses(folder, "same shape but with other weights", adapters)
+
+
+# ---- written whole or not at all
+
+
+def test_an_existing_folder_is_kept(folder, tmp_path):
+    adapters, before = adapted(), (folder / "adapter.json").read_bytes()
+    with pytest.raises(UserError, match="is there already"):
+        adapters.save("a", folder)
+    assert (folder / "adapter.json").read_bytes() == before
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years")
+    with pytest.raises(UserError, match="will not be overwritten"):
+        adapters.save("a", tmp_path / "precious", overwrite=True)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
+    with pytest.raises(UserError, match='no adapter "b"'):
+        adapters.save("b", tmp_path / "b")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["precious", "toy"]
+
+
+def test_overwrite(folder, tmp_path):
+    adapters = adapted()
+    adapters["a"].at["head"][0].linear.bias.data.fill_(3.0)
+    adapters.save("a", folder, overwrite=True)
+    assert load_file(folder / "adapter.safetensors")["head.head.linear.bias"].tolist() == [3.0, 3.0]
+    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
+
+
+def test_unwritable(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for target in (tmp_path / "file" / "a", tmp_path / "file" / "deep" / "a"):
+        with pytest.raises(UserError, match="cannot write the adapter"):
+            adapted().save("a", target)
+    with pytest.raises(UserError, match="not an adapter's folder"):
+        adapted().save("a", tmp_path / "file", overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
+def test_read_only(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot write the adapter"):
+        adapted().save("a", tmp_path / "a")
+
+
+def test_diverged_weights_are_not_saved(tmp_path):
+    adapters = adapted()
+    adapters["a"].at["head"][0].linear.bias.data[0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        adapters.save("a", tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_interrupted_anywhere(tmp_path, monkeypatch, overwrite, error):
+    """At whichever step the save ends early: the old adapter, or none; never a part, never a remnant."""
+    target = tmp_path / "toy"
+    if overwrite:
+        adapted().save("a", target)
+    before = {p.name: p.read_bytes() for p in target.iterdir()} if overwrite else {}
+    steps = [(Path, "write_bytes", 0), (Path, "write_text", 0)] + [(os, "rename", i) for i in range(1 + overwrite)]
+    for owner, name, nth in steps:
+        real, calls = getattr(owner, name), iter(range(9))
+
+        def fail(*args, real=real, calls=calls, nth=nth, **kwargs):
+            if next(calls) == nth:
+                raise error
+            return real(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fail)
+            with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else UserError):
+                adapted().save("a", target, overwrite=overwrite)
+        assert [p.name for p in tmp_path.iterdir()] == (["toy"] if overwrite else [])
+        assert ({p.name: p.read_bytes() for p in target.iterdir()} if overwrite else {}) == before
+
+
+def test_killed_in_the_middle(tmp_path):
+    """SIGKILL between the two files: the target is not there, and a later save to it works."""
+    code = f"""
+        import os, signal, sys
+        from pathlib import Path
+        sys.path.insert(0, {str(TESTS / "kit")!r})
+        from test_checkpoint import adapted
+        Path.write_text = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+        adapted().save("a", {str(tmp_path / "toy")!r})
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-500:]
+    assert not (tmp_path / "toy").exists()
+    assert checkpoint.save(adapted(), "a", tmp_path / "toy").is_dir()

@@ -1,0 +1,364 @@
+"""Away and back: what PEFT and the Adapters library wrote computes the same here, and what is written for them there."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from formats_cases import HERE, OURS, adapted, fresh, inputs, logits
+from safetensors.torch import load_file, save_file
+from tiny_bert import hooks, same_state, snapshot
+
+from adapterlab.adapters import Adapters
+from adapterlab.compose import Fuse
+from adapterlab.errors import UserError
+from adapterlab.methods import (
+    BitFitConfig,
+    BottleneckConfig,
+    DoRAConfig,
+    HeadConfig,
+    IA3Config,
+    LayerNormConfig,
+    LoRAConfig,
+    LoReFTConfig,
+    PfeifferConfig,
+    PromptTuningConfig,
+    VariantConfig,
+    VeRAConfig,
+    houlsby,
+    mix_and_match,
+)
+
+RECORDS = {peer: json.loads((HERE / f"{peer}.json").read_text()) for peer in ("peft", "adapters")}
+REFUSED = {
+    ("peft", "ia3_default"): "attention.output.dense",  # it scales what goes into that, and we have no site there
+    ("peft", "lora_bias"): "\"bias\" = 'lora_only' has no counterpart",
+    ("peft", "lora_pattern"): 'setting "rank_pattern"',
+    ("adapters", "mam"): "is a pickle",
+    ("adapters", "gated"): '"use_gating" = True has no counterpart',
+    ("adapters", "deep_head"): "2 layers on the first token",
+}
+PICKLED = ("prefix", "prefix_flat", "mam")
+CASES = [(peer, case) for peer, record in RECORDS.items() for case in record["logits"]]
+
+
+def refuses(adapters, folder, match, **more):
+    """One sentence, and the model, its hooks and the random numbers are what they were."""
+    state, count, rng = snapshot(adapters.model), hooks(adapters.model), torch.get_rng_state()
+    before = list(adapters)
+    with pytest.raises(UserError, match=match) as caught:
+        adapters.adopt(folder, "new", **more)
+    assert "\n" not in str(caught.value) and list(adapters) == before
+    assert same_state(adapters.model.state_dict(), state) and hooks(adapters.model) == count
+    assert torch.equal(torch.get_rng_state(), rng)
+
+
+# ---- theirs for us
+
+
+@pytest.mark.parametrize(("peer", "case"), [c for c in CASES if c not in REFUSED])
+def test_what_a_peer_wrote(peer, case):
+    """The peer's own files, and the logits that it had."""
+    adapters, want = fresh(), torch.tensor(RECORDS[peer]["logits"][case])
+    for part in ("pfeiffer", "pfeiffer2") if case == "fusion" else ():
+        adapters.adopt(HERE / peer / part)
+    bare = logits(adapters, None)
+    name = adapters.adopt(HERE / peer / case, pickle=case in PICKLED)
+    assert name == {"fusion": "pfeiffer,pfeiffer2"}.get(case, case)
+    torch.testing.assert_close(logits(adapters, name), want, rtol=1e-5, atol=1e-5)
+    assert (want - bare).abs().max() > 1e-2
+    assert adapters.adopt(HERE / peer / case, "again", pickle=case in PICKLED) == "again"
+    if case == "fusion":
+        assert torch.equal(logits(adapters, Fuse("pfeiffer", "pfeiffer2", name="again")), logits(adapters, name))
+    if peer == "adapters" and case != "fusion":
+        assert adapters[name].info.recipe[-1] == HeadConfig(labels=("bad", "fair", "good"))
+    folder = HERE / peer / case
+    without = adapters.adopt(folder, "bare", head=False, pickle=case in PICKLED)
+    assert "head" not in adapters[without].at
+
+
+@pytest.mark.parametrize(("peer", "case"), REFUSED)
+def test_what_cannot_be_held(peer, case):
+    refuses(fresh(), HERE / peer / case, REFUSED[peer, case])
+
+
+def test_the_rest_of_a_refused_one():
+    """A deep head is refused, and the adapter without it is not; a union of methods is no single one."""
+    adapters = fresh()
+    adapters.adopt(HERE / "adapters" / "deep_head", head=False)
+    assert adapters["deep_head"].info.recipe == (PfeifferConfig(size=4),)
+    refuses(adapters, HERE / "adapters" / "mam", "architecture 'union'", pickle=True)
+
+
+def test_the_recipes_that_are_found():
+    adapters = fresh()
+    for peer, case, recipe in (
+        ("peft", "lora", LoRAConfig(rank=4, alpha=8)),
+        ("peft", "lora_one_layer", LoRAConfig(rank=2, alpha=8, sites=("layers.1.key", "layers.1.inner"))),
+        ("peft", "layernorm", LayerNormConfig()),
+        ("adapters", "houlsby", BottleneckConfig(size=4, act="swish")),
+    ):
+        name = adapters.adopt(HERE / peer / case, head=False)
+        assert adapters[name].info.recipe == (recipe,)
+        adapters.delete(name)
+
+
+# ---- ours for them
+
+
+@pytest.mark.parametrize("form", OURS)
+def test_our_own_way_there_and_back(form, tmp_path):
+    adapters, again = adapted(form), fresh()
+    for name in adapters:
+        folder = adapters.export(name, tmp_path / name, form)
+        assert not any(path.suffix in (".bin", ".pt", ".pkl") for path in folder.iterdir())
+        got = again.adopt(folder, name)
+        torch.testing.assert_close(logits(again, got), logits(adapters, name), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("peer", ["peft", "adapters"])
+def test_what_the_peers_read(peer, tmp_path):
+    """What is written today is bit for bit what the peers read back, with our logits to 1e-5 (read_back.py)."""
+    form = {"peft": "peft", "adapters": "adapterhub"}[peer]
+    record = json.loads((HERE / f"read_back_{peer}.json").read_text())
+    assert set(record["versions"]) == {peer, "torch", "transformers"}
+    adapters = adapted(form)
+    assert set(record["cases"]) == set(adapters)
+    for name, case in record["cases"].items():
+        assert isinstance(case["difference"], float) and case["difference"] < 1e-5, case
+        assert case["sha256"] == _digest(adapters.export(name, tmp_path / name, form)), name
+
+
+def _digest(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        whole.update(path.name.encode() + path.read_bytes())
+    return whole.hexdigest()
+
+
+CANNOT = {
+    ("peft", "bottleneck"): (BottleneckConfig(size=4), "it has no bottleneck"),
+    ("peft", "reft"): (LoReFTConfig(rank=2), "it has no loreft"),
+    ("peft", "gated"): (LoRAConfig(rank=2, gated=True), "no gate on a LoRA"),
+    ("peft", "both sides"): (IA3Config(sites=("hidden", "outer")), "before and behind"),
+    ("peft", "two"): ((LoRAConfig(rank=2), LayerNormConfig()), "has one method, and this has lora and layernorm"),
+    ("peft", "head alone"): (HeadConfig(), "a head alone"),
+    ("adapterhub", "houlsby"): (houlsby(4), "it has no layernorm"),
+    ("adapterhub", "variant"): (VariantConfig(size=4), "it has no variant"),
+    ("adapterhub", "bitfit"): (BitFitConfig(), "it has no bitfit"),
+    ("adapterhub", "vera"): (VeRAConfig(rank=2), "it has no vera"),
+    ("adapterhub", "dora"): (DoRAConfig(rank=2), "it has no dora"),
+    ("adapterhub", "prompt"): (PromptTuningConfig(length=2), "it has no prompt_tuning"),
+    ("adapterhub", "identity"): (BottleneckConfig(size=4, act="identity"), 'activation "identity"'),
+    ("adapterhub", "hidden"): (IA3Config(), 'no ia3 at "layers.0.hidden"'),
+    ("adapterhub", "dense"): (LoRAConfig(rank=2, sites="attention_dense"), 'no lora at "layers.0.attention_dense"'),
+    ("adapterhub", "uneven"): (
+        LoRAConfig(rank=2, sites=("query", "layers.0.value")),
+        "same kinds of sites in every layer",
+    ),
+    ("adapterhub", "two"): (mix_and_match(size=4, length=2), "has one method"),
+}
+
+
+@pytest.mark.parametrize(("form", "case"), CANNOT)
+def test_what_a_format_cannot_hold(form, case, tmp_path):
+    recipe, message = CANNOT[form, case]
+    adapters = fresh()
+    adapters.add("a", recipe)
+    with pytest.raises(UserError, match=message) as caught:
+        adapters.export("a", tmp_path / "a", form)
+    assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
+
+
+def test_export_as_carefully_as_save(tmp_path):
+    adapters = adapted("peft")
+    folder = adapters.export("lora", tmp_path / "lora", "peft")
+    before = _digest(folder)
+    with pytest.raises(UserError, match="is there already"):
+        adapters.export("dora", folder, "peft")
+    assert _digest(folder) == before
+    adapters.export("dora", folder, "peft", overwrite=True)
+    assert "use_dora" in (folder / "adapter_config.json").read_text() and [p.name for p in tmp_path.iterdir()] == [
+        "lora"
+    ]
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(UserError, match="will not be overwritten"):
+        adapters.export("lora", tmp_path / "thesis", "peft", overwrite=True)
+    with pytest.raises(UserError, match='did you mean "peft"'):
+        adapters.export("lora", tmp_path / "x", "pfet")
+    adapters["lora"].at["layers.0.query"][0].B.data[0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        adapters.export("lora", tmp_path / "x", "peft")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lora", "thesis"]
+
+
+# ---- read strictly
+
+
+@pytest.fixture
+def copied(tmp_path):
+    def copy(peer, case):
+        return Path(shutil.copytree(HERE / peer / case, tmp_path / case))
+
+    return copy
+
+
+def edit(folder, tensors=None, file=None, **config):
+    """Change an adapter on disk."""
+    hub = (folder / "adapter.safetensors").is_file()
+    path = folder / ("adapter.safetensors" if hub else "adapter_model.safetensors")
+    if tensors:
+        save_file({k: v.contiguous() for k, v in tensors(load_file(path)).items()}, path)
+    data = json.loads((folder / "adapter_config.json").read_text())
+    part = data["config"] if hub else data
+    part.update(config)
+    (folder / "adapter_config.json").write_text(json.dumps(data))
+    return folder
+
+
+def first(tensors):
+    return sorted(tensors)[0]
+
+
+DAMAGE = {
+    "missing": (lambda t: {k: v for k, v in t.items() if k != first(t)}, "lacks"),
+    "one too many": (lambda t: {**t, "bert.extra": torch.zeros(1)}, "unexpected|no site"),
+    "misshapen": (lambda t: {**t, first(t): torch.zeros(3, 3)}, "must be|does not fit"),
+    "NaN": (lambda t: {**t, first(t): t[first(t)] * float("nan")}, "not finite"),
+    "whole numbers": (lambda t: {**t, first(t): t[first(t)].long()}, "is of type"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+@pytest.mark.parametrize(("peer", "which"), [("peft", "lora"), ("peft", "dora"), ("peft", "ia3"), ("adapters", "houlsby"), ("adapters", "compacter"), ("adapters", "lora")])  # fmt: skip
+def test_wrong_tensors(copied, peer, which, case):
+    damage, message = DAMAGE[case]
+    refuses(fresh(), edit(copied(peer, which), damage), message)
+
+
+@pytest.mark.parametrize(
+    ("peer", "which", "config", "message"),
+    [
+        ("peft", "lora", {"peft_type": "LOHA"}, "'LOHA' cannot be held"),
+        ("peft", "lora", {"target_modules": ["query", "key", "value"]}, "lacks the tensors for"),
+        ("peft", "lora", {"target_modules": "("}, "no regular expression"),
+        ("peft", "lora", {"target_modules": 3}, "must be a list of names"),
+        ("peft", "lora", {"r": 5}, "must be"),
+        ("peft", "lora", {"r": "4"}, "whole number"),
+        ("peft", "lora", {"r": None}, "whole number"),
+        ("peft", "lora", {"lora_alpha": None}, "alpha must lie"),
+        ("peft", "lora", {"lora_alpha": "8"}, "alpha must lie"),
+        ("peft", "lora", {"init_lora_weights": "pissa"}, "'pissa' has no counterpart"),
+        ("peft", "lora", {"use_dora": True}, "lacks tensor"),
+        ("peft", "dora", {"use_dora": False}, "unexpected tensor"),
+        ("peft", "lora", {"something_new": 3}, 'setting "something_new"'),
+        ("peft", "prompt", {"num_virtual_tokens": 7}, "must be"),
+        ("adapters", "houlsby", {"reduction_factor": 0}, "one number above 0"),
+        ("adapters", "houlsby", {"reduction_factor": {"1": 3}}, "one number above 0"),
+        ("adapters", "houlsby", {"reduction_factor": 2}, "must be"),
+        ("adapters", "houlsby", {"non_linearity": "mish"}, '"mish" is not known'),
+        ("adapters", "houlsby", {"ln_before": True}, '"ln_before" = True'),
+        ("adapters", "houlsby", {"inv_adapter": "nice"}, "'nice' has no counterpart"),
+        ("adapters", "houlsby", {"scaling": 2.0}, "mixture"),
+        ("adapters", "houlsby", {"leave_out": [9]}, "must list layers"),
+        ("adapters", "houlsby", {"leave_out": [1]}, "unexpected tensor"),
+        ("adapters", "houlsby", {"mh_adapter": False, "output_adapter": False}, "at no site"),
+        ("adapters", "lora", {"attn_matrices": ["q", "x"]}, "must list q, k or v"),
+        ("adapters", "lora", {"use_dora": True}, '"use_dora" = True'),
+        ("adapters", "lora", {"composition_mode": "scale"}, "has no counterpart"),
+        ("adapters", "lora", {"architecture": "vera"}, "architecture 'vera'"),
+    ],
+)  # fmt: skip
+def test_wrong_settings(copied, peer, which, config, message):
+    refuses(fresh(), edit(copied(peer, which), **config), message)
+
+
+def test_another_model(copied):
+    import tiny
+    from tiny_bert import tiny_bert
+
+    wide = Adapters(tiny_bert(width=12))
+    refuses(wide, HERE / "peft" / "lora", "must be|does not fit")
+    refuses(wide, HERE / "adapters" / "houlsby", "16 wide")
+    refuses(Adapters(tiny.model("gpt2")), HERE / "peft" / "lora", "no site that such an adapter fits")
+    refuses(Adapters(tiny.model("gpt2")), HERE / "adapters" / "houlsby", "names for gpt2 are not known")
+    adapters = Adapters(tiny.model("gpt2"))
+    adapters.add("a", BottleneckConfig(size=2))
+    with pytest.raises(UserError, match="names for gpt2 are not known"):
+        adapters.export("a", HERE / "never", "adapterhub")
+
+
+def test_a_head_that_is_a_part_of_the_models(tmp_path):
+    """RoBERTa's classifier has a frozen layer below our head: PEFT gets both, and back only the same one is taken."""
+    import tiny
+
+    adapters = Adapters(tiny.model("roberta"))
+    adapters.add("a", LoRAConfig(rank=2), head=("x", "y", "z"))
+    for p in adapters["a"].parameters():
+        p.data.add_(0.1)
+    folder = adapters.export("a", tmp_path / "a", "peft")
+    stored = load_file(folder / "adapter_model.safetensors")
+    assert sum("classifier" in key for key in stored) == 4
+    adapters.adopt(folder, "b")
+    assert same_state(adapters["a"].state_dict(), adapters["b"].state_dict())
+    edit(folder, lambda t: {k: v + ("classifier.dense.bias" in k) for k, v in t.items()})
+    refuses(adapters, folder, '"classifier.dense.bias" was trained along with the head')
+    adapters.adopt(folder, "c", head=False)
+    with pytest.raises(UserError, match="linear heads on a pooler alone"):
+        adapters.export("a", tmp_path / "h", "adapterhub")
+
+
+def test_saved_on_the_bare_base(copied):
+    """PEFT's names lack "bert." when the model had no head; a model with a head takes them all the same."""
+
+    def bare(tensors):
+        return {k.replace("model.bert.", "model."): v for k, v in tensors.items() if "classifier" not in k}
+
+    folder = edit(copied("peft", "lora"), bare, modules_to_save=None, task_type=None)
+    adapters = fresh()
+    adapters.adopt(folder, "bare")
+    adapters.adopt(HERE / "peft" / "lora", "full", head=False)
+    assert torch.equal(logits(adapters, "bare"), logits(adapters, "full"))
+
+
+def test_files(tmp_path, copied):
+    adapters = fresh()
+    refuses(adapters, tmp_path / "nothing", "neither PEFT's nor AdapterHub's")
+    folder = copied("peft", "lora")
+    data = (folder / "adapter_model.safetensors").read_bytes()
+    for damaged in (data[:-100], b"", b"\xff" * 40, data[:8]):
+        (folder / "adapter_model.safetensors").write_bytes(damaged)
+        refuses(adapters, folder, "not a safetensors file")
+    (folder / "adapter_model.safetensors").unlink()
+    refuses(adapters, folder, "lacks adapter_model.safetensors")
+    for text in ("{", "[1]", " " * 1_000_001, "[" * 100_000):
+        (folder / "adapter_config.json").write_text(text)
+        refuses(adapters, folder, "readable JSON|one JSON object|larger than")
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_read_only_when_asked_and_never_run(copied, tmp_path):
+    adapters, folder = fresh(), HERE / "adapters" / "prefix"
+    assert (folder / "pytorch_adapter.bin").is_file()
+    refuses(adapters, folder, "is a pickle, which can run code")
+    folder = copied("adapters", "prefix")
+    for bad in (Bomb(tmp_path / "ran"), {"a": Bomb(tmp_path / "ran")}, [1, 2], {"a": 3}, {1: torch.zeros(1)}):
+        torch.save(bad, folder / "pytorch_adapter.bin")
+        refuses(adapters, folder, "does not hold tensors", pickle=True)
+    (folder / "pytorch_adapter.bin").write_bytes(b"nonsense")
+    refuses(adapters, folder, "does not hold tensors", pickle=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_formats_need_no_peer():
+    assert "peft" not in sys.modules and "adapters" not in sys.modules and inputs()["input_ids"].shape == (3, 9)

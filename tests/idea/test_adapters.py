@@ -1,0 +1,611 @@
+"""The core as an adversary sees it: what may move, what may not, and what a failure leaves behind."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+from tiny_bert import VOCAB, hooks, same_state, snapshot, tiny_bert, tokens
+from torch import nn
+from torch.nn import functional as F
+
+from adapterlab.adapters import Adapters
+from adapterlab.compose import Stack
+from adapterlab.errors import UserError
+from adapterlab.methods import Bottleneck, BottleneckConfig, HeadConfig, LayerNormConfig, houlsby
+from adapterlab.models import load_base
+
+
+@pytest.fixture
+def model():
+    return tiny_bert()
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return load_base(device="cpu")
+
+
+def logits(model, **more):
+    with torch.no_grad():
+        return model(**tokens(**more)).logits
+
+
+def scramble(adapters, name, seed=5):
+    """Give an adapter weights that matter, as training would."""
+    g = torch.Generator().manual_seed(seed)
+    for p in adapters[name].parameters():
+        p.data.add_(0.3 * torch.randn(p.shape, generator=g))
+
+
+def train_steps(model, parameters, steps=3):
+    model.train()
+    optimizer = torch.optim.Adam(parameters, lr=1e-2)
+    for i in range(steps):
+        optimizer.zero_grad()
+        model(**tokens(seed=i), labels=torch.tensor([0, 1, 0])).loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+# ---- the model is never edited
+
+
+def test_detach_leaves_no_trace(model):
+    """After add, train and detach: the same outputs, tensors, names, class, flags and hooks."""
+    model.bert.embeddings.requires_grad_(False)
+    flags = {n: p.requires_grad for n, p in model.named_parameters()}
+    before, state, kind, modules = (logits(model), snapshot(model), type(model), [n for n, _ in model.named_modules()])
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4), head=("no", "yes"))
+    train_steps(model, adapters.train("a"))
+    assert not torch.equal(logits(model), before)
+    assert adapters.detach() is model
+    assert torch.equal(logits(model), before)
+    assert same_state(model.state_dict(), state)
+    assert type(model) is kind and [n for n, _ in model.named_modules()] == modules
+    assert {n: p.requires_grad for n, p in model.named_parameters()} == flags
+    assert hooks(model) == 0 and not hasattr(model, "adapterlab")
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_detached_adapters_come_back(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    scramble(adapters, "a")
+    adapters.activate("a")
+    with_adapter = logits(model)
+    adapters.detach()
+    other = Adapters(model)
+    with pytest.raises(UserError, match="other adapters attached"):
+        adapters.attach()
+    other.detach()
+    adapters.attach()
+    assert torch.equal(logits(model), with_adapter)
+
+
+def test_inactive_adapters_change_nothing(bundled):
+    """On the bundled model: two trained-looking adapters attached, none active."""
+    model, tokenizer = bundled
+    batch = tokenizer(["a fine film", "a truly bad movie"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        before = model(**batch).logits
+        adapters = Adapters(model)
+        for name in ("a", "b"):
+            adapters.add(name, houlsby(64), head=("negative", "positive"))
+            scramble(adapters, name)
+        assert torch.equal(model(**batch).logits, before)
+        adapters.activate("a")
+        assert not torch.equal(model(**batch).logits, before)
+        adapters.activate(None)
+        assert torch.equal(model(**batch).logits, before)
+        adapters.detach()
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_gradients_reach_every_trained_parameter_and_no_other(head):
+    model = tiny_bert(head=head)
+    adapters = Adapters(model)
+    adapters.add("other", houlsby(4))
+    adapters.add("a", houlsby(4), head=("no", "yes") if head else None)
+    parameters = adapters.train("a")
+    model.train()
+    out = model(**tokens())
+    (out.logits if head else out.last_hidden_state.pow(2)).sum().backward()
+    got = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert got == {n for n, _ in model.named_parameters() if n.startswith("adapterlab.a.")}
+    assert len(got) == len(parameters) == 2 * 2 * 4 + 5 * 2 + 2 * head
+
+
+def test_training_moves_the_adapter_only(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4), head=("no", "yes"))
+    adapters.add("b", houlsby(4))
+    before = snapshot(model)
+    train_steps(model, adapters.train("a"))
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {k for k in before if k.startswith("adapterlab.a.")}
+
+
+def test_train_switches_from_one_adapter_to_the_next(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    adapters.add("b", houlsby(4))
+    adapters.train("a")
+    adapters.train("b")
+    trained = {n.split(".")[1] for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"b"} and adapters.active == "b"
+    adapters.freeze()
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    scramble(adapters, "a")
+    grads = []
+    for checkpointing in (False, True):
+        parameters = adapters.train("a")
+        model.zero_grad()
+        if checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.0
+            model.train()
+        model(**tokens()).logits.sum().backward()
+        grads.append([p.grad.clone() for p in parameters])
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+# ---- each method against an independent reference
+
+
+class PlainAdapter(nn.Module):
+    """Houlsby's adapter as anyone would write it, put by hand where the dropout of a sub-layer's output stands."""
+
+    def __init__(self, dropout, w1, b1, w2, b2):
+        super().__init__()
+        self.dropout = dropout
+        self.w1, self.b1, self.w2, self.b2 = (nn.Parameter(t.detach().clone()) for t in (w1, b1, w2, b2))
+
+    def forward(self, y):
+        y = self.dropout(y)
+        return y + F.linear(F.gelu(F.linear(y, self.w1, self.b1)), self.w2, self.b2)
+
+
+def test_bottleneck_is_the_plain_module(model):
+    """Edited by hand into a copy of the model: the same logits and the same gradients, bit for bit."""
+    edited = copy.deepcopy(model).requires_grad_(False)
+    adapters = Adapters(model)
+    adapters.add("a", BottleneckConfig(size=4))
+    scramble(adapters, "a")
+    parameters = adapters.train("a")
+    plain = []
+    for i, layer in enumerate(edited.bert.encoder.layer):
+        for kind, part in (("attention", layer.attention.output), ("feedforward", layer.output)):
+            b = adapters["a"].at[f"layers.{i}.{kind}"][0]
+            part.dropout = PlainAdapter(part.dropout, b.down.weight, b.down.bias, b.up.weight, b.up.bias)
+            plain += [part.dropout.w1, part.dropout.b1, part.dropout.w2, part.dropout.b2]
+    assert torch.equal(logits(model), logits(edited))
+    for m in (model, edited):
+        torch.manual_seed(3)
+        m.train()(**tokens()).logits.square().sum().backward()
+    assert len(plain) == len(parameters)
+    assert all(torch.equal(p.grad, q.grad) for p, q in zip(parameters, plain, strict=True))
+
+
+def test_bottleneck_starts_near_the_identity():
+    """Truncated at two standard deviations, biases at zero; std of such a normal is 0.88 of the full one's."""
+    for std in (1e-3, 1e-2):
+        b = Bottleneck(384, 64, std=std)
+        for linear in (b.down, b.up):
+            assert linear.weight.abs().max() <= 2 * std
+            assert linear.weight.std().item() == pytest.approx(0.8796 * std, rel=0.03)
+            assert not linear.bias.any()
+        y = torch.randn(2, 5, 384)
+        assert (b(y, y) - y).abs().max() < 300 * std**2
+
+
+def test_scale_shift_is_a_trained_layernorm(model):
+    """A copy's LayerNorms are really trained; the delta w/w0, b - b0 w/w0 gives the same outputs."""
+    trained = copy.deepcopy(model).requires_grad_(False)
+    norms = {n: m for n, m in trained.named_modules() if isinstance(m, nn.LayerNorm)}
+    train_steps(trained, [p.requires_grad_() for m in norms.values() for p in m.parameters()], steps=10)
+    adapters = Adapters(model)
+    adapters.add("a", LayerNormConfig())
+    adapters.activate("a")
+    before = logits(model)
+    for name, (delta,) in adapters["a"].at.items():
+        path = adapters.sites[name].module
+        new, old = norms[path], model.get_submodule(path)
+        delta.scale.data = new.weight.data / old.weight.data
+        delta.shift.data = new.bias.data - old.bias.data * delta.scale.data
+    assert len(adapters["a"].at) == len(norms) == 5
+    assert (logits(trained) - before).abs().max() > 0.05
+    torch.testing.assert_close(logits(model), logits(trained), rtol=1e-5, atol=1e-5)
+
+
+def test_head_takes_the_classifiers_place(model):
+    """Three labels on a model of two, from the same input as the model's own classifier."""
+    adapters = Adapters(model)
+    adapters.add("a", HeadConfig(labels=("x", "y", "z")))
+    adapters.activate("a")
+    with torch.no_grad():
+        pooled = model.bert(**tokens()).pooler_output
+        (head,) = adapters["a"].at["head"]
+        torch.testing.assert_close(logits(model), F.linear(pooled, head.linear.weight, head.linear.bias))
+
+
+def test_stack_runs_in_order(model):
+    adapters = Adapters(model)
+    for i, name in enumerate("ab"):
+        adapters.add(name, BottleneckConfig(size=4, sites="layers.1.feedforward"))
+        scramble(adapters, name, seed=i)
+    y = torch.randn(2, 3, 16)
+    a, b = (adapters[n].at["layers.1.feedforward"][0] for n in "ab")
+    got = adapters.evaluate(Stack("a", "b"), "layers.1.feedforward", None, y)
+    assert torch.equal(got, b(y, a(y, y))) and not torch.equal(got, a(y, b(y, y)))
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "size", "adapters_count", "norms_count"),
+    [
+        (768, 12, 8, 313_536, 38_400),
+        (768, 12, 64, 2_379_264, 38_400),
+        (768, 12, 256, 9_461_760, 38_400),
+        (1024, 24, 64, 6_343_680, 100_352),
+        (384, 6, 64, 595_200, 9_984),
+    ],
+)
+def test_the_papers_counts(width, layers, size, adapters_count, norms_count):
+    """BERT-Base, BERT-Large and the bundled model, built on the meta device: module, closed form, known number."""
+    with torch.device("meta"):
+        model = tiny_meta(width, layers)
+        adapters = Adapters(model)
+        adapters.add("a", houlsby(size))
+    count = {c.name: sum(c.count(s) for s in c.targets(adapters.sites)) for c in adapters["a"].info.recipe}
+    assert count == {"bottleneck": adapters_count, "layernorm": norms_count}
+    assert adapters.count("a") == adapters_count + norms_count
+
+
+def tiny_meta(width, layers):
+    from transformers import BertConfig, BertModel
+
+    heads = width // 64
+    return BertModel(BertConfig(hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads))
+
+
+# ---- precision
+
+
+def test_bfloat16_base_with_a_float32_adapter():
+    model = tiny_bert().to(torch.bfloat16)
+    reference = tiny_bert().to(torch.bfloat16).float()
+    outputs = []
+    for m in (model, reference):
+        adapters = Adapters(m)
+        adapters.add("a", houlsby(4), seed=0)
+        scramble(adapters, "a")
+        parameters = adapters.train("a")
+        out = m(**tokens()).logits
+        out.float().sum().backward()
+        outputs.append(out.detach().float())
+        assert out.dtype == next(m.bert.parameters()).dtype
+        assert all(p.dtype == p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in parameters)
+    torch.testing.assert_close(*outputs, rtol=0.05, atol=0.05)
+
+
+def test_autocast(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4), head=("no", "yes"), seed=0)
+    scramble(adapters, "a")
+    parameters = adapters.train("a")
+    full = logits(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(**tokens()).logits
+    out.float().sum().backward()
+    torch.testing.assert_close(out.detach().float(), full, rtol=0.05, atol=0.1)
+    assert all(p.grad.dtype == torch.float32 for p in parameters)
+
+
+# ---- which adapter runs: activate, use, threads
+
+
+def outputs_of(model, adapters, *names):
+    found = {}
+    for name in names:
+        adapters.activate(name)
+        found[name] = logits(model)
+    adapters.activate(None)
+    return found
+
+
+def test_use_is_for_the_block_only(model):
+    adapters = Adapters(model)
+    for i, name in enumerate("ab"):
+        adapters.add(name, houlsby(4))
+        scramble(adapters, name, seed=i)
+    alone = outputs_of(model, adapters, "a", "b", None)
+    adapters.activate("a")
+    with pytest.raises(RuntimeError), adapters.use("b"):
+        assert torch.equal(logits(model), alone["b"])
+        with adapters.use(None):
+            assert torch.equal(logits(model), alone[None])
+        assert torch.equal(logits(model), alone["b"])
+        raise RuntimeError
+    assert torch.equal(logits(model), alone["a"])
+    with pytest.raises(UserError, match='no adapter "c"'), adapters.use("c"):
+        pass
+    with adapters.use("b"), pytest.raises(UserError, match="in use"):
+        adapters.delete("b")
+
+
+def test_two_threads_two_adapters(model):
+    """Each thread sees its own adapter, on one model at the same time, and so does a third without any."""
+    adapters = Adapters(model)
+    for i, name in enumerate("ab"):
+        adapters.add(name, houlsby(4))
+        scramble(adapters, name, seed=i)
+    alone = outputs_of(model, adapters, "a", "b", None)
+    assert len({tuple(v.flatten().tolist()) for v in alone.values()}) == 3
+    wrong, start = [], threading.Barrier(3)
+
+    def work(name):
+        start.wait()
+        for _ in range(60):
+            with adapters.use(name):
+                if not torch.equal(logits(model), alone[name]):
+                    wrong.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("a", "b", None)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert wrong == []
+
+
+# ---- failures leave nothing behind
+
+
+BAD = {
+    "too wide, after a method that was built": (
+        "x",
+        (*houlsby(4), BottleneckConfig(size=17, layers=(1,))),
+        {},
+        "wider",
+    ),
+    "the same twice": ("x", (BottleneckConfig(size=4), BottleneckConfig(size=4)), {}, "two methods"),
+    "no such site": ("x", BottleneckConfig(sites="attenton"), {}, 'did you mean "attention"'),
+    "no such layer": ("x", BottleneckConfig(size=4, layers=(0, 2)), {}, "layer 2 is outside"),
+    "nothing to add": ("x", (), {}, "has no method"),
+    "no label": ("x", houlsby(4), {"head": ()}, "at least one label"),
+    "name taken": ("a", houlsby(4), {}, "already"),
+    "dotted name": ("a.b", houlsby(4), {}, "cannot name"),
+    "empty name": ("", houlsby(4), {}, "cannot name"),
+    "a module's own attribute": ("training", houlsby(4), {}, "cannot name"),
+    "no text": (3, houlsby(4), {}, "cannot name"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("seed", [None, 7])
+def test_a_failed_add_leaves_no_trace(model, case, seed):
+    name, recipe, more, message = BAD[case]
+    adapters = Adapters(model)
+    adapters.add("a", BottleneckConfig(size=4, layers=(0,)))
+    adapters.activate("a")
+    state, rng, count = snapshot(model), torch.get_rng_state(), hooks(model)
+    with pytest.raises(UserError, match=message):
+        adapters.add(name, recipe, seed=seed, **more)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert list(adapters) == ["a"] and same_state(model.state_dict(), state) and hooks(model) == count
+
+
+def test_seed(model):
+    """A seeded adapter is reproducible and leaves the generator alone; an unseeded one goes on with it."""
+    adapters = Adapters(model)
+    torch.manual_seed(11)
+    rng = torch.get_rng_state()
+    one, two = adapters.add("one", houlsby(4), seed=3), adapters.add("two", houlsby(4), seed=3)
+    assert same_state(one.state_dict(), two.state_dict()) and torch.equal(torch.get_rng_state(), rng)
+    three = adapters.add("three", houlsby(4))
+    assert not torch.equal(torch.get_rng_state(), rng)
+    torch.manual_seed(11)
+    assert same_state(adapters.add("four", houlsby(4)).state_dict(), three.state_dict())
+
+
+def test_delete(model):
+    before = logits(model)
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    adapters.add("b", BottleneckConfig(size=4, layers=(0,)))
+    scramble(adapters, "a")
+    adapters.activate("a")
+    adapters.delete("a")
+    assert adapters.active is None and torch.equal(logits(model), before) and hooks(model) == 4
+    adapters.delete("b")
+    assert hooks(model) == 0 and len(adapters) == 0
+    with pytest.raises(UserError, match='no adapter "a"'):
+        adapters.delete("a")
+
+
+def test_clear_errors(model):
+    adapters = Adapters(model)
+    adapters.add("reviews", houlsby(4))
+    with pytest.raises(UserError, match="has adapters already"):
+        Adapters(model)
+    for wrong in (adapters.activate, adapters.train, adapters.delete):
+        with pytest.raises(UserError, match='did you mean "reviews"'):
+            wrong("review")
+    with pytest.raises(UserError, match="std must be above 0"):
+        BottleneckConfig(std=0)
+    for size in (0, 2.5, True, "8"):
+        with pytest.raises(UserError, match="whole number"):
+            BottleneckConfig(size=size)
+    with pytest.raises(UserError, match='did you mean "gelu"'):
+        BottleneckConfig(act="gelo")
+    linear = nn.Linear(2, 2)
+    linear.config = type("C", (), {"model_type": "berd"})()
+    with pytest.raises(UserError, match='did you mean "bert"'):
+        Adapters(linear)
+
+
+def test_a_failed_forward_does_no_harm(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    scramble(adapters, "a")
+    adapters.activate("a")
+    before = logits(model)
+    with pytest.raises(IndexError):
+        model(torch.tensor([[VOCAB + 5]]))
+    assert torch.equal(logits(model), before)
+
+
+# ---- the model as other tools handle it
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
+def test_a_copy_is_independent(model, way):
+    """A copy of the model takes its adapters along; a change in either is not seen in the other."""
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4), head=("no", "yes"))
+    scramble(adapters, "a")
+    adapters.activate("a")
+    before = logits(model)
+    twin = way(model)
+    assert torch.equal(logits(twin), before)
+    for p in twin.adapterlab.parameters():
+        p.data.zero_()
+    assert torch.equal(logits(model), before) and not torch.equal(logits(twin), before)
+    adapters.detach()
+    assert hooks(model) == 0 and hooks(twin) > 0
+
+    both = way(adapters)
+    both.attach()
+    assert torch.equal(logits(both.model), before)
+    both.activate(None)
+    both.delete("a")
+    assert hooks(both.model) == 0 and "a" in adapters
+
+
+def test_to_and_train_reach_the_adapters(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    adapters.activate("a")
+    model.double().train()
+    assert {p.dtype for p in adapters["a"].parameters()} == {torch.float64} and adapters["a"].training
+    assert model(**tokens()).logits.dtype == torch.float64
+    assert adapters.add("b", houlsby(4)).training
+    model.eval()
+    assert not adapters.add("c", houlsby(4)).training and not adapters["a"].training
+
+
+def test_the_models_own_checkpoint(model, tmp_path):
+    """save_pretrained writes the adapters too; a fresh model takes the base and ignores them."""
+    before = logits(model)
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    scramble(adapters, "a")
+    adapters.activate("a")
+    with_adapter = logits(model)
+    model.save_pretrained(tmp_path)
+    fresh = type(model).from_pretrained(tmp_path, attn_implementation="eager").eval()
+    assert torch.equal(logits(fresh), before)
+    again = Adapters(fresh)
+    again.add("a", houlsby(4))
+    fresh.load_state_dict(model.state_dict())
+    again.activate("a")
+    assert torch.equal(logits(fresh), with_adapter)
+
+
+def test_trainer(model, tmp_path):
+    """transformers.Trainer, unchanged: the adapter moves, the base does not, the best checkpoint comes back."""
+    pytest.importorskip("accelerate")
+    from safetensors.torch import load_file
+    from transformers import Trainer, TrainingArguments
+
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4), head=("no", "yes"))
+    adapters.train("a")
+    before, batch = snapshot(model), tokens(rows=16)
+    rows = [
+        {"input_ids": i, "attention_mask": m, "labels": int(i[0] > 30)}
+        for i, m in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    ]
+    scores = iter([0.9, 0.1, 0.1])  # the first epoch is the best, so the last must be undone
+    trainer = Trainer(
+        model,
+        TrainingArguments(
+            str(tmp_path),
+            num_train_epochs=3,
+            per_device_train_batch_size=8,
+            learning_rate=1e-2,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            load_best_model_at_end=True,
+            metric_for_best_model="accuracy",
+            use_cpu=True,
+            report_to=[],
+            disable_tqdm=True,
+            logging_strategy="no",
+        ),
+        train_dataset=rows,
+        eval_dataset=rows,
+        compute_metrics=lambda _: {"accuracy": next(scores)},
+    )
+    trainer.train()
+    after = model.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved == {k for k in before if k.startswith("adapterlab.a.")}
+    best = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
+    last = load_file(tmp_path / "checkpoint-6" / "model.safetensors")
+    assert all(torch.equal(after[k], best[k]) for k in moved)
+    assert any(not torch.equal(after[k], last[k]) for k in moved)
+
+
+def test_pipeline(bundled):
+    """pipeline("text-classification") on the adapted model says what the model itself computes."""
+    from transformers import pipeline
+
+    model, tokenizer = bundled
+    adapters = Adapters(model)
+    try:
+        adapters.add("a", houlsby(8), head=("negative", "positive"), seed=0)
+        scramble(adapters, "a")
+        classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+        bare = classify("a fine film", top_k=None)
+        adapters.activate("a")
+        adapted = classify("a fine film", top_k=None)
+        with torch.no_grad():
+            want = model(**tokenizer("a fine film", return_tensors="pt")).logits.softmax(-1)[0]
+        assert {r["label"]: pytest.approx(r["score"], abs=1e-6) for r in adapted} == {
+            model.config.id2label[i]: p.item() for i, p in enumerate(want)
+        }
+        assert adapted != bare
+    finally:
+        adapters.detach()
+
+
+def test_summary(model):
+    adapters = Adapters(model)
+    assert adapters.summary() == []
+    adapters.add("a", BottleneckConfig(size=4, sites="attention"), head=("no", "yes"))
+    adapters.train("a")
+    base = sum(p.numel() for p in tiny_bert().parameters())
+    count = 2 * (2 * 16 * 4 + 16 + 4) + 2 * 17
+    assert adapters.base_count() == base and adapters.count("a") == count
+    assert adapters.summary() == [
+        {
+            "adapter": "a",
+            "methods": "bottleneck + head",
+            "sites": 3,
+            "parameters": count,
+            "share_percent": round(100 * count / base, 3),
+            "active": True,
+            "trained": True,
+        }
+    ]
+    assert f"a: bottleneck + head, {count:,} parameters" in repr(adapters) and "active, trained" in repr(adapters)

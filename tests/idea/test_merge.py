@@ -1,0 +1,234 @@
+"""Merging: what it writes is exact, what it takes out is bit for bit, and what it refuses changes nothing."""
+
+import copy
+
+import pytest
+import tiny
+import torch
+from tiny_bert import hooks, same_state, snapshot, tiny_bert, tokens
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.methods import (
+    BitFitConfig,
+    DoRAConfig,
+    IA3Config,
+    LayerNormConfig,
+    LoRAConfig,
+    PfeifferConfig,
+    VeRAConfig,
+    houlsby,
+)
+
+RECIPES = {
+    "lora": LoRAConfig(rank=2),
+    "dora": DoRAConfig(rank=2, sites=("query", "outer")),
+    "vera": VeRAConfig(rank=4),
+    "ia3": IA3Config(),
+    "bitfit": BitFitConfig(),
+    "layernorm": LayerNormConfig(),
+    "scale, then lora": (IA3Config(), LoRAConfig(rank=2, sites=("value", "outer"))),
+    "lora, then scale": (LoRAConfig(rank=2, sites=("value", "outer")), IA3Config(), LayerNormConfig(), BitFitConfig()),
+}  # fmt: skip
+
+
+@pytest.fixture
+def model():
+    return tiny_bert()
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(**tokens()).logits
+
+
+def ready(model, recipe, name="a", **settings):
+    """An adapter with weights that matter, active."""
+    adapters = Adapters(model) if not hasattr(model, "adapterlab") else settings.pop("adapters")
+    adapters.add(name, recipe, seed=0, **settings)
+    g = torch.Generator().manual_seed(5)
+    for p in adapters[name].parameters():
+        p.data.add_(0.3 * torch.randn(p.shape, generator=g))
+    adapters.activate(name)
+    return adapters
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_exact_both_ways(recipe, model):
+    bare, state = logits(model), snapshot(model)
+    adapters = ready(model, RECIPES[recipe])
+    active = logits(model)
+    assert (active - bare).abs().max() > 1e-2
+    adapters.merge("a")
+    assert adapters.active is None and adapters.merged == "a"
+    torch.testing.assert_close(logits(model), active, rtol=1e-5, atol=1e-5)
+    adapters.unmerge()
+    assert adapters.merged is None and torch.equal(logits(model), bare)
+    adapters.activate("a")
+    assert torch.equal(logits(model), active)
+    adapters.detach()
+    assert same_state(model.state_dict(), state)
+
+
+def test_the_weights_are_those_of_the_paper(model):
+    """W + (alpha / r) B A, by hand, at query and value and nowhere else."""
+    state = snapshot(model)
+    adapters = ready(model, LoRAConfig(rank=2, alpha=6))
+    adapters.merge("a")
+    moved = {
+        k for k, v in model.state_dict().items() if not k.startswith("adapterlab") and not torch.equal(v, state[k])
+    }
+    assert moved == {f"bert.encoder.layer.{i}.attention.self.{k}.weight" for i in (0, 1) for k in ("query", "value")}
+    for i in (0, 1):
+        for kind in ("query", "value"):
+            path, lora = (f"bert.encoder.layer.{i}.attention.self.{kind}", adapters["a"].at[f"layers.{i}.{kind}"][0])
+            want = state[f"{path}.weight"] + 3.0 * lora.B.data @ lora.A.data
+            torch.testing.assert_close(model.get_submodule(path).weight.data, want)
+
+
+def test_the_head_goes_along(model):
+    adapters = ready(model, LoRAConfig(rank=2), head=("x", "y"))
+    active = logits(model)
+    adapters.merge("a")
+    torch.testing.assert_close(logits(model), active, rtol=1e-5, atol=1e-5)
+    adapters.unmerge()
+    wide = ready(model, LoRAConfig(rank=2), "b", adapters=adapters, head=("x", "y", "z"))
+    before = snapshot(model)
+    with pytest.raises(UserError, match='"b" has a head for 3 labels and the model\'s own has 2: load .* labels=3'):
+        wide.merge("b")
+    assert same_state(model.state_dict(), before) and wide.merged is None and wide.active == "b"
+
+
+def test_another_adapter_runs_on_the_merged_weights(model):
+    adapters = ready(model, LoRAConfig(rank=2))
+    ready(model, houlsby(3), "b", adapters=adapters)
+    from adapterlab.compose import Stack
+
+    adapters.activate(Stack("a", "b"))
+    both = logits(model)
+    adapters.merge("a")
+    adapters.activate("b")
+    torch.testing.assert_close(logits(model), both, rtol=1e-5, atol=1e-5)
+
+
+def test_unload(model):
+    """A plain model with the adapter's effect: no hook, no submodule, its own names."""
+    keys = list(model.state_dict())
+    adapters = ready(model, LoRAConfig(rank=2))
+    active = logits(model)
+    plain = adapters.merge_and_unload("a")
+    assert plain is model and list(model.state_dict()) == keys and hooks(model) == 0
+    torch.testing.assert_close(logits(model), active, rtol=1e-5, atol=1e-5)
+
+
+def test_detach_takes_a_merged_adapter_out(model):
+    bare = logits(model)
+    adapters = ready(model, LoRAConfig(rank=2))
+    adapters.merge("a")
+    assert not torch.equal(logits(model), bare)
+    adapters.detach()
+    assert torch.equal(logits(model), bare) and adapters.merged is None
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision(kind):
+    """As near as the half-precision weights can be, and out again bit for bit."""
+    model = tiny_bert().to(kind)
+    bare = logits(model)
+    adapters = ready(model, LoRAConfig(rank=2, alpha=2))
+    active = logits(model)
+    adapters.merge("a")
+    assert (logits(model) - active).abs().max() < 0.1 * (active - bare).abs().max() + 0.02
+    adapters.unmerge()
+    assert torch.equal(logits(model), bare)
+
+
+@pytest.mark.parametrize("case", ["gpt2", "albert", "t5", "llama"])
+def test_other_layouts(case):
+    """GPT-2 stores its matrices transposed; ALBERT's layer is merged once and applied three times."""
+    model = tiny.model(case)
+    batch = tiny.inputs(model)
+    adapters = ready(model, DoRAConfig(rank=2))
+    with torch.no_grad():
+        active = tiny.output(model, batch)
+        adapters.merge("a")
+        torch.testing.assert_close(tiny.output(model, batch), active, rtol=1e-5, atol=1e-4)
+
+
+# ---- refusals: one sentence, and nothing has changed
+
+
+def refused(adapters, message, name="a"):
+    before, active, merged = snapshot(adapters.model), adapters.active, adapters.merged
+    with pytest.raises(UserError, match=message) as info:
+        adapters.merge(name)
+    assert "\n" not in str(info.value)
+    assert same_state(adapters.model.state_dict(), before)
+    assert (adapters.active, adapters.merged) == (active, merged)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (houlsby(3), '"a" cannot be merged: Bottleneck at "layers.0.attention" is not a change of the weights alone'),
+        (PfeifferConfig(size=3), "Pfeiffer at"),
+        (LayerNormConfig(sites="hidden"), 'ScaleShift at "layers.0.hidden" is not a change of the weights alone'),
+        (LoRAConfig(rank=2, gated=True), "Gated at"),
+        ((IA3Config(), DoRAConfig(rank=2, sites="value")), "DoRA at .* must be the first method there"),
+    ],
+)
+def test_what_is_not_linear(recipe, message, model):
+    refused(ready(model, recipe), message)
+
+
+def test_merging_twice(model):
+    adapters = ready(model, LoRAConfig(rank=2))
+    ready(model, LoRAConfig(rank=2), "b", adapters=adapters)
+    adapters.merge("a")
+    refused(adapters, '"a" is merged into this model already; unmerge it first', "a")
+    refused(adapters, '"a" is merged into this model already; unmerge it first', "b")
+
+
+def test_merging_while_training(model):
+    adapters = ready(model, LoRAConfig(rank=2))
+    model.train()
+    refused(adapters, "while the model is in training mode; call model.eval")
+    model.eval()
+    with adapters.use("a"):
+        refused(adapters, "is in use in this `with` block")
+
+
+def test_what_a_merged_adapter_cannot_do(model, tmp_path):
+    adapters = ready(model, LoRAConfig(rank=2))
+    adapters.save("a", tmp_path / "a")
+    adapters.merge("a")
+    for action in (
+        lambda: adapters.activate("a"),
+        lambda: adapters.train("a"),
+        lambda: adapters.use("a").__enter__(),
+        lambda: adapters.delete("a"),
+        lambda: adapters.save("a", tmp_path / "b"),
+        lambda: adapters.load(tmp_path / "a", "c"),
+    ):
+        with pytest.raises(UserError, match='"a" is merged into the weights; call adapters.unmerge'):
+            action()
+    adapters.unmerge()
+    with pytest.raises(UserError, match="nothing is merged"):
+        adapters.unmerge()
+    adapters.detach()
+    with pytest.raises(UserError, match="are detached"):
+        adapters.merge("a")
+
+
+def test_no_bias_to_write_to():
+    model = tiny.model("llama")
+    refused(ready(model, BitFitConfig()), '"layers.0.query" has no bias that could hold what Shift adds')
+
+
+def test_a_copy_of_a_merged_model_is_its_own(model):
+    adapters = ready(model, LoRAConfig(rank=2))
+    adapters.merge("a")
+    merged = logits(model)
+    copied = copy.deepcopy(model)
+    adapters.unmerge()
+    assert torch.equal(logits(copied), merged) and not torch.equal(logits(model), merged)

@@ -1,0 +1,784 @@
+"""Methods against independent references: plain torch, the model's own interfaces, and what each paper says of it."""
+
+import copy
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from recipes import EVERY
+from tiny_bert import hooks, tiny_bert, tokens
+from torch import nn
+from torch.nn import functional as F
+from transformers import BertConfig, BertForMaskedLM
+
+from adapterlab.adapters import Adapters
+from adapterlab.compose import Stack
+from adapterlab.errors import UserError
+from adapterlab.methods import (
+    METHODS,
+    BitFitConfig,
+    BottleneckConfig,
+    CompacterConfig,
+    DoRAConfig,
+    Gated,
+    IA3Config,
+    InvertibleConfig,
+    KAdapterConfig,
+    LayerNormConfig,
+    LoRA,
+    LoRAConfig,
+    LoReFT,
+    LoReFTConfig,
+    ParallelConfig,
+    PfeifferConfig,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    VeRAConfig,
+    drop_layers,
+    language,
+    mix_and_match,
+    robust_training,
+    table,
+    unipelt,
+)
+
+RECIPES = {**EVERY, "unipelt": unipelt(2, 3, 3, 4)}
+
+
+@pytest.fixture
+def model():
+    return tiny_bert()
+
+
+def logits(model, **more):
+    with torch.no_grad():
+        return model(**{**tokens(), **more}).logits
+
+
+def ready(model, recipe, name="a", std=0.3):
+    """An adapter with weights that matter, active."""
+    adapters = getattr(model, "_owner", None) or Adapters(model)
+    object.__setattr__(model, "_owner", adapters)
+    adapters.add(name, recipe, seed=0)
+    g = torch.Generator().manual_seed(5)
+    for p in adapters[name].parameters():
+        p.data.add_(std * torch.randn(p.shape, generator=g))
+    adapters.activate(name)
+    return adapters
+
+
+# ---- modules by hand
+
+
+def test_lora_scales():
+    x, y = torch.randn(2, 3, 6), torch.randn(2, 3, 5)
+    for config, scale in (
+        (LoRAConfig(rank=4, alpha=8), 2.0),
+        (LoRAConfig(rank=4, alpha=8, stabilised=True), 4.0),
+        (LoRAConfig(rank=3, alpha=3), 1.0),
+    ):
+        assert config.scale == pytest.approx(scale)
+        lora = LoRA(6, 5, config.rank, config.scale)
+        assert torch.equal(lora(x, y), y)
+        nn.init.normal_(lora.B)
+        torch.testing.assert_close(lora(x, y), y + scale * (x @ lora.A.T) @ lora.B.T)
+
+
+def test_lora_drops_x_in_training_only():
+    lora = LoRA(64, 5, 4, 1.0, dropout=0.5)
+    nn.init.normal_(lora.B)
+    x, y = torch.randn(2, 64), torch.zeros(2, 5)
+    assert not torch.equal(lora.train()(x, y), lora(x, y)) and torch.equal(lora.eval()(x, y), lora(x, y))
+
+
+def test_bitfit_is_a_model_with_trained_biases(model):
+    """A copy's biases are really changed, LayerNorms' too; the deltas give the same logits."""
+    trained = copy.deepcopy(model)
+    adapters = Adapters(model)
+    adapters.add("a", BitFitConfig())
+    adapters.activate("a")
+    for name, (shift,) in adapters["a"].at.items():
+        bias = trained.get_submodule(adapters.sites[name].module).bias
+        shift.delta.data = torch.randn(bias.shape) * 0.3
+        bias.data += shift.delta.data
+    assert len(adapters["a"].at) == 2 * (6 + 2) + 1
+    torch.testing.assert_close(logits(model), logits(trained), rtol=1e-5, atol=1e-5)
+
+
+def test_ia3_scales_behind_the_activation(model):
+    """ "hidden" is the input of the outer matrix: with gelu not the same as scaling the inner one's output."""
+    adapters = ready(model, IA3Config(sites="hidden"))
+    inner = ready(model, IA3Config(sites="inner"), "b")
+    layer = model.bert.encoder.layer[0]
+    scale = adapters["a"].at["layers.0.hidden"][0].scale
+    inner["b"].at["layers.0.inner"][0].scale.data = scale.data.clone()
+    adapters.activate("a")
+    got = {}
+    handle = layer.output.dense.register_forward_hook(lambda m, args, out: got.update(x=args[0], y=out))
+    logits(model)
+    adapters.activate(None)
+    plain = dict(got)
+    logits(model)
+    torch.testing.assert_close(plain["x"], got["x"] * scale.data)
+    torch.testing.assert_close(
+        plain["y"], F.linear(got["x"] * scale.data, layer.output.dense.weight, layer.output.dense.bias)
+    )
+    handle.remove()
+    with adapters.use("b"):
+        other = logits(model)
+    with adapters.use("a"):
+        assert not torch.allclose(logits(model), other, atol=1e-3)
+
+
+def test_dora_norms_carry_no_gradient(model):
+    """Section 4.3: the gradient of A is that of the fraction with its denominator held fixed."""
+    adapters = ready(model, DoRAConfig(rank=2, sites="layers.0.query"))
+    dora = adapters["a"].at["layers.0.query"][0]
+    W = model.bert.encoder.layer[0].attention.self.query.weight.detach()
+    x = torch.randn(4, 16)
+    dora(x, F.linear(x, W, dora.frozen[0].bias)).square().sum().backward()
+    A, B, m = (p.detach().clone().requires_grad_() for p in (dora.A, dora.B, dora.magnitude))
+    V = W + dora.scale * B @ A
+    bias = dora.frozen[0].bias.detach()
+    (m * F.linear(x, V) / V.detach().norm(dim=1) + bias).square().sum().backward()
+    for ours, plain in ((dora.A, A), (dora.B, B), (dora.magnitude, m)):
+        torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_compacter_is_a_sum_of_kronecker_products(model):
+    adapters = ready(model, CompacterConfig(size=4, n=2, rank=2, sites="layers.0.feedforward"))
+    module = adapters["a"].at["layers.0.feedforward"][0]
+    rule = module.common[0].rule.detach()
+    y, W = torch.randn(3, 16), []
+    for part in (module.down, module.up):
+        W.append(sum(torch.kron(A, s @ t) for A, s, t in zip(rule, part.s.detach(), part.t.detach(), strict=True)))
+    want = y + F.gelu(y @ W[0] + module.down.bias) @ W[1] + module.up.bias
+    torch.testing.assert_close(module(None, y), want)
+    assert sum(p.numel() for p in adapters["a"].parameters()) == 2 * 2 * (16 + 4) + 16 + 4 + 2**3
+
+
+def test_loreft_edits_its_subspace_only():
+    module = LoReFT(16, 3, first=None)
+    R, y = module.R.detach(), torch.randn(2, 5, 16)
+    torch.testing.assert_close(R @ R.T, torch.eye(3), rtol=1e-5, atol=1e-5)
+    out = module(None, y).detach()
+    torch.testing.assert_close(out @ R.T, module.source(y).detach(), rtol=1e-4, atol=1e-5)
+    rest = torch.eye(16) - R.T @ R
+    torch.testing.assert_close(out @ rest, y @ rest, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        module.raw.copy_(R.T)
+    torch.testing.assert_close(module.R, R, rtol=1e-5, atol=1e-6)
+
+
+def test_loreft_leaves_the_later_tokens(model):
+    adapters = ready(model, LoReFTConfig(rank=2, first=3, layers=0))
+    seen = {}
+    handle = model.bert.encoder.layer[1].register_forward_pre_hook(lambda m, args: seen.update(h=args[0]))
+    logits(model)
+    edited = seen["h"]
+    adapters.activate(None)
+    logits(model)
+    handle.remove()
+    moved = (edited != seen["h"]).any(-1)
+    assert moved[:, :3].all() and not moved[:, 3:].any()
+
+
+def test_a_gate_scales_the_change():
+    torch.manual_seed(0)
+    gated = Gated(LoRA(6, 5, 2, 1.0), 6)
+    nn.init.normal_(gated.method.B)
+    x, y = torch.randn(2, 3, 6), torch.randn(2, 3, 5)
+    g = torch.sigmoid(x @ gated.gate.linear.weight.T + gated.gate.linear.bias).mean(dim=1, keepdim=True)
+    assert g.shape == (2, 1, 1)
+    torch.testing.assert_close(gated(x, y), y + g * (x @ gated.method.A.T) @ gated.method.B.T)
+
+
+def test_pfeiffer_without_a_norm_reads_y():
+    """In a pre-norm model it is a bottleneck at the feed-forward."""
+    model = tiny.model("llama")
+    batch = tiny.inputs(model)
+    adapters = ready(model, PfeifferConfig(size=3, act="tanh"))
+    got = tiny.output(model, batch)
+    adapters.add("b", BottleneckConfig(size=3, act="tanh", sites="feedforward"))
+    adapters["b"].load_state_dict(
+        {k.replace("pfeiffer", "bottleneck"): v for k, v in adapters["a"].state_dict().items()}
+    )
+    adapters.activate("b")
+    assert torch.equal(got, tiny.output(model, batch))
+
+
+@pytest.mark.parametrize("order", [("lora", "bottleneck"), ("bottleneck", "lora")])
+def test_a_map_changes_before_its_sub_layer(order):
+    """In BART both sites are fc2; LoRA belongs to its weights and comes first, whichever was added first."""
+    model = tiny.model("bart")
+    configs = {
+        "lora": LoRAConfig(rank=2, sites="decoder.0.outer"),
+        "bottleneck": BottleneckConfig(size=3, sites="decoder.0.feedforward"),
+    }
+    for name in order:
+        adapters = ready(model, configs[name], name)
+    adapters.activate(Stack(*order))
+    fc2, seen = model.model.decoder.layers[0].fc2, {}
+    handles = [
+        fc2.register_forward_hook(lambda m, args, out: seen.update(x=args[0], new=out)),
+        fc2.register_forward_hook(lambda m, args, out: seen.update(y=out), prepend=True),
+    ]
+    with torch.no_grad():
+        tiny.output(model, tiny.inputs(model))
+        (lora,), (bottleneck,) = (
+            adapters["lora"].at["decoder.0.outer"],
+            adapters["bottleneck"].at["decoder.0.feedforward"],
+        )
+        torch.testing.assert_close(seen["new"], bottleneck(None, lora(seen["x"], seen["y"])))
+    for handle in handles:
+        handle.remove()
+
+
+# ---- prefix tuning
+
+
+def test_a_pickled_prefix_works_elsewhere(model, tmp_path):
+    """In a process that has registered nothing."""
+    ready(model, PrefixTuningConfig(length=2, hidden=0))
+    want = logits(model)
+    torch.save({"model": model, "want": want, "inputs": tokens()}, tmp_path / "whole.pt")
+    code = (
+        f"import torch; s = torch.load({str(tmp_path / 'whole.pt')!r}, weights_only=False); "
+        "assert torch.equal(s['model'](**s['inputs']).logits, s['want'])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_prefixes_add_up_in_a_stack(model):
+    """Two prefixes in a stack are one prefix of both lengths; the order of the positions does not matter to attention."""
+    adapters = ready(model, PrefixTuningConfig(length=2, hidden=0), "a")
+    ready(model, PrefixTuningConfig(length=3, hidden=0), "b")
+    adapters.add("both", PrefixTuningConfig(length=5, hidden=0))
+    for site in adapters["both"].at:
+        own = [adapters[n].at[site][0].own.data for n in ("a", "b")]
+        adapters["both"].at[site][0].own.data = torch.cat(own)
+    adapters.activate(Stack("a", "b"))
+    stacked = logits(model)
+    adapters.activate("both")
+    torch.testing.assert_close(logits(model), stacked, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["bert", "gpt2", "llama", "bart", "t5", "modernbert", "vit"])
+def test_prefix_under_both_attention_functions(case):
+    """eager and sdpa make their masks in different ways; so must the longer ones agree. Padding stays invisible."""
+    model = tiny.model(case)
+    batch = tiny.inputs(model)
+    if "attention_mask" in batch:
+        batch["attention_mask"][0, :2] = 0
+    recipe, outputs = PrefixTuningConfig(length=3, hidden=0), []
+    for kind in ("eager", "sdpa"):
+        model.set_attn_implementation(kind)
+        adapters = ready(copy.deepcopy(model), recipe)
+        outputs.append(tiny.output(adapters.model, batch))
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4 * outputs[0].abs().max().item())
+    assert (outputs[0] - tiny.output(model, batch)).abs().max() > 1e-3
+
+
+def test_a_prefix_needs_a_known_attention_function(model):
+    model.config._attn_implementation_internal = "flash_attention_2"
+    adapters = Adapters(model)
+    with pytest.raises(UserError, match='cannot be added to "flash_attention_2" attention; .*"sdpa" or "eager"'):
+        adapters.add("a", PrefixTuningConfig(length=2))
+    assert len(adapters) == 0 and hooks(model) == 0
+
+
+def test_the_config_is_back_after_a_prefix(model):
+    configs = [m.config for m in model.modules() if hasattr(m, "config")]
+    adapters = ready(model, PrefixTuningConfig(length=2, hidden=0))
+    adapters.delete("a")
+    assert all(
+        a is b for a, b in zip(configs, [m.config for m in model.modules() if hasattr(m, "config")], strict=True)
+    )
+    assert not any(hasattr(m, "_adapterlab_memory") for m in model.modules())
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        PrefixTuningConfig(length=3, hidden=0),
+        PromptTuningConfig(length=3),
+        LoReFTConfig(rank=2, first=2),
+        LoRAConfig(rank=2),
+        PfeifferConfig(size=3),
+        InvertibleConfig(),
+    ],
+    ids=lambda r: r.name,
+)
+@pytest.mark.parametrize("case", ["gpt2, generating", "llama", "t5, gated"])
+@pytest.mark.parametrize("padded", [False, True], ids=["", "padded"])
+def test_generating_with_a_cache_is_generating_without(case, recipe, padded):
+    if case == "llama":
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(**{**tiny.GROUPED, "max_position_embeddings": 64})).eval()
+        model.requires_grad_(False).apply(lambda m: [p.normal_(0, 0.3) for p in m.parameters(False) if p.ndim > 1])
+    else:
+        model = tiny.model(case)
+    batch = {k: v for k, v in tiny.inputs(model).items() if k in ("input_ids", "attention_mask")}
+    if padded:
+        batch["attention_mask"][0, :2] = 0
+    with torch.no_grad():
+        plain = model.generate(**batch, max_new_tokens=6, do_sample=False, min_new_tokens=6)
+        adapters = ready(model, recipe, std=1.0)
+        ways = [
+            model.generate(
+                **batch, max_new_tokens=6, do_sample=False, min_new_tokens=6, use_cache=cache,
+                output_logits=True, return_dict_in_generate=True,
+            )
+            for cache in (True, False)
+        ]  # fmt: skip
+    assert torch.equal(ways[0].sequences, ways[1].sequences)
+    torch.testing.assert_close(torch.stack(ways[0].logits), torch.stack(ways[1].logits), rtol=1e-3, atol=1e-3)
+    adapters.activate(None)
+    with torch.no_grad():
+        assert torch.equal(model.generate(**batch, max_new_tokens=6, do_sample=False, min_new_tokens=6), plain)
+
+
+# ---- prompt tuning
+
+
+def test_prompt_by_hand(model):
+    """The embeddings of the prompt in front of the words', a mask of ones: the pooler sees position 0, the prompt's."""
+    adapters = ready(model, PromptTuningConfig(length=3))
+    prompt = adapters["a"].at["prompt"][0].prompt.detach()
+    got = logits(model, output_hidden_states=True)
+    adapters.activate(None)
+    batch = tokens()
+    words = model.bert.embeddings.word_embeddings(batch["input_ids"])
+    mask = F.pad(batch["attention_mask"], (3, 0), value=1)
+    with torch.no_grad():
+        want = model(inputs_embeds=torch.cat([prompt.expand(3, -1, -1), words], 1), attention_mask=mask).logits
+    torch.testing.assert_close(got, want)
+
+
+def test_prompt_keeps_the_texts_positions():
+    model = tiny_bert(head=False)
+    ready(model, PromptTuningConfig(length=3))
+    with torch.no_grad():
+        assert model(**tokens()).last_hidden_state.shape[1] == 7
+
+
+def test_prompt_starts_at_words():
+    model = tiny_bert()
+    adapters = Adapters(model)
+    adapters.add("a", PromptTuningConfig(length=5), seed=1)
+    adapters.add("b", PromptTuningConfig(length=5), seed=1)
+    prompt, table_ = adapters["a"].at["prompt"][0].prompt, model.get_input_embeddings().weight
+    assert all((row == table_).all(-1).any() for row in prompt)
+    assert torch.equal(prompt, adapters["b"].at["prompt"][0].prompt)
+
+
+def test_a_prompt_too_long(model):
+    adapters = ready(model, PromptTuningConfig(length=30))
+    with pytest.raises(UserError, match="a prompt of 30 and a text of 7 tokens .* 32 positions; cut the text to 2"):
+        logits(model)
+    adapters.activate(None)
+    logits(model)
+
+
+# ---- MAD-X
+
+
+def masked():
+    config = BertConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = BertForMaskedLM(config).eval()
+    for p in model.parameters():
+        p.data.add_(0.2 * torch.randn_like(p))
+    return model
+
+
+def test_invertible_both_ends():
+    """In a language model the coupling meets the stream at its entry, its inverse before the output embeddings."""
+    model = masked()
+    adapters = ready(model, InvertibleConfig())
+    assert set(adapters["a"].at) == {"embedding", "unembedding"}
+    (first,), (last,) = adapters["a"].at["embedding"], adapters["a"].at["unembedding"]
+    y = torch.randn(2, 3, 16)
+    torch.testing.assert_close(last(None, first(None, y)), y, rtol=1e-5, atol=1e-5)
+    assert (first(None, y) - y).abs().max() > 0.1
+    got = logits(model)
+    adapters.activate(None)
+    seen = {}
+    handles = [
+        model.bert.encoder.layer[0].register_forward_pre_hook(lambda m, args: (first(None, args[0]), *args[1:])),
+        model.cls.predictions.decoder.register_forward_pre_hook(lambda m, args: (seen.setdefault("y", last(None, args[0])),)),
+    ]  # fmt: skip
+    torch.testing.assert_close(got, logits(model))
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_task_on_a_language():
+    model = masked()
+    adapters = ready(model, language(size=4), "swahili")
+    ready(model, PfeifferConfig(size=3), "task")
+    outputs = []
+    for setup in ("swahili", "task", Stack("swahili", "task")):
+        adapters.activate(setup)
+        outputs.append(logits(model))
+    assert not any(torch.allclose(a, b, atol=1e-3) for a in outputs for b in outputs if a is not b)
+
+
+# ---- AdapterDrop
+
+
+def test_dropped_layers_are_as_if_they_had_no_adapter():
+    model = tiny_bert(layers=4)
+    adapters = ready(model, BottleneckConfig(size=3))
+    adapters.add("upper", BottleneckConfig(size=3, layers=(2, 3)))
+    own = adapters["a"].state_dict()
+    adapters["upper"].load_state_dict({k: own[k] for k in adapters["upper"].state_dict()})
+    full = logits(model)
+    with drop_layers(adapters, 2):
+        dropped = logits(model)
+    with adapters.use("upper"):
+        assert torch.equal(dropped, logits(model))
+    assert torch.equal(logits(model), full) and not torch.equal(full, dropped)
+    with drop_layers(adapters, 4):
+        assert torch.equal(logits(model), logits_without(adapters))
+    with pytest.raises(UserError, match="5 layers cannot be left out of this model's 4"):
+        drop_layers(adapters, 5).__enter__()
+
+
+def logits_without(adapters):
+    with adapters.use(None):
+        return logits(adapters.model)
+
+
+def test_robust_training_leaves_out_what_it_draws():
+    """The gradient of a pass reaches the layers above the draw and no other; evaluation runs them all."""
+    model = tiny_bert(layers=4)
+    adapters = ready(model, BottleneckConfig(size=3))
+    adapters.train("a")
+    full = logits(model)
+    depths = []
+    with robust_training(adapters, most=3, seed=1):
+        for _ in range(30):
+            model.train().zero_grad()
+            model(**tokens()).logits.sum().backward()
+            reached = {int(n.split(".")[1]) for n, p in adapters["a"].named_parameters() if p.grad is not None}
+            depths.append(min(reached))
+            assert reached == set(range(min(reached), 4))
+        assert torch.equal(logits(model.eval()), full)
+    assert set(depths) == {0, 1, 2, 3} and adapters.skipped == frozenset() and hooks(model) == 2 * 8
+
+
+# ---- K-Adapter
+
+
+def test_kadapter_by_hand(model):
+    """The chain over the frozen hidden states of layers 0 and 1, with plain attention and padding masked."""
+    adapters = ready(model, KAdapterConfig(size=6, heads=2, inner=8, depth=1, layers=(0,)))
+    batch = tokens()
+    with torch.no_grad(), adapters.use(None):
+        frozen = model.bert(**batch, output_hidden_states=True).hidden_states[1:]
+    seen = {}
+    pooler = model.bert.pooler.register_forward_pre_hook(lambda m, args: seen.update(h=args[0]))
+    logits(model)
+    pooler.remove()
+    mask, k = batch["attention_mask"].bool(), 0
+    for i, h in enumerate(frozen):
+        layer = adapters["a"].at[f"layers.{i}.block"][0]
+        h = h + k
+        small = layer.down(h)
+        (encoder,) = layer.encoders
+        q, key, v = (t.view(3, 7, 2, 3).transpose(1, 2) for t in encoder.qkv(small).chunk(3, -1))
+        scores = (q @ key.transpose(-1, -2) / 3**0.5).masked_fill(~mask[:, None, None], -1e9)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(3, 7, 6)
+        small = encoder.norms[0](small + encoder.dense(mixed))
+        small = encoder.norms[1](small + encoder.outer(F.gelu(encoder.inner(small))))
+        k = h + layer.up(small)
+    torch.testing.assert_close(seen["h"], (frozen[-1] + k).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_kadapter_does_not_see_padding(model):
+    """What stands at a masked place makes no difference to the others."""
+    ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    one, two = tokens(), tokens()
+    two["input_ids"][-1, -2:] = 7
+    with torch.no_grad():
+        torch.testing.assert_close(model(**one).logits, model(**two).logits)
+
+
+def test_two_kadapters_read_the_same_frozen_states(model):
+    """Trained apart, used together: with fusion "linear" the two changes add up, whatever their order."""
+    recipe = KAdapterConfig(size=6, heads=2, inner=8, fusion="linear")
+    adapters = ready(model, recipe, "facts")
+    ready(model, replace(recipe, size=4), "grammar")
+    seen = []
+    handle = model.bert.pooler.register_forward_pre_hook(lambda m, args: seen.append(args[0].detach()))
+    for setup in (None, "facts", "grammar", Stack("facts", "grammar"), Stack("grammar", "facts")):
+        adapters.activate(setup)
+        logits(model)
+    handle.remove()
+    bare, facts, grammar, both, turned = seen
+    assert (facts - bare).abs().max() > 0.1 and (grammar - bare).abs().max() > 0.1
+    torch.testing.assert_close(both - bare, (facts - bare) + (grammar - bare), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(both, turned, rtol=1e-5, atol=1e-5)
+
+
+def test_kadapter_in_passes_of_every_kind(model):
+    """The base model called by itself is a pass, too; a layer called by itself is none."""
+    ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    one, two = tokens(), tokens(seed=3)
+    with torch.no_grad():
+        want = model.bert(**one).last_hidden_state
+        model.bert(**two)
+        model(**two)
+        assert torch.equal(model.bert(**one).last_hidden_state, want)
+        with pytest.raises(UserError, match="kadapter: a layer ran outside a pass of the model"):
+            model.bert.encoder.layer[0](want)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_copy_has_adapters_of_its_own(recipe):
+    """A deep copy and an unpickled model compute what the original does, and nothing of theirs reaches it."""
+    model = tiny_bert()
+    adapters = ready(model, RECIPES[recipe])
+    want = logits(model)
+    copied = copy.deepcopy(model)
+    adapters.delete("a")
+    for module in adapters.model.modules():
+        module.train()
+    assert torch.equal(logits(copied), want)
+    assert torch.equal(logits(pickle.loads(pickle.dumps(copied))), want)
+
+
+def test_kadapter_refuses_a_mask_of_another_length():
+    """Speech comes with a mask of samples, and the layers see frames."""
+    model = tiny.model("wav2vec2")
+    batch = tiny.inputs(model)
+    ready(model, KAdapterConfig(size=4, heads=2, inner=8))
+    with pytest.raises(UserError, match=r"an attention mask of shape \(2, 200\) does not fit \(2, 49\) positions"):
+        model(**batch, attention_mask=torch.ones(2, 200, dtype=torch.long))
+
+
+def test_kadapter_trains_without_a_gradient_in_the_base(model):
+    adapters = ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    adapters.train("a")
+    states = {}
+    handle = model.bert.encoder.layer[0].register_forward_hook(lambda m, args, out: states.update(h=out))
+    model(**tokens()).logits.sum().backward()
+    handle.remove()
+    h = states["h"][0] if isinstance(states["h"], tuple) else states["h"]
+    assert not h.requires_grad
+
+
+# ---- combinations
+
+
+def test_recipes():
+    assert [c.name for c in mix_and_match(8, 4)] == ["prefix_tuning", "parallel"]
+    assert [c.name for c in unipelt(2, 3, 4)] == ["lora", "prefix_tuning", "pfeiffer"] and all(
+        c.gated for c in unipelt()
+    )
+    assert [c.name for c in language(8)] == ["pfeiffer", "invertible"]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [mix_and_match(4, 3, 5), unipelt(2, 3, 4, 5), KAdapterConfig(size=6, heads=2, inner=8), LoReFTConfig(rank=2)],
+    ids=["mam", "unipelt", "kadapter", "loreft"],
+)
+def test_gradient_checkpointing(recipe):
+    model = tiny_bert()
+    adapters = ready(model, recipe)
+    grads = []
+    for checkpointing in (False, True):
+        parameters = adapters.train("a")
+        model.zero_grad()
+        if checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.0
+            model.train()
+        model(**tokens()).logits.sum().backward()
+        grads.append([p.grad.clone() for p in parameters])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*grads, strict=True))
+
+
+def test_known_counts():
+    """MiniLM-sized BERT on the meta device against the papers' formulas, written out."""
+    from transformers import BertModel
+
+    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+    with torch.device("meta"):
+        model = BertModel(config)
+        sites = Adapters(model).sites
+    d, n, f = 384, 6, 1536
+    for method, want in {
+        LoRAConfig(rank=8): n * 2 * 8 * 2 * d,
+        DoRAConfig(rank=8): n * 2 * (8 * 2 * d + d),
+        VeRAConfig(rank=256): n * 2 * (256 + d),
+        IA3Config(): n * (2 * d + f),
+        BitFitConfig(): n * (4 * d + f + d + 2 * d) + d,
+        ParallelConfig(size=64): n * (2 * 64 * d + 64 + d),
+        PfeifferConfig(size=24): n * (2 * 24 * d + 24 + d),
+        CompacterConfig(size=12, n=4): n * 2 * (2 * (d + 12) + d + 12) + 64,
+        LoReFTConfig(rank=4): n * (2 * 4 * d + 4),
+        PrefixTuningConfig(length=30, hidden=512): 2_572_544,  # as many numbers as adapters 1.3.0 stores
+        PrefixTuningConfig(length=30, hidden=0): 30 * n * 2 * d,
+        PromptTuningConfig(length=20): 20 * d,
+        InvertibleConfig(): 2 * (192 * 96 * 2 + 96 + 192),
+    }.items():
+        assert method.total(sites) == want, method.name
+
+
+# ---- the table for the lesson
+
+
+def test_every_method_says_what_it_is():
+    rows = {row["method"]: row for row in table()}
+    assert set(rows) == set(METHODS)
+    for name, row in rows.items():
+        assert row["formula"] and row["parameters"], name
+        # fusion sits where the adapters sit that it attends over
+        assert row["sites"] or name == "fusion", name
+        assert row["paper"] or name == "head", name
+        cls = METHODS[name]
+        assert cls.blocks <= {"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"} and "Stack" in cls.blocks
+        assert bool(cls.refusal) == (len(cls.blocks) < 6), name
+    assert {n for n, row in rows.items() if row["merges"]} == {
+        "lora", "dora", "vera", "ia3", "bitfit", "layernorm", "head",
+    }  # fmt: skip
+
+
+# ---- bad input: one sentence, nothing built
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LoRAConfig(rank=0), "lora: rank must be a whole number of at least 1, not 0"),
+        (lambda: DoRAConfig(rank=-1), "dora: rank must be"),
+        (lambda: VeRAConfig(rank=2.0), "vera: rank must be"),
+        (lambda: LoRAConfig(alpha=-1), "lora: alpha must lie between 0 and inf, not -1"),
+        (lambda: LoRAConfig(dropout=1), "lora: dropout must lie between 0 and 1, not 1"),
+        (lambda: DoRAConfig(gated=True), "there is no gated DoRA"),
+        (lambda: ParallelConfig(size=0), "parallel: size must be"),
+        (lambda: ParallelConfig(act="rely"), 'parallel: unknown activation "rely"; did you mean "relu"'),
+        (lambda: ParallelConfig(scale=float("nan")), "parallel: scale must lie"),
+        (lambda: PfeifferConfig(size=True), "pfeiffer: size must be"),
+        (lambda: CompacterConfig(size=6, n=4), "compacter: size 6 must be a multiple of n=4"),
+        (lambda: CompacterConfig(rank=0), "compacter: rank must be"),
+        (lambda: LoReFTConfig(rank=0), "loreft: rank must be"),
+        (lambda: LoReFTConfig(first=0), "loreft: first must be"),
+        (lambda: PrefixTuningConfig(length=0), "prefix_tuning: length must be"),
+        (lambda: PrefixTuningConfig(hidden=-1), "prefix_tuning: hidden must be"),
+        (lambda: PromptTuningConfig(length=0), "prompt_tuning: length must be"),
+        (lambda: PromptTuningConfig(start="vocab"), 'unknown start "vocab".*known: vocabulary, normal'),
+        (lambda: KAdapterConfig(size=6, heads=4), "kadapter: size 6 must be a multiple of heads=4"),
+        (lambda: KAdapterConfig(fusion="sum"), 'kadapter: unknown fusion "sum"'),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(UserError, match=message) as info:
+        make()
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (LoRAConfig(rank=17), r"lora: rank 17 is wider than the site it goes to \(16\)"),
+        (LoReFTConfig(rank=17), "loreft: rank 17 is wider"),
+        (PfeifferConfig(size=17), "pfeiffer: size 17 is wider"),
+        (CompacterConfig(size=20), "compacter: size 20 is wider"),
+        (CompacterConfig(size=9, n=3), 'compacter: n=3 does not divide the width 16 of "layers.0.attention"'),
+        (CompacterConfig(size=4, n=4, rank=2), "compacter: rank 2 is wider"),
+        (LoRAConfig(rank=2, sites="attention"), 'lora does not fit "layers.0.attention", which is a sublayer; it fits: query, key, value, attention_dense, inner, outer, head'),
+        (LoRAConfig(rank=2, sites="querry"), 'this model has no site "querry"; did you mean "query"'),
+        (LoRAConfig(rank=2, sites="qkv"), 'this model has no site "qkv"'),
+        (LoRAConfig(rank=2, layers=2), "layer 2 is outside this model's layers 0 to 1"),
+        (ParallelConfig(size=2, sites="query"), 'parallel does not fit "layers.0.query", which is a linear; it fits: attention, feedforward, block'),
+        (BottleneckConfig(size=2, sites="head"), 'bottleneck does not fit "head"'),
+        (LayerNormConfig(sites="memory"), 'layernorm does not fit "layers.0.memory", which is a memory'),
+        (PrefixTuningConfig(sites="attention"), 'prefix_tuning does not fit "layers.0.attention".*it fits: memory'),
+        (PromptTuningConfig(sites="embedding"), 'prompt_tuning does not fit "embedding".*it fits: prompt'),
+        (BitFitConfig(sites="hidden"), 'bitfit does not fit "layers.0.hidden"'),
+        (KAdapterConfig(size=4, layers=(5,)), "layer 5 is outside this model's layers 0 to 1"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit(recipe, message, model):
+    before = logits(model)
+    adapters = Adapters(model)
+    with pytest.raises(UserError, match=message) as info:
+        adapters.add("a", recipe)
+    assert "\n" not in str(info.value) and len(adapters) == 0 and hooks(model) == 0
+    assert torch.equal(logits(model), before)
+
+
+def test_a_fused_projection_stands_in_by_default_only():
+    model = tiny.model("gpt2")
+    sites = Adapters(model).sites
+    assert [s.name for s in LoRAConfig(rank=2).targets(sites)] == ["layers.0.qkv", "layers.1.qkv"]
+    with pytest.raises(UserError, match='this model has no site "query"'):
+        LoRAConfig(rank=2, sites=("query",)).targets(sites)
+
+
+def test_an_unknown_architecture_by_pattern():
+    """LoRA and (IA)^3 at modules that were named by a pattern; what is no linear map is refused there, too."""
+
+    class Unknown(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 4), nn.LayerNorm(4)
+
+        def forward(self, x):
+            return self.b(self.a(x))
+
+    model = Unknown().eval()
+    with pytest.raises(UserError, match='no sites are known for the model family "Unknown"'):
+        Adapters(model)
+    adapters = Adapters(model, sites={"map": "a", "norm": "b"})
+    adapters.add("x", (LoRAConfig(rank=2, sites="map"), LayerNormConfig()), seed=0)
+    adapters["x"].at["map.a"][0].B.data.normal_()
+    adapters.activate("x")
+    active = model(torch.ones(2, 6))
+    adapters.merge("x")
+    torch.testing.assert_close(model(torch.ones(2, 6)), active)
+    with pytest.raises(UserError, match='lora does not fit "norm.b", which is a norm; it fits: map'):
+        adapters.add("y", LoRAConfig(rank=2, sites="norm"))
+    with pytest.raises(UserError, match="prompt_tuning does not fit this model"):
+        adapters.add("y", PromptTuningConfig())
+
+
+# ---- precisions
+
+
+@pytest.mark.parametrize("way", ["half base", "autocast"])
+@pytest.mark.parametrize(
+    ("recipe", "case"), [(r, c) for r in RECIPES for c in ("bert", "llama", "t5") if r != "kadapter" or c == "bert"]
+)
+def test_a_float_adapter_on_half_precision(recipe, case, way):
+    """A base in bfloat16, or computing in it, under an adapter in float32: near to all in float32, gradients in float32."""
+    model = tiny.model(case)
+    batch, outputs = tiny.inputs(model), []
+    for kind in (torch.float32, torch.bfloat16):
+        one = copy.deepcopy(model)
+        one = one.to(kind) if way == "half base" else one
+        adapters = ready(one, RECIPES[recipe], std=0.05)
+        parameters = adapters.train("a")
+        with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast" and kind == torch.bfloat16):
+            out = one(**batch).logits
+        out.float().square().sum().backward()
+        assert all(p.dtype == p.grad.dtype == torch.float32 for p in parameters if p.grad is not None)
+        assert sum(p.grad is not None and bool(p.grad.any()) for p in parameters) > 0.6 * len(parameters)
+        outputs.append(out.detach().float())
+    full, half = outputs
+    assert (full - half).norm() < 0.15 * full.norm()

@@ -1,0 +1,212 @@
+"""Helpers of the tests that guard the notebooks: find, read, fill in the solutions, run in a private copy."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+
+from adapterlab.paths import NOTEBOOKS, ROOT
+
+FOLDER = Path(os.environ.get("ADAPTERLAB_NOTEBOOKS") or NOTEBOOKS)
+TIMEOUT = 600
+CHECKER = re.compile(r"^(\w+) = check\.\w+\(\1\)", re.M)
+FENCE = re.compile(r"```python\n(.*?)```", re.S)
+# papermill's command with our client, which does not hang when an Output widget answers at the wrong moment
+PAPERMILL = """import papermill.engines
+from adapterlab.book.run import Client
+from papermill.cli import papermill as main
+papermill.engines.PapermillNotebookClient = Client
+main()"""
+FINISH = """import gc
+from adapterlab.lab import peak_memory_mb
+from adapterlab.lessons.kit.view import FigureView
+for view in [o for o in gc.get_objects() if isinstance(o, FigureView)]:
+    assert view.error is None, view.error
+print("peak_memory_mb", peak_memory_mb())"""
+
+
+def notebooks() -> list[Path]:
+    """The workbook's notebooks in reading order."""
+    return sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+
+
+def read(path: Path):
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def code_cells(nb) -> list:
+    return [c for c in nb.cells if c.cell_type == "code"]
+
+
+def tagged(nb, prefix: str) -> dict:
+    """Cells by what follows the prefix in their tag: tagged(nb, "exercise-") -> {"01a": cell}."""
+    return {t.removeprefix(prefix): c for c in nb.cells for t in tags(c) if t.startswith(prefix)}
+
+
+def fill_solutions(nb):
+    """A copy of the notebook in which every exercise's stub is replaced by its solution's code.
+
+    In the stub cell everything before the line `name = check.checker(name)` goes, but for imports. ValueError
+    names an exercise without a solution, a solution without code, or a stub without that line.
+    """
+    nb = nbformat.from_dict(json.loads(json.dumps(nb)))
+    solutions = tagged(nb, "solution-")
+    for ident, cell in tagged(nb, "exercise-").items():
+        if ident not in solutions:
+            raise ValueError(f"exercise {ident} has no cell tagged solution-{ident}")
+        block = FENCE.search(solutions[ident].source)
+        line = CHECKER.search(cell.source)
+        if not block:
+            raise ValueError(f"solution {ident} has no ```python block")
+        if not line:
+            raise ValueError(f"exercise {ident} has no line `name = check.checker(name)`")
+        ast.parse(block[1])
+        body = ast.parse(cell.source[: line.start()]).body
+        imports = [ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+        cell.source = "\n".join([*imports, block[1].rstrip(), "", "", cell.source[line.start() :]])
+    return nb
+
+
+def report(problems: list[str]) -> str:
+    """The problems as an assertion's message: one to a paragraph, without a terminal's colour codes."""
+    return "\n" + re.sub(r"(?:\x1b|#x1B)\[[\d;]*m", "", "\n".join(f"- {p}" for p in problems))
+
+
+def texts(cell) -> str:
+    """All that a code cell printed or returned as text."""
+    parts = []
+    for out in cell.get("outputs", []):
+        parts += [out["text"]] if out.output_type == "stream" else [out.get("data", {}).get("text/plain", "")]
+        parts += out.get("traceback", [])
+    return "\n".join(parts)
+
+
+def private_copy(into: Path, extra: Path | None = None) -> Path:
+    """What a notebook needs of the checkout, copied to `into`: a run can neither harm the checkout nor be
+    disturbed by it, and what the run wrote can be seen. Returns the copy's notebooks folder."""
+    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
+    for name in ("adapterlab", "data"):
+        shutil.copytree(ROOT / name, into / name, ignore=ignore)
+    folder = into / "notebooks"
+    folder.mkdir(parents=True)
+    for path in [ROOT / name for name in ("requirements.txt", "pyproject.toml", "README.md")]:
+        shutil.copy2(path, into)
+    for path in dict.fromkeys([*notebooks(), *([extra] if extra else [])]):
+        shutil.copy2(path, folder)
+    return folder
+
+
+def environment(copy: Path, scratch: Path, **more) -> dict:
+    """The environment of a run: smoke, offline, one thread, `adapterlab` from the copy, private folders."""
+    (scratch / "tmp").mkdir(parents=True, exist_ok=True)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "ADAPTERLAB_", "PLOTLY_", "JUPYTER"))}
+    threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return kept | threads | {
+        "ADAPTERLAB_PROFILE": "smoke",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(copy),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_CONFIG_DIR": str(scratch / "config"),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "TMPDIR": str(scratch / "tmp"),
+        **more,
+    }  # fmt: skip
+
+
+def files(folder: Path) -> dict:
+    """Every file below a folder with its size and time, less Python's own caches."""
+    found = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return {str(p.relative_to(folder)): (p.stat().st_size, p.stat().st_mtime_ns) for p in found}
+
+
+@dataclass
+class Run:
+    """One headless run of a notebook."""
+
+    name: str
+    kind: str
+    code: int
+    log: str
+    seconds: float
+    nb: object = None
+    cells: list = field(default_factory=list)
+    written: list = field(default_factory=list)
+
+    @property
+    def peak_mb(self) -> float:
+        found = re.findall(r"peak_memory_mb ([\d.]+)", texts(self.nb.cells[-1])) if self.nb else []
+        return float(found[-1]) if found else float("nan")
+
+
+def run_notebook(path: Path, kind: str, scratch: Path) -> Run:
+    """kind: "nbval", "unsolved" or "solved" (papermill). A kernel that could not start is tried once more."""
+    run = _run_once(path, kind, scratch / "1")
+    lost = ("Kernel died before replying", "Kernel didn't respond", "Address already in use")
+    return _run_once(path, kind, scratch / "2") if run.code and any(t in run.log for t in lost) else run
+
+
+def _run_once(path: Path, kind: str, scratch: Path) -> Run:
+    copy = scratch / "copy"
+    folder = private_copy(copy, extra=path)
+    here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
+    if kind == "nbval":
+        command = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT), "-p",
+                   "no:cacheprovider", "-o", "addopts=", "-q", f"--junitxml={report}", f"--rootdir={copy}", str(here)]  # fmt: skip
+    else:
+        nb = read(here)
+        nb = fill_solutions(nb) if kind == "solved" else nb
+        nb.cells.append(nbformat.v4.new_code_cell(FINISH))
+        source = scratch / f"{kind}.ipynb"
+        nbformat.write(nb, source)
+        command = ["-c", PAPERMILL, str(source), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(scratch),
+                   "--execution-timeout", str(TIMEOUT)]  # fmt: skip
+    before = files(copy)
+    start = time.perf_counter()
+    code, log = _call([sys.executable, *command], environment(copy, scratch), folder)
+    run = Run(path.stem, kind, code, log, time.perf_counter() - start)
+    after = files(copy)
+    run.written = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+    if out.exists():
+        run.nb = read(out)
+    if report.exists():
+        run.cells = [
+            (case.get("name"), next((c.tag for c in case), "passed"), "".join(c.text or "" for c in case))
+            for case in ET.parse(report).getroot().iter("testcase")
+        ]
+    shutil.rmtree(copy, ignore_errors=True)
+    return run
+
+
+def _call(command: list[str], env: dict, cwd: Path) -> tuple[int, str]:
+    """Exit code and everything printed; the whole process group ends with it."""
+    with subprocess.Popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
+        try:
+            log, _ = process.communicate(timeout=TIMEOUT)
+            return process.returncode, log
+        except subprocess.TimeoutExpired:
+            return 124, f"no end after {TIMEOUT} s"
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass

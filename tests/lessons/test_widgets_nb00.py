@@ -1,0 +1,59 @@
+"""The budget widget of 00: its numbers against real modules and the paper, its view by setting values."""
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from adapterlab.adapters import Adapters
+from adapterlab.lessons.nb00_start import figures as start
+from adapterlab.lessons.nb00_start import views as budget
+from adapterlab.methods import houlsby
+
+
+@pytest.mark.parametrize("name", budget.MODELS)
+def test_the_models_are_real(name):
+    """Parameters of the encoder and of a Houlsby adapter, counted on modules on the meta device."""
+    width, layers, total = budget.MODELS[name]
+    with torch.device("meta"):
+        config = BertConfig(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 64, intermediate_size=4 * width
+        )
+        model = BertModel(config)
+        assert sum(p.numel() for p in model.parameters()) == total
+        adapters = Adapters(model)
+        adapters.add("a", houlsby(64))
+    assert budget.adapter_parameters(width, layers, 64) == adapters.count("a")
+
+
+def test_the_papers_table():
+    """Houlsby et al. 2019: BERT-Base 64 has 2,379,264; nine tasks on BERT-Large, size 64, are 1.2 models."""
+    assert budget.adapter_parameters(768, 12, 64, norms=False) == 2_379_264
+    _, summary = budget.draw("BERT-Large", 9, 64)
+    assert summary.endswith("all in all 1.17 times the model")
+
+
+def test_view():
+    view = budget.budget()
+    assert "10 tasks, bottleneck 64: 605,184 parameters a task (2.66% of the model)" in view.summary
+    assert "909 MB as copies, 115 MB with adapters" in view.summary
+    view.tasks.value = 1
+    assert view.error is None and "91 MB as copies, 93 MB with adapters, 1.0 times less" in view.summary
+    view.model.value = "BERT-Base"
+    assert view.figure.layout.title.text == "BERT-Base, bottleneck 64"
+    view.bottleneck.value = 512
+    assert view.error is None
+    once, added = view.figure.data
+    assert list(once.x) == [0, pytest.approx(437.93, abs=0.01)]
+    assert added.x[1] == pytest.approx(4 * (24 * (2 * 768 * 512 + 512 + 768) + 38_400) / 1e6, rel=1e-6)
+
+
+def test_figures():
+    import pandas as pd
+
+    frame = pd.DataFrame({"tasks": [1, 2], "copies_mb": [90.0, 180.0], "adapters_mb": [92.0, 94.0]})
+    fig = start.storage(frame, guess=150)
+    assert [t.name for t in fig.data] == [start.ADAPTERS, start.COPIES, "your guess"]
+    assert list(fig.data[2].y) == [150] and list(fig.data[2].x) == [2]
+    frame = pd.DataFrame({"who": ["a", "b"], "accuracy": [0.5, 0.75], "note": ["x", "y"]})
+    fig = start.scores(frame, guess=60)
+    assert list(fig.data[0].y) == [50, 75] and "your guess: 60" in fig.layout.annotations[0].text

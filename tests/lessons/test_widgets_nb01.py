@@ -1,0 +1,88 @@
+"""The two views of 01 by setting their values; the movement against a hand-made model."""
+
+import copy
+
+import pandas as pd
+import pytest
+import torch
+from tiny_bert import hooks, same_state, snapshot, tiny_bert, tokens
+from torch import nn
+
+from adapterlab.lessons.nb01_build import figures as build
+from adapterlab.lessons.nb01_build import views as w
+
+
+class Shift(nn.Module):
+    def forward(self, y):
+        return y + 0.1
+
+
+def test_movement_is_that_of_an_edited_model():
+    """Against a copy whose two dropouts a layer are replaced by hand; the model itself is left alone."""
+    model, inputs = tiny_bert(), tokens()
+    edited, state = copy.deepcopy(model), snapshot(model)
+    for layer in edited.bert.encoder.layer:
+        layer.attention.output.dropout = nn.Sequential(layer.attention.output.dropout, Shift())
+        layer.output.dropout = nn.Sequential(layer.output.dropout, Shift())
+    kept = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        a, b = (m.bert(**inputs).last_hidden_state[kept] for m in (model, edited))
+    assert w.movement(model, inputs, Shift) == pytest.approx(100 * float((b - a).norm() / a.norm()), rel=1e-5)
+    assert hooks(model) == 0 and same_state(model.state_dict(), state)
+    with pytest.raises(TypeError):
+        w.movement(model, inputs, lambda: nn.Bilinear(1, 1, 1))
+    assert hooks(model) == 0
+
+
+def test_movement_grows_with_the_square_of_std():
+    """Two small matrices in a row: ten times the std, a hundred times the movement."""
+    torch.manual_seed(5)
+    rng = torch.get_rng_state()
+    model, inputs = tiny_bert(), tokens()
+    frame = w.curve(model, inputs, lambda std: w.Plain(16, 4, std), "a", stds=(1e-3, 1e-2))
+    small, large = frame["moved_percent"]
+    assert large / small == pytest.approx(100, rel=0.2)
+    assert torch.equal(torch.get_rng_state(), rng)
+
+
+def test_how_far_view():
+    view = w.how_far(tiny_bert(), tokens())
+    assert "with the skip" in view.summary and "4 adapters of 2,128 = 8,512 parameters" in view.summary
+
+    def moved():
+        assert view.error is None
+        return float(view.summary.split("moves by ")[1].split("%")[0])
+
+    at_paper = moved()
+    view.std.value = 1e-3
+    assert moved() < at_paper / 50
+    view.std.value = 1.0
+    assert moved() > 10
+    view.std.value = 1e-7
+    view.skip.value = "without"
+    assert moved() > 5, "without the skip, an adapter near zero deletes its sub-layer's output"
+    assert view.figure.data[0].name == "size 64, no skip"
+    view.bottleneck.value = 4
+    assert view.error is None and "4 adapters of 148" in view.summary
+
+
+def test_where_view():
+    view = w.where()
+    boxes = len(view.figure.layout.shapes)
+    assert view.summary == "2 adapters a layer (attention and feed-forward): 2 x 49,600 x 6 layers = 595,200 parameters"
+    view.attention.value = False
+    assert view.summary.startswith("1 adapter a layer (feed-forward): 1 x 49,600")
+    assert len(view.figure.layout.shapes) == boxes - 1
+    view.feedforward.value = False
+    view.bottleneck.value = 8
+    assert view.error is None and view.summary.startswith("0 adapters a layer (none)")
+
+
+def test_figures():
+    frame = pd.DataFrame({"std": [1e-3, 1e-2], "moved_percent": [0.01, 1.5], "who": "yours"})
+    fig = build.movement(frame, guess=0.1)
+    assert [t.name for t in fig.data] == ["yours", "your guess"] and list(fig.data[1].x) == [0.1]
+    fig = build.shares(pd.DataFrame({"size": [8], "percent": [0.4], "parameters": [90]}), guess=50)
+    assert fig.layout.yaxis.range[1] == 60 and "your guess: 50" in fig.layout.annotations[0].text
+    history = pd.DataFrame({"who": ["a"] * 3, "step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]})
+    assert list(build.losses(history, window=2).data[0].y) == [3.0, 2.5, 1.5]

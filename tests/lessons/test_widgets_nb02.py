@@ -1,0 +1,79 @@
+"""The sentence widget and the figures of 02: values are set, and what is shown is asserted."""
+
+import pandas as pd
+import pytest
+import torch
+
+from adapterlab.adapters import Adapters
+from adapterlab.lessons.nb02_fine_tune import figures as plots
+from adapterlab.lessons.nb02_fine_tune.views import EXAMPLES, opinions, sentence_view
+from adapterlab.methods import houlsby
+from adapterlab.models import load_base
+
+LABELS = ("negative", "positive")
+
+
+@pytest.fixture(scope="module")
+def models():
+    model, tokenizer = load_base(device="cpu")
+    adapters = Adapters(model)
+    for seed, name in enumerate("ab"):
+        adapters.add(name, houlsby(4, std=0.05), head=LABELS, seed=seed)
+    return {"one": (model, adapters, "a"), "two": (model, adapters, "b"), "bare": (model, None)}, tokenizer
+
+
+def test_opinions_are_the_models_probabilities(models):
+    given, tokenizer = models
+    frame = opinions(given, tokenizer, "a fine film", LABELS)
+    assert list(frame["model"].unique()) == ["one", "two", "bare"]
+    assert frame.groupby("model")["probability"].sum().to_numpy() == pytest.approx(1)
+    model, adapters, _ = given["one"]
+    adapters.activate("a")
+    with torch.no_grad():
+        logits = model(**tokenizer("a fine film", return_tensors="pt")).logits[0]
+    adapters.activate(None)
+    said = frame[(frame["model"] == "one") & (frame["label"] == "positive")]["probability"].item()
+    assert said == pytest.approx(logits.softmax(-1)[1].item(), abs=1e-6)
+
+
+def test_the_view_follows_its_controls(models):
+    view = sentence_view(*models, LABELS)
+    shown = [tuple(view.figure.data[0].x)]
+    assert EXAMPLES[0] in view.summary and tuple(view.figure.data[0].y) == ("one", "two", "bare")
+    view.example.value = EXAMPLES[1]
+    shown.append(tuple(view.figure.data[0].x))
+    view.sentence.value = "my own sentence"
+    shown.append(tuple(view.figure.data[0].x))
+    assert len(set(shown)) == 3 and "my own sentence" in view.summary and view.error is None
+
+
+def test_a_very_long_sentence_is_cut_to_what_the_model_takes(models):
+    view = sentence_view(*models, LABELS)
+    view.sentence.value = "word " * 2000
+    assert view.error is None
+
+
+def test_accuracy_figure_shows_live_recorded_and_the_guess():
+    live = pd.DataFrame([{"method": "adapter 64", "trained_percent": 2.67, "accuracy": 80.0}])
+    recorded = pd.DataFrame({"method": "full", "trained_percent": 100.0, "accuracy": [80.0, 81.0, 82.0]})
+    figure = plots.accuracy_against_parameters(live, recorded, guess=70)
+    names = [trace.name for trace in figure.data]
+    assert names == ["full (recorded)", "adapter 64"]
+    assert figure.data[0].y[0] == 81 and figure.data[0].error_y.array[0] == pytest.approx(2.484, abs=1e-3)
+    assert any("your guess" in note.text and "70" in note.text for note in figure.layout.annotations)
+
+
+def test_cost_figure_is_relative_to_full():
+    ledger = pd.DataFrame({"method": ["adapter 64", "full"], "step ms": [66.0, 100.0], "disk MB": [2.4, 91.0]})
+    figure = plots.relative_cost(ledger, guess=10)
+    assert list(figure.data[0].y) == [66, 100] and figure.data[1].y[0] == pytest.approx(2.637, abs=1e-3)
+
+
+def test_padding_figure():
+    figure = plots.padding_share({"random": [[2, 4], [4, 4]], "sorted": [[1, 1]]})
+    assert list(figure.data[0].y) == [0, 25] and list(figure.data[1].y) == [0]
+
+
+def test_loss_curves_are_smoothed_means():
+    history = pd.DataFrame({"method": "full", "step": [1, 2, 3], "loss": [3.0, 1.0, 2.0]})
+    assert list(plots.loss_curves(history, window=2).data[0].y) == [3, 2, 1.5]

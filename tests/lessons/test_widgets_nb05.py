@@ -1,0 +1,108 @@
+"""The row of toggles of 05_ablation, and its figures, driven by value."""
+
+import pandas as pd
+import pytest
+import torch
+from test_ablation import adapted, rows
+
+from adapterlab.lessons.nb05_ablation import figures as plots
+from adapterlab.lessons.nb05_ablation.views import Board, sentences
+from adapterlab.studies.spans import Toggles, span_ablation
+
+NAMES = ("x", "y", "z")
+
+
+def ablated():
+    return span_ablation(adapted(), "a", rows(), batch_size=4)
+
+
+@pytest.fixture
+def board():
+    return Board(Toggles(adapted(), "a", rows(30)), [f"<b>sentence</b> {i}" for i in range(30)], NAMES)
+
+
+def test_a_switch_rescores_and_names_what_flipped(board):
+    toggles = board.toggles
+    assert board.outcome.flipped == [] and board.flipped == "no sentence flipped"
+    assert "off: none (0 of 6)" in board.summary
+    board.attention_1.value = False
+    board.feedforward_2.value = False
+    assert board.error is None
+    assert board.pattern == (True, True, False, True, True, False) == board.outcome.pattern
+    out, every = toggles(board.pattern), toggles((True,) * 6)
+    assert f"off: attention 1, feed-forward 2 (2 of 6); accuracy {100 * out.score:.1f}%" in board.summary
+    want = (out.logits.argmax(1) != every.logits.argmax(1)).nonzero().flatten().tolist()
+    assert want and f"{len(want)} of 30 sentences flipped" in board.summary
+    listed = board.flipped.splitlines()
+    assert len(listed) == min(len(want), 12) + (len(want) > 12)
+    assert all(int(line.split()[-1]) in want for line in listed[:12])
+    points = {trace.name.rsplit(" (", 1)[0]: len(trace.x) for trace in board.figure.data}
+    assert sum(points.values()) == 30
+    right = (out.logits.argmax(1) == toggles.labels).sum().item()
+    assert points["still right"] + points["became right"] == right
+    assert board.attention_1.description == "A1 off" and board.attention_0.description == "A0 on"
+    assert "<b>" not in board._list.value.replace("<br>", "")  # a sentence's own markup is only text
+
+
+def test_a_combination_seen_before_runs_no_layer(board):
+    board.feedforward_2.value = False
+    assert board.outcome.layers == 1 and "1 of 3 layers ran" in board._list.value
+    board.feedforward_2.value = True
+    assert board.outcome.layers == 0 and "seen before" in board._list.value
+
+
+def test_a_preset_sets_all_and_scores_once(board, monkeypatch):
+    calls = []
+    monkeypatch.setattr(board, "show", lambda figure, summary: calls.append(summary))
+    board.preset.value = dict(board.preset.options)["attention only"]
+    assert len(calls) == 1 and "off: feed-forward 0, feed-forward 1, feed-forward 2 (3 of 6)" in calls[0]
+    board.preset.value = dict(board.preset.options)["every adapter off"]
+    assert board.pattern == (False,) * 6 and len(calls) == 2
+    assert len(dict(board.preset.options)["the upper half of the layers"]) == 6
+
+
+def test_sentences_by_hand():
+    before = torch.tensor([[2.0, 1, 0], [0, 3, 1], [1, 0, 0], [0, 0, 5]])
+    after = torch.tensor([[0.0, 1, 0], [0, 2, 1], [0, 2, 1.5], [0, 4, 5]])
+    frame = sentences(before, after, torch.tensor([0, 1, 1, 0]), "abcd", NAMES)
+    assert list(frame["kind"]) == ["became wrong", "still right", "became right", "still wrong"]
+    assert list(frame["before"]) == [1, 2, -1, -5]
+    assert list(frame["after"]) == [-1, 1, 0.5, -5]
+    assert list(frame["label"]) == ["x", "y", "y", "x"]
+
+
+def test_the_heatmap_holds_every_span_and_nothing_else():
+    result = ablated()
+    spans = pd.DataFrame(result.spans)
+    cells, numbers = plots.heatmap(spans).data
+    for first in range(3):
+        for last in range(3):
+            if first <= last:
+                assert cells.z[first][last] == pytest.approx(100 * result.span(first, last)["drop"], abs=1e-4)
+                assert f"drop {100 * result.span(first, last)['drop']:.1f}%" in cells.customdata[first][last]
+            else:
+                assert cells.z[first][last] != cells.z[first][last]
+    printed = {(y, x): float(text) for x, y, text in zip(numbers.x, numbers.y, numbers.text, strict=True)}
+    assert printed == {(r["first"], r["last"]): round(100 * r["drop"], 1) for r in result.spans}
+    two = pd.concat([spans, spans.assign(drop=spans["drop"] + 0.1)])
+    figure = plots.heatmap(two, "recorded")
+    assert figure.data[0].z[0][2] == pytest.approx(100 * result.span(0, 2)["drop"] + 5, abs=1e-4)
+    assert "recorded" in figure.layout.title.text and "2 seeds" in figure.layout.title.text
+
+
+def test_the_other_figures():
+    result = ablated()
+    spans = pd.DataFrame(result.spans)
+    low, high, floor = plots.from_both_ends(spans, 0.4).data
+    assert set(floor.y) == {40}
+    scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((0, 0), (0, 1), (0, 2))))]
+    assert list(low.y) == pytest.approx(scores, abs=1e-4)
+    scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((2, 2), (1, 2), (0, 2))))]
+    assert list(high.y) == pytest.approx(scores, abs=1e-4)
+    bar, star, paper = plots.single_layers(pd.DataFrame(result.singles), guess=1).data
+    assert list(bar.y) == pytest.approx([100 * r["drop"] for r in result.singles], abs=1e-4)
+    assert list(star.x) == [1] and set(paper.y) == {2} and "paper" in paper.name
+    frame = pd.DataFrame({"what": ["all", "none"], "score": [0.9, 0.5], "rows": [100, 100]})
+    bar, star, floor = plots.halves(frame, {"none": 55}, 0.5).data
+    assert list(bar.error_y.array) == pytest.approx([100 * 1.96 * 0.03, 100 * 1.96 * 0.05])
+    assert list(star.y) == [55] and set(floor.y) == {50}

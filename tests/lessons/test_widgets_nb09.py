@@ -1,0 +1,181 @@
+"""The places widget, the tables and the figures of 09, driven by value; what they claim is measured on a tiny BERT."""
+
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.lessons.nb09_methods import figures as plots
+from adapterlab.lessons.nb09_methods.views import NOTHING, PRESETS, places_view, recipe, tell
+from adapterlab.methods import METHODS
+from adapterlab.sites import find_sites
+from adapterlab.studies.experiments import FAMILY
+
+
+@pytest.fixture
+def bert():
+    return tiny.model("bert").eval()
+
+
+@pytest.fixture
+def view(bert):
+    return places_view(find_sites(bert), 1000, "nothing")
+
+
+def badges(figure):
+    return [a.text for a in figure.layout.annotations if a.text and a.text.startswith("<b>")]
+
+
+def test_methods_are_placed_counted_and_judged(view):
+    assert view.summary == "nothing is placed: the frozen model" and badges(view.figure) == []
+    view.amount.value = 4
+    view.query.value = "lora"
+    # two layers, rank 4, 16 wide
+    assert view.summary == (
+        "lora: 256 parameters (25.600% of the model); merges: yes, into the frozen weights; "
+        "starts as the identity: yes, exactly"
+    )
+    view.norm.value = "layernorm"  # five norms, two vectors of 16 each
+    assert "lora + layernorm: 416 parameters" in view.summary and "merges: yes" in view.summary
+    assert [text.split("(×")[1] for text in badges(view.figure)] == [" 2)", " 5)", " 5)"]
+    view.feedforward.value = "pfeiffer"
+    assert "merges: no, pfeiffer must stay attached" in view.summary
+    assert "identity: nearly (pfeiffer)" in view.summary
+    view.prompt.value = "prompt_tuning"
+    assert "no (prompt_tuning changes the output at once)" in view.summary
+    view.where.value = (1,)
+    assert [text.split("(×")[1] for text in badges(view.figure) if "lora" in text] == [" 1)"]
+    assert view.error is None
+
+
+def test_what_does_not_fit_is_said_and_the_next_choice_mends_it(view):
+    view.attention.value = "bottleneck"
+    view.amount.value = 24
+    assert view.error == "bottleneck: size 24 is wider than the site it goes to (16)"
+    view.amount.value = 8
+    assert view.error is None
+    view.amount.value = 2
+    view.attention.value = "compacter"
+    assert "multiple of n=4" in view.error
+    view.set({"block": "kadapter"})
+    view.amount.value, view.where.value = 4, (0,)
+    assert "all" in view.error
+
+
+def test_only_what_fits_is_offered(view):
+    for kind in view.kinds:
+        form = next(site.form for site in view._sites.values() if site.kind == kind)
+        options = [m for m in getattr(view, kind).options if m != NOTHING]
+        assert options and all(form in METHODS[m].fits for m in options), kind
+    assert view.prompt.options == (NOTHING, "prompt_tuning")
+    assert view.memory.options == (NOTHING, "prefix_tuning")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fills_the_places_and_is_built_as_counted(name, view, bert):
+    view.amount.value = 4
+    view.preset.value = "LoRA at every matrix"
+    view.preset.value = name
+    placed = {kind: getattr(view, kind).value for kind in view.kinds}
+    assert {k: m for k, m in placed.items() if m != NOTHING} == PRESETS[name] and view.error is None
+    if PRESETS[name]:
+        adapters = Adapters(bert)
+        adapters.add("a", recipe(PRESETS[name], 4))
+        assert f"{adapters.count('a'):,} parameters" in view.summary
+
+
+@pytest.mark.parametrize("name", [n for n in PRESETS if PRESETS[n]])
+def test_merging_is_promised_where_it_works(name, bert):
+    adapters, configs = Adapters(bert), recipe(PRESETS[name], 4)
+    adapters.add("a", configs)
+    if "merges: yes" in tell(PRESETS[name], configs, adapters.sites, 1000):
+        adapters.merge("a")
+    else:
+        with pytest.raises(UserError, match="cannot be merged"):
+            adapters.merge("a")
+
+
+def test_every_single_place_that_promises_to_merge_does(view, bert):
+    adapters = Adapters(bert)
+    for kind in view.kinds:
+        for method in getattr(view, kind).options:
+            if method != NOTHING and METHODS[method].merges:
+                adapters.add("a", recipe({kind: method}, 4))
+                adapters.merge("a"), adapters.unmerge(), adapters.delete("a")
+
+
+@pytest.mark.parametrize("name", plots.IDENTITY)
+def test_the_identity_column_is_what_a_new_method_does(name, bert):
+    assert set(plots.IDENTITY) == set(METHODS) - {"head", "fusion"}
+    inputs = {"input_ids": torch.arange(3, 11)[None]}
+    small = {"size": 4, "rank": 4, "length": 3, "hidden": 8, "inner": 8}
+    fields = METHODS[name].__dataclass_fields__
+    if name == "compacter":
+        del small["rank"]
+    adapters = Adapters(bert)
+    with torch.no_grad():
+        before = bert(**inputs).logits
+        adapters.add("a", METHODS[name](**{k: v for k, v in small.items() if k in fields}), seed=0)
+        adapters.activate("a")
+        moved = ((bert(**inputs).logits - before).abs().max() / before.abs().max()).item()
+    low, high = {"exactly": (0, 1e-5), "nearly": (1e-9, 0.05), "no": (0.05, 1e9)}[plots.IDENTITY[name]]
+    assert low <= moved < high, moved
+
+
+def test_the_table_of_the_family(bert):
+    table = plots.family(find_sites(bert), 1000).set_index("method")
+    assert set(table.index) == set(plots.IDENTITY) and table["formula"].all() and table["paper"].all()
+    assert table.loc["layernorm", "trained"] == 5 * 32 and table.loc["layernorm", "%"] == 16.0
+    assert table.loc["lora", "merges"] == "yes" and table.loc["loreft", "merges"] == "no"
+
+
+def test_every_entry_of_the_record_has_a_group():
+    groups = {name: plots.group_of(name) for name in (*FAMILY, "full", "head only")}
+    assert groups["Houlsby"] == groups["AdapterDrop"] == "bottlenecks"
+    assert groups["UniPELT"] == groups["Mix-and-Match"] == "combinations"
+    assert groups["LayerNorm"] == "scalings and shifts" and groups["full"] == "without a method"
+    assert set(groups.values()) == set(plots.GROUPS)
+
+
+def rows(method, lr, *scores, trained=1.0):
+    return [
+        {"method": method, "seed": i, "lr": lr, "accuracy": s, "trained_percent": trained, "step_ms": 10.0 + i,
+         "memory_mb": 500.0}
+        for i, s in enumerate(scores)
+    ]  # fmt: skip
+
+
+def test_the_summary_and_its_board():
+    frame = pd.DataFrame(
+        rows("full", 3e-4, 80.0, 82.0, trained=100.0)
+        + rows("LoRA", 1e-3, 81.0, 83.2)
+        + rows("(IA)^3", 1e-1, 70.0, 72.0)
+    )
+    table = plots.summary(frame)
+    assert list(table["method"]) == ["LoRA", "full", "(IA)^3"]
+    lora, ia3 = table.iloc[0], table.iloc[2]
+    assert lora["accuracy"] == pytest.approx(82.1) and lora["half"] == pytest.approx(12.706 * 1.1)
+    assert lora["to_full"] == pytest.approx(1.1) and lora["to_full_half"] == pytest.approx(12.706 * 0.1)
+    assert not lora["edge"] and ia3["edge"] and table.iloc[1]["edge"] and lora["step_ms"] == 10.5 and lora["seeds"] == 2
+    figure = plots.board(table, "recorded", 77)
+    first = next(trace for trace in figure.data if trace.name == "changes of a matrix")
+    assert list(first.y) == ["LoRA"] and list(first.x) == [pytest.approx(82.1)]
+    assert list(first.error_x.array) == [pytest.approx(12.706 * 1.1)]
+    assert "recorded" in figure.layout.title.text and "guess for the best, 77" in figure.layout.title.text
+    assert len({trace.xaxis for trace in figure.data}) == 4
+    alone = plots.summary(frame[(frame["method"] == "LoRA") & (frame["seed"] == 0)])
+    assert alone["half"].isna().all() and alone["to_full"].isna().all()
+    assert plots.board(alone, "live").data[0].error_x.array[0] == 0
+
+
+def test_the_bars_say_what_is_zero_and_where_the_budget_is():
+    moved = pd.DataFrame({"method": ["lora", "bottleneck", "prompt_tuning"], "moved": [0.0, 1e-3, 0.5]})
+    figure = plots.starts(moved, 2)
+    assert "1 of 3 change nothing" in figure.layout.title.text and "guess: 2" in figure.layout.title.text
+    assert [(a.y, a.text) for a in figure.layout.annotations] == [("lora", "nothing beyond rounding")]
+    assert dict(zip(figure.data[0].y, figure.data[0].x, strict=True))["bottleneck"] == 1e-3
+    figure = plots.budgets(pd.DataFrame({"method": ["LoRA", "prompt"], "percent": [0.97, 0.03]}), 1.0)
+    ends = {y: b + x for t in figure.data for y, x, b in zip(t.y, t.x, [0.01] * len(t.y), strict=True)}
+    assert ends == {"LoRA": pytest.approx(0.97), "prompt": pytest.approx(0.03)}

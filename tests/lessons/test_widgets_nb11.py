@@ -1,0 +1,73 @@
+"""The almanac, the widget and the figures of 11, driven by value."""
+
+import pandas as pd
+import pytest
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.lessons.nb11_k_adapter import almanac as knowledge
+from adapterlab.lessons.nb11_k_adapter import figures as plots
+from adapterlab.lessons.nb11_k_adapter.views import asked, market_view
+from adapterlab.models import load_base
+
+
+def test_the_almanac_is_balanced_and_the_same_for_a_seed():
+    towns = knowledge.almanac(64, 1)
+    assert towns["town"].is_unique and set(towns["market"].value_counts()) == {16}
+    assert towns.equals(knowledge.almanac(64, 1)) and not towns.equals(knowledge.almanac(64, 2))
+    assert (towns["where"] + ", " + towns["what"] == towns["market"]).all()
+
+
+@pytest.mark.parametrize("count", [0, 4, 12, True, 64.0, 10**6])
+def test_the_almanac_refuses_other_counts(count):
+    with pytest.raises(UserError, match="give a multiple of 8, at most 1440"):
+        knowledge.almanac(count)
+
+
+def test_no_sentence_says_its_fact_and_tests_have_words_of_their_own():
+    towns = knowledge.almanac(16)
+    for fact, values in knowledge.FACTS.items():
+        task = knowledge.fact_task(towns, fact)
+        every = [text for split in task.splits.values() for text in split.texts]
+        assert len(set(every)) == len(every) and not any(value in text for text in every for value in values)
+        assert [len(task.splits[s]) for s in ("train", "validation", "test")] == [128, 16, 32]
+        assert task.majority() == 0.5
+
+
+def test_the_market_is_asked_of_towns_that_the_head_never_saw():
+    towns, task = knowledge.almanac(16), knowledge.market_task(knowledge.almanac(16))
+    seen = {town for town in towns["town"] if any(town in text for text in task.train.texts + task.validation.texts)}
+    asked_of = {town for town in towns["town"] if any(town in text for text in task.test.texts)}
+    assert not seen & asked_of and len(seen) == len(asked_of) == 8
+    assert task.majority() == 0.25
+
+
+def test_the_widget_says_the_market_and_whether_it_is_known():
+    model, tokenizer = load_base(device="cpu")
+    adapters, towns = Adapters(model), knowledge.almanac(8)
+    adapters.add("head", (), head=knowledge.MARKETS, seed=0)
+    view = market_view(adapters, tokenizer, {"base": "head"}, towns)
+    town = towns["town"].iloc[-1]
+    assert view.summary.startswith(f"{town} with base: ") and view.summary.endswith(
+        f"in the almanac: {towns['market'].iloc[-1]}"
+    )
+    assert asked(adapters, tokenizer, "head", town)["probability"].sum() == pytest.approx(1)
+    view.town.value = "Nowhere"
+    assert view.summary.endswith("not in the almanac")
+    view.town.value = "  "
+    assert view.error == "type a town first: the box is empty"
+
+
+def test_figures_say_their_numbers():
+    known = pd.DataFrame({"setup": ["base", "both"], "accuracy": [30.0, 92.0], "error": [10.0, 9.0]})
+    fig = plots.knows(known, chance=25, guess=60)
+    assert list(fig.data[0].text) == ["30", "92"] and fig.layout.shapes[0].y0 == 25
+    rows = pd.DataFrame({"kind": ["a", "a", "b", "b"], "layer": [0, 1] * 2, "disturbed": [0, 0, 1.0, 2.0]})
+    fig = plots.company(rows, "a")
+    assert "your guess: a" in fig.layout.title.text and len({line.line.dash for line in fig.data}) == 2
+    moved = pd.DataFrame({"attention": ["masked", "not masked"], "padding": [4, 4], "moved": [0.0, 17.0]})
+    assert [list(line.y) for line in plots.padding(moved, 5).data] == [[0], [17]]
+    said = pd.DataFrame({"market": ["a", "b"], "probability": [0.25, 0.75]})
+    assert list(plots.markets(said, "b", "t").data[0].y) == ["a", "b ✓"]
+    drawn = {a.text for a in plots.beside(3, [0, 2]).layout.annotations}
+    assert {"layer 0", "layer 2", "embeddings", "head", "K-Adapter, 1", "K-Adapter, 2"} <= drawn

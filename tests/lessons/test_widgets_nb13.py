@@ -1,0 +1,75 @@
+"""The views and figures of 13_life_cycle_and_sharing, driven by value."""
+
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from tiny import model
+
+from adapterlab.adapters import Adapters
+from adapterlab.lessons.nb13_sharing import figures as plots
+from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, room, serving_view
+from adapterlab.methods import houlsby
+
+WORDS = {
+    "one bit of the last number flipped": "checksum",
+    "the second half lost": "checksum",
+    "the JSON cut short": "not readable JSON",
+    "a newer format version": "format version 2, newer than 1",
+    "made for a wider base": "width 768",
+    "made for other weights": '"another-model"',
+    "a tensor missing, checksum forged": "lacks tensor",
+    "a tensor reshaped, checksum forged": "must be",
+    "a NaN, checksum forged": "not finite",
+    "a method that does not exist": "magic",
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    adapters = Adapters(model("bert"))
+    adapters.add("a", houlsby(4), seed=0)
+    return adapters, adapters.save("a", tmp_path / "a")
+
+
+def test_every_damage_has_its_sentence(saved):
+    adapters, folder = saved
+    files = {p.name: p.read_bytes() for p in folder.iterdir()}
+    before = {k: v.clone() for k, v in adapters.model.state_dict().items()}
+    assert refusal(adapters, folder, "nothing") is None
+    assert WORDS.keys() | {"nothing"} == DAMAGE.keys()
+    for damage, words in WORDS.items():
+        said = refusal(adapters, folder, damage)
+        assert said is not None and words in said and "/tmp" not in said, (damage, said)
+    assert list(adapters) == ["a"] and files == {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert all(torch.equal(before[k], v) for k, v in adapters.model.state_dict().items())
+
+
+def test_the_damage_view(saved):
+    view = damage_view(*saved)
+    assert view.summary == "nothing: loads (the adapters are as before)"
+    view.damage.value = "a newer format version"
+    assert view.error is None and "refused" in view.summary and "as before" in view.summary
+    shutil.rmtree(saved[1])  # a reader may come back when the folder is gone
+    view.damage.value = "a NaN, checksum forged"
+    assert view.error is None and "refused" in view.summary
+
+
+def test_the_serving_view_by_hand():
+    frame = room(1_000_000, 250_000, 3)
+    assert list(frame["copies"]) == pytest.approx([4, 8, 12])
+    assert list(frame["shared"]) == pytest.approx([5, 6, 7])
+    view = serving_view(1_000_000, {"big": 250_000, "small": 0}, 3)
+    assert "1.00 MB a task; 12 MB as copies, 7 MB on one model, 1.7 times less" in view.summary
+    view.method.value, view.tasks.value = "small", 20
+    assert view.error is None and "80 MB as copies, 4 MB on one model, 20.0 times less" in view.summary
+    assert list(view.figure.data[1].y) == pytest.approx([4] * 20)
+
+
+def test_the_figures():
+    copies, shared, star = plots.growth(room(1_000_000, 250_000, 3), 9).data
+    assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])
+    assert (list(star.x), list(star.y)) == ([3], [9])
+    bar, star = plots.times(pd.DataFrame({"step": ["load", "switch"], "ms": [20, 0.01]}), 5).data
+    assert list(bar.x) == pytest.approx([20, 0.01]) and (list(star.x), list(star.y)) == ([5], ["load"])

@@ -1,0 +1,116 @@
+"""Recorded rows survive cuts, damage and rivals, and say where they come from."""
+
+import hashlib
+import json
+import multiprocessing
+import re
+
+import pytest
+
+from adapterlab.errors import UserError
+from adapterlab.studies import results
+
+ROW = {"key": "a1", "lr": 1e-3, "method": "größe", "losses": [[1, 0.5]], "test": None}
+
+
+def test_what_is_recorded_is_read_and_the_checksum_is_that_of_the_row(tmp_path):
+    assert results.read("runs", tmp_path) == []
+    for i in range(3):
+        assert results.record("runs", {**ROW, "i": i}, tmp_path)
+    assert results.read("runs", tmp_path) == [{**ROW, "i": i} for i in range(3)]
+    for line in (tmp_path / "runs.jsonl").read_text().splitlines():
+        body = re.fullmatch(r'\{"check":"(\w{12})","row":(.*)\}', line)
+        assert hashlib.sha256(body[2].encode()).hexdigest()[:12] == body[1]
+        assert json.loads(line)["row"]["method"] == "größe"
+    assert list(results.frame("runs", tmp_path)["i"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 20, -1])
+def test_a_file_cut_off_at_any_place_of_its_last_line_is_mended(tmp_path, cut):
+    for i in range(2):
+        results.record("runs", {**ROW, "i": i}, tmp_path)
+    path = tmp_path / "runs.jsonl"
+    data = path.read_bytes()
+    whole = data.index(b"\n") + 1
+    path.write_bytes(data[: whole + 1] if cut == -1 else data[:-cut])
+    with pytest.warns(UserWarning, match="half-written"):
+        assert results.read("runs", tmp_path) == [{**ROW, "i": 0}]
+    with pytest.warns(UserWarning, match="cut off"):
+        results.record("runs", {**ROW, "i": 9}, tmp_path)
+    assert [row["i"] for row in results.read("runs", tmp_path)] == [0, 9]
+
+
+def test_a_cut_line_longer_than_what_is_read_at_once(tmp_path):
+    long = {**ROW, "losses": [[i, 0.125] for i in range(20000)]}
+    results.record("runs", ROW, tmp_path)
+    results.record("runs", long, tmp_path)
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.warns(UserWarning, match="cut off"):
+        results.record("runs", long, tmp_path)
+    assert results.read("runs", tmp_path) == [ROW, long]
+
+
+@pytest.mark.parametrize("line, old, new", [(2, b'"i":1', b'"i":7'), (3, b'"i":2', b'"i":7'), (1, b"0.001", b"0.002")])
+def test_damage_elsewhere_names_file_and_line(tmp_path, line, old, new):
+    for i in range(3):
+        results.record("runs", {**ROW, "i": i}, tmp_path)
+    path = tmp_path / "runs.jsonl"
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=rf"runs\.jsonl, line {line}: damaged"):
+        results.read("runs", tmp_path)
+    if line == 3:
+        with pytest.raises(UserError, match="line 3: damaged"):
+            results.record("runs", ROW, tmp_path)
+        assert path.read_bytes() == before
+
+
+def write(folder, start, count):
+    for i in range(start, start + count):
+        results.record("runs", {"key": str(i), "text": "x" * 3000}, folder, unless="key")
+
+
+def test_two_writers_at_once_neither_mix_nor_repeat(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    # 40 keys each, of which 20 are the same
+    writers = [spawn.Process(target=write, args=(tmp_path, start, 40)) for start in (0, 20)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    keys = [row["key"] for row in results.read("runs", tmp_path)]
+    assert sorted(keys, key=int) == [str(i) for i in range(60)]
+
+
+def test_key_is_stable():
+    assert results.key({"a": 1, "b": (1, 2)}) == results.key({"b": [1, 2], "a": 1})
+    assert results.key({"a": 1}) != results.key({"a": 2})
+    assert results.key({"a": 1, "b": "x"}) == hashlib.sha256(b'{"a":1,"b":"x"}').hexdigest()[:16]
+
+
+def test_bad_input(tmp_path):
+    for name in ("", "a/b", "..", "a b", None):
+        with pytest.raises(UserError, match="cannot name results"):
+            results.read(name, tmp_path)
+    for value in (float("nan"), {1, 2}):
+        with pytest.raises(UserError, match="JSON"):
+            results.record("runs", {"x": value}, tmp_path)
+    assert not (tmp_path / "runs.jsonl").exists()
+    results.record("size_sweep", ROW, tmp_path)
+    with pytest.raises(UserError, match='did you mean "size_sweep"'):
+        results.frame("size_swep", tmp_path)
+
+
+def test_provenance(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", ["/home/someone/benchmarks/record.py", "--out", "/home/someone/x", "--data=/y/z"])
+    found = results.provenance("cpu")
+    assert set(found) >= {"command", "commit", "device", "python", "torch", "transformers", "adapterlab", "date"}
+    assert found["command"] == "record.py --out x --data=z"
+    assert re.fullmatch(r"unknown|[0-9a-f]{12}(\+dirty)?", found["commit"])
+    results.commit.cache_clear()
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.delenv("ADAPTERLAB_COMMIT", raising=False)
+    assert results.commit() == "unknown"
+    results.commit.cache_clear()

@@ -1,0 +1,284 @@
+"""Span ablation: the same numbers as the naive loop bit for bit, the layers counted, and bad input."""
+
+import math
+
+import pytest
+import tiny
+import torch
+
+from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.methods import BottleneckConfig, HeadConfig, houlsby
+from adapterlab.studies import spans as ablation
+from adapterlab.studies.spans import Switches, Toggles, all_spans, half_pattern, span_ablation, span_pattern
+from adapterlab.tasks import Encoded
+
+ENCODERS = ["bert", "roberta", "electra", "distilbert", "deberta-v2", "mpnet", "modernbert", "gpt2", "llama"]
+
+
+def rows(n=11, seed=0, classes=3):
+    """Sentences of different lengths, so that batches have padding."""
+    g = torch.Generator().manual_seed(seed)
+    ids = [torch.randint(3, 60, (int(k),), generator=g).tolist() for k in torch.randint(3, 9, (n,), generator=g)]
+    return Encoded(ids, None, torch.randint(0, classes, (n,), generator=g), 0, 40, 0)
+
+
+def adapted(case="bert", layers=3, recipe=None, **extra):
+    """A tiny model with an adapter whose every parameter matters."""
+    kind, settings, cls = tiny.CASES[case]
+    deep = {k: layers for k in ("num_hidden_layers", "n_layers", "n_layer", "num_layers") if k in settings}
+    tiny.CASES["deep"] = (kind, dict(settings, **deep, **extra), cls)
+    adapters = Adapters(tiny.model("deep"))
+    torch.manual_seed(1)
+    for p in adapters.add("a", recipe or houlsby(4), head=("x", "y", "z")).parameters():
+        p.data.add_(0.3 * torch.randn_like(p))
+    return adapters
+
+
+def independent(adapters, data, pattern, norms=False):
+    """The logits with the bottlenecks of the switched-off half-layers zeroed, one sentence batch as `batches` cuts it."""
+    adapter, before = adapters["a"], {k: v.clone() for k, v in adapters["a"].state_dict().items()}
+    for site, modules in adapter.at.items():
+        if adapters.sites[site].layer is None:
+            continue
+        _, layer, kind, *number = site.split(".")
+        half = {"attention": 0, "feedforward": 1}.get(kind, int((number or ["0"])[0] != "0"))
+        if pattern[2 * int(layer) + half]:
+            continue
+        for module in modules:
+            if hasattr(module, "up"):
+                module.up.weight.data.zero_()
+                module.up.bias.data.zero_()
+            elif norms:
+                module.scale.data.fill_(1)
+                module.shift.data.zero_()
+    adapters.activate("a")
+    from adapterlab.tasks import batches
+
+    out = torch.empty(len(data), 3)
+    with torch.no_grad():
+        for inputs, _, where in batches(data, 4):
+            out[where] = adapters.model(**inputs).logits
+    adapters.activate(None)
+    adapter.load_state_dict(before)
+    return out
+
+
+@pytest.mark.parametrize("case", ENCODERS)
+def test_the_tree_gives_the_naive_loops_numbers(case):
+    adapters, data = adapted(case), rows()
+    result = span_ablation(adapters, "a", data, batch_size=4)
+    patterns = list(result.logits)
+    assert len(patterns) == 1 + 6 + 2
+    naive = ablation.naive_sweep(Switches(adapters, "a"), patterns, data, batch_size=4)
+    for pattern in patterns:
+        assert torch.equal(result.logits[pattern], naive[pattern])
+        torch.testing.assert_close(result.logits[pattern], independent(adapters, data, pattern), atol=1e-5, rtol=1e-5)
+    assert len({tuple(v.flatten().tolist()) for v in result.logits.values()}) == len(patterns)
+
+
+def test_a_sweep_over_any_patterns():
+    adapters, data = adapted(), rows()
+    g = torch.Generator().manual_seed(0)
+    patterns = [tuple((torch.rand(6, generator=g) > 0.4).tolist()) for _ in range(12)]
+    patterns += [(True,) * 6, (True, False) + (True,) * 4]  # they differ in the first feed-forward adapter alone
+    switches = Switches(adapters, "a")
+    found, _ = ablation.sweep(switches, patterns, data, batch_size=4)
+    naive = ablation.naive_sweep(switches, patterns, data, batch_size=4)
+    assert found.keys() == naive.keys() and all(torch.equal(found[p], naive[p]) for p in patterns)
+
+
+def test_the_layers_norms_go_too_when_asked():
+    adapters, data = adapted(), rows()
+    kept, gone = (span_ablation(adapters, "a", data, batch_size=4, norms=n) for n in (False, True))
+    for pattern in gone.logits:
+        want = independent(adapters, data, pattern, norms=True)
+        torch.testing.assert_close(gone.logits[pattern], want, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(kept.logits[span_pattern(3, 0, 2)], gone.logits[span_pattern(3, 0, 2)])
+
+
+@pytest.mark.parametrize("depth, naive, shared", [(1, 2, 2), (2, 8, 6), (6, 132, 62), (12, 948, 376)])
+def test_layer_evaluations_are_counted(depth, naive, shared):
+    """Counted by hooks on a module inside the layers, against the closed form and against a set of prefixes."""
+    patterns = [span_pattern(depth, *ends) for ends in all_spans(depth)] + [(True,) * 2 * depth]
+    prefixes = {p[: 2 * k] for p in patterns for k in range(1, depth + 1)}
+    assert ablation.layer_evaluations(depth) == (naive, shared) == (depth * len(patterns), len(prefixes))
+    adapters, data = adapted(layers=depth), rows(7)
+    calls = []
+    for layer in adapters.model.bert.encoder.layer:
+        layer.attention.register_forward_hook(lambda *_: calls.append(1))
+    result = span_ablation(adapters, "a", data, batch_size=4)
+    assert (result.evaluations, result.naive_evaluations) == (shared, naive)
+    assert len(calls) == 2 * (shared + 2 * depth)  # two batches; the two halves share no layer with anything
+
+
+def test_the_bars_of_reuse():
+    for depth, bar in ((6, 0.5), (12, 0.41)):
+        naive, shared = ablation.layer_evaluations(depth)
+        assert shared / (naive - depth) <= bar  # even when the naive loop is not charged for the intact model
+
+
+def test_held_states_are_one_batch_deep():
+    adapters, data = adapted(), rows()
+    result = span_ablation(adapters, "a", data, batch_size=4)
+    longest = max(len(row) for row in data.ids)
+    assert result.held_bytes == 3 * 4 * longest * 16 * 4  # layers, rows, tokens, width, bytes
+
+
+def test_rows_and_their_errors():
+    labels = torch.tensor([0, 0, 1, 1, 1, 0, 1, 0])
+    before = torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 1, 1, 0, 0, 0]), 2).float()
+    after = torch.nn.functional.one_hot(torch.tensor([1, 1, 0, 1, 1, 0, 1, 0]), 2).float()
+    row = ablation.compare(before, after, labels)
+    assert (row["intact"], row["score"], row["lost"], row["gained"]) == (7 / 8, 5 / 8, 3, 1)
+    assert row["drop"] == pytest.approx(2 / 7)
+    steps = (after.argmax(1) == labels).double() - (before.argmax(1) == labels).double()
+    assert row["error"] == pytest.approx(math.sqrt(steps.var(unbiased=False).item() / 8))
+    assert math.isnan(ablation.compare(torch.rand(8, 1), torch.rand(8, 1), labels.float(), "pearson")["error"])
+
+
+def test_result_agrees_with_itself():
+    adapters, data = adapted(), rows()
+    result = span_ablation(adapters, "a", data, batch_size=4)
+    assert [(r["first"], r["last"]) for r in result.spans] == all_spans(3)
+    assert [r["what"] for r in result.halves] == ["attention only", "feed-forward only"]
+    assert [r["first"] for r in result.singles] == [0, 1, 2]
+    right = result.logits[half_pattern(3, "attention")].argmax(1) == data.labels
+    assert result.halves[0]["score"] == pytest.approx(right.double().mean().item())
+    assert result.span(1, 2)["score"] == result.spans[all_spans(3).index((1, 2))]["score"]
+    import pandas as pd
+
+    assert len(pd.DataFrame(result.spans + result.halves)) == 8
+
+
+def test_the_model_is_left_as_it_was():
+    adapters, data = adapted(), rows()
+    adapters.model.train()
+    at = {site: list(modules) for site, modules in adapters["a"].at.items()}
+    state = {k: v.clone() for k, v in adapters.model.state_dict().items()}
+    span_ablation(adapters, "a", data, batch_size=4)
+    assert adapters.model.training and adapters.active is None
+    assert adapters["a"].at == at
+    assert all("forward" not in vars(m) for m in adapters.model.modules())
+    assert all(torch.equal(v, state[k]) for k, v in adapters.model.state_dict().items())
+    broken = adapters.model.bert.encoder.layer[1].output.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        span_ablation(adapters, "a", data)
+    broken.remove()
+    assert adapters["a"].at == at and all("forward" not in vars(m) for m in adapters.model.modules())
+
+
+def test_toggles():
+    adapters, data = adapted(layers=4), rows()
+    toggles = Toggles(adapters, "a", data, batch_size=4)
+    on = (True,) * 8
+    assert (toggles(on).layers, toggles(on).flipped) == (4, [])
+    top, low = (True,) * 7 + (False,), (False,) + (True,) * 7
+    assert [toggles(p).layers for p in (top, low, top, low[:-1] + (False,))] == [1, 4, 0, 1]
+    for pattern in (top, low, (True, False) * 4, (False,) * 8, on):
+        want = independent(adapters, data, pattern)
+        out = toggles(pattern)
+        torch.testing.assert_close(out.logits, want, atol=1e-5, rtol=1e-5)
+        flips = want.argmax(1) != independent(adapters, data, on).argmax(1)
+        assert out.flipped == flips.nonzero().flatten().tolist()
+        assert out.score == pytest.approx((want.argmax(1) == data.labels).double().mean().item())
+
+
+def test_toggles_memory_is_bounded_and_never_wrong():
+    adapters, data = adapted(layers=4), rows()
+    one = Toggles(adapters, "a", data, batch_size=4)
+    one((True,) * 8)
+    toggles = Toggles(adapters, "a", data, batch_size=4, megabytes=1.6 * one.held / 1e6)
+    g = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        pattern = tuple((torch.rand(8, generator=g) > 0.3).tolist())
+        naive = ablation.naive_sweep(toggles.switches, [pattern], data, 4)[pattern]
+        assert torch.equal(toggles(pattern).logits, naive)
+        held = sum(ablation._bytes(s) for states in toggles.memory.values() for s in states)
+        assert toggles.held == held <= toggles.limit
+        assert all(p[:-2] in toggles.memory for p in toggles.memory if len(p) > 2)  # no layer without those below
+
+
+def test_toggles_forget_when_the_adapter_is_trained_on():
+    adapters, data = adapted(), rows()
+    toggles = Toggles(adapters, "a", data, batch_size=4)
+    before = toggles((True,) * 6).logits
+    with torch.no_grad():
+        adapters["a"].at["layers.0.attention"][0].up.weight.add_(1.0)
+    after = toggles((True,) * 6)
+    assert after.layers == 3 and not torch.equal(after.logits, before)
+
+
+@pytest.mark.parametrize("span", [(0, 3), (-1, 1), (3, 3), (2, 1), (0, 1.0), (True, 2)])
+def test_a_span_outside_the_layers(span):
+    with pytest.raises(UserError, match=r"span \["):
+        span_pattern(3, *span)
+
+
+def test_bad_input():
+    adapters, data = adapted(), rows()
+    result = span_ablation(adapters, "a", data)
+    with pytest.raises(UserError, match="span .0, 9. is outside this model's layers 0 to 2"):
+        result.span(0, 9)
+    with pytest.raises(UserError, match='no adapter "b"'):
+        span_ablation(adapters, "b", data)
+    with pytest.raises(UserError, match="the split is empty"):
+        span_ablation(adapters, "a", rows(0))
+    with pytest.raises(UserError, match="no half"):
+        half_pattern(3, "ff")
+    with pytest.raises(UserError, match="6 switches"):
+        Toggles(adapters, "a", data)((True,) * 12)
+    with pytest.raises(UserError, match="nothing inside the layers"):
+        adapters.add("head", HeadConfig(labels=("x", "y", "z")))
+        span_ablation(adapters, "head", data)
+    albert = Adapters(tiny.model("albert"))
+    albert.add("a", BottleneckConfig(size=2), head=("x", "y", "z"))
+    with pytest.raises(UserError, match="once each"):
+        span_ablation(albert, "a", data)
+    bart = Adapters(tiny.model("bart"))
+    bart.add("a", BottleneckConfig(size=2))
+    with pytest.raises(UserError, match="one stack of layers"):
+        span_ablation(bart, "a", data)
+
+
+def made_up(everything, single, rows=500, error=0.01, intact=0.8):
+    """An Ablation of 2 layers with these relative drops."""
+
+    def row(first, last, drop):
+        return {"what": "span", "first": first, "last": last, "intact": intact, "score": intact * (1 - drop)} | {
+            "drop": drop,
+            "lost": 9,
+            "gained": 3,
+            "error": error,
+        }
+
+    spans = [row(0, 0, single), row(0, 1, everything), row(1, 1, 0.0)]
+    return ablation.Ablation("accuracy", 2, rows, intact, spans, [], 6, 8, 0, 0.0, 0.0, {})
+
+
+@pytest.mark.parametrize(
+    "everything, single, holds",
+    [
+        (0.37, 0.02, [True, True]),
+        (0.37, 0.12, [True, True]),  # 0.37 / 4 and 3 * 0.01 / 0.8 of noise
+        (0.37, 0.14, [True, False]),
+        (0.28, 0.02, [False, True]),  # 57.6% is more than 50% and 6.7 points of noise
+    ],
+)
+def test_claims_leave_room_for_the_sampling_error(everything, single, holds):
+    assert [claim["holds"] for claim in ablation.claims(made_up(everything, single), 0.5)] == holds
+
+
+def test_recorded_runs_come_back_tidy(tmp_path):
+    from adapterlab.studies import results
+
+    assert ablation.recorded(tmp_path) is None
+    found = made_up(0.3, 0.02)
+    spans = [[row[key] for key in ablation.COLUMNS] for row in found.spans]
+    for base, seed in (("minilm", 0), ("minilm", 1), ("mpnet-v2.1", 0)):
+        run = dict.fromkeys(ablation.RUN_COLUMNS, 0) | {"base": base, "seed": seed, "spans": spans}
+        results.record(ablation.record_name(base), run, tmp_path)
+    frame = ablation.recorded(tmp_path)
+    assert len(frame) == 9 and set(frame["base"]) == {"minilm", "mpnet-v2.1"}
+    one = frame[(frame["base"] == "mpnet-v2.1") & (frame["last"] == 1) & (frame["first"] == 0)].iloc[0]
+    assert one["drop"] == 0.3 and one["what"] == "span"
