@@ -11,74 +11,24 @@ adapters.detach()                  # the model is bit for bit what it was
 import threading
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from torch import nn
 
+from . import combine as combining
 from . import compose
+from . import merge as merging
+from .adapter import CHILD, Adapter, Info, base_parameters
 from .errors import UserError, suggest
+from .files import checkpoint, formats
 from .hooks import SPECIAL, Pass, Rows
 from .hooks import first as _first
 from .methods import FusionConfig, HeadConfig, Method
 from .sites import Site, find_sites
 
-CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
 CONTEXT = ""  # among the hooks by site: the one on the whole model
 ROWS = "*"  # and the one that counts and repeats the batch's rows
-
-
-@dataclass(frozen=True)
-class Info:
-    """What an adapter's file says besides its numbers."""
-
-    recipe: tuple[Method, ...]
-    task: str | None = None
-    metric: str | None = None
-    score: float | None = None
-
-
-class Adapter(nn.Module):
-    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".
-
-    What a method's sites share is under "common.<method>"; their modules hold it in a tuple, so that it counts once.
-    """
-
-    def __init__(self, info: Info, sites: dict[str, Site]):
-        super().__init__()
-        self.info = info
-        self.at: dict[str, list[nn.Module]] = {}
-        for i, config in enumerate(info.recipe):
-            targets = config.targets(sites)
-            common = config.common(targets)
-            if common is not None:
-                again = config.name in [other.name for other in info.recipe[:i]]
-                _place(self, f"common.{config.name}{i if again else ''}", common)
-            for site in targets:
-                module = config.build(site)
-                if common is not None:
-                    module.common = (common,)
-                _place(self, f"{site.name}.{config.name}", module)
-                self.at.setdefault(site.name, []).append(module)
-
-    def bind(self, owner: "Adapters", new: bool = False) -> None:
-        """Show the modules that ask for it the frozen module at their site; `new`: they may start from its weights."""
-        for name, modules in self.at.items():
-            for module in modules:
-                if hasattr(module, "bind"):
-                    module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
-
-
-def _place(root: nn.Module, path: str, module: nn.Module) -> None:
-    """Hang module at the dotted path below root, with plain nn.Modules on the way."""
-    *parents, last = path.split(".")
-    for part in parents:
-        if part not in root._modules:
-            root.add_module(part, nn.Module())
-        root = root._modules[part]
-    if last in root._modules:
-        raise UserError(f'two methods of the same kind at "{path}"; give one of them other sites')
-    root.add_module(last, module)
 
 
 class Hook:
@@ -258,7 +208,7 @@ class Adapters:
         recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
         if head is not None:
             recipe += (HeadConfig(labels=tuple(head)),)
-        self._new_name(name)
+        self.claim(name)
         if not recipe:
             raise UserError(f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head')
         with torch.random.fork_rng(devices=[]):
@@ -269,9 +219,9 @@ class Adapters:
             after = torch.get_rng_state()
         if seed is None:
             torch.set_rng_state(after)
-        return self._insert(name, adapter)
+        return self.insert(name, adapter)
 
-    def _insert(self, name: str, adapter: Adapter) -> Adapter:
+    def insert(self, name: str, adapter: Adapter) -> Adapter:
         adapter.bind(self)
         adapter.to(next(self.model.parameters()).device).train(self.model.training)
         self.store[name] = adapter
@@ -284,7 +234,7 @@ class Adapters:
                 raise
         return adapter
 
-    def _new_name(self, name: str) -> None:
+    def claim(self, name: str) -> None:
         if isinstance(name, str) and name in self.store:
             raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
         if not isinstance(name, str) or not name or "." in name or hasattr(self.store, name):
@@ -321,10 +271,8 @@ class Adapters:
         return self.add(",".join(names) if name is None else name, recipe, head, seed, task)
 
     def combine(self, name: str, parts, way: str = "linear", **settings) -> Adapter:
-        """Add an adapter made of the weights of others: average, sum, TIES and more; see `arithmetic.combine`."""
-        from . import combine as arithmetic
-
-        return arithmetic.combine(self, name, parts, way, **settings)
+        """Add an adapter made of the weights of others: average, sum, TIES and more; see `combine.combine`."""
+        return combining.combine(self, name, parts, way, **settings)
 
     def activate(self, setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
@@ -354,7 +302,7 @@ class Adapters:
             raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
         setup = compose.with_fusions(setup, self._recipe, self.store)
         for name in compose.names(setup):
-            self._apart(name)
+            self.free(name)
         compose.allowed(setup, self._recipe)
         compose.answering(setup, self._recipe)
         divides = (compose.Split, compose.BatchSplit, compose.Parallel)
@@ -387,7 +335,7 @@ class Adapters:
         within: the setup to activate, where the adapter is to learn in company: Stack("language", name).
         A fusion is trained with the adapters that it attends over frozen.
         """
-        self._apart(name)
+        self.free(name)
         setup = self._check(name if within is None else within)
         if name not in compose.names(setup):
             raise UserError(f'{within} does not use "{name}", so nothing would be learned')
@@ -409,7 +357,7 @@ class Adapters:
 
         UserError while it is part of an active composition, of a fusion, or of a `use` in any thread.
         """
-        self._apart(name)
+        self.free(name)
         if self._using[name] > 0:
             raise UserError(f'"{name}" is in use in a `with` block; delete it after the block')
         for other in self.store:
@@ -425,7 +373,7 @@ class Adapters:
         if self.attached:
             self._hook()
 
-    def _apart(self, name: str | None = None) -> None:
+    def free(self, name: str | None = None) -> None:
         """UserError when adapter `name` (None: any) is merged, or there is no such adapter."""
         if name is not None:
             self[name]
@@ -434,15 +382,11 @@ class Adapters:
 
     def merge(self, name: str) -> None:
         """Write an adapter into the frozen weights, where that is exact; see `merge.merge`."""
-        from .merge import merge
-
-        merge(self, name)
+        merging.merge(self, name)
 
     def unmerge(self) -> None:
         """Put the original weights back, bit for bit."""
-        from .merge import unmerge
-
-        unmerge(self)
+        merging.unmerge(self)
 
     def merge_and_unload(self, name: str) -> nn.Module:
         """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
@@ -452,28 +396,20 @@ class Adapters:
 
     def save(self, name: str, folder, overwrite: bool = False):
         """Write an adapter to a folder; see `checkpoint.save`."""
-        from .files import checkpoint
-
-        self._apart()
+        self.free()
         return checkpoint.save(self, name, folder, overwrite)
 
     def load(self, folder, name: str | None = None) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
-        from .files import checkpoint
-
-        self._apart()
+        self.free()
         return checkpoint.load(self, folder, name)
 
     def export(self, name: str, folder, form: str, overwrite: bool = False):
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
-        from .files import formats
-
         return formats.export(self, name, folder, form, overwrite)
 
     def adopt(self, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
         """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
-        from .files import formats
-
         return formats.adopt(self, folder, name, head, pickle)
 
     # ---- looking at them
@@ -484,7 +420,7 @@ class Adapters:
 
     def base_count(self) -> int:
         """Parameters of the model without its adapters."""
-        return sum(p.numel() for n, p in self.model.named_parameters() if not n.startswith(CHILD + "."))
+        return sum(p.numel() for p in base_parameters(self.model).values())
 
     def summary(self) -> list[dict]:
         """One row an adapter: name, methods, sites, parameters, share of the base in %, active, trained."""

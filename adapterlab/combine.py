@@ -6,20 +6,24 @@ Only a LoRA is linear in its change of the frozen matrix, s B A: the sum of seve
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
-from .adapters import Adapter, Adapters, Info
+from .adapter import Adapter, Info
 from .errors import UserError, suggest
 from .methods import Bottleneck, DoRA, Head, HeadConfig, LoRA, LoRAConfig, Scale, ScaleShift, Shift
 from .weights import matrix
+
+if TYPE_CHECKING:
+    from .adapters import Adapters
 
 WAYS = ("linear", "concatenate", "svd", "ties", "dare")
 
 
 @torch.no_grad()
 def combine(
-    adapters: Adapters,
+    adapters: "Adapters",
     name: str,
     parts,
     way: str = "linear",
@@ -43,8 +47,8 @@ def combine(
     seed: of "dare". head: "average" of the parts' heads, the name of the part whose head is taken, or None for none.
     Errors: UserError for parts that do not fit together; nothing is then added.
     """
-    adapters._new_name(name)
-    adapters._apart()
+    adapters.claim(name)
+    adapters.free()
     weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
     if way not in WAYS:
         raise UserError(f'unknown way to combine "{way}"{suggest(way, WAYS)}; known: {", ".join(WAYS)}')
@@ -80,7 +84,7 @@ def combine(
                     (member.common.get_parameter(key), w) for member, w in zip(members, weights.values(), strict=True)
                 ]
                 p.copy_(mix(kin, way, density))
-    return adapters._insert(name, made)
+    return adapters.insert(name, made)
 
 
 def change(module: LoRA) -> torch.Tensor:
@@ -89,7 +93,7 @@ def change(module: LoRA) -> torch.Tensor:
 
 
 @torch.no_grad()
-def distance(adapters: Adapters, name: str, parts) -> float:
+def distance(adapters: "Adapters", name: str, parts) -> float:
     """How far a LoRA is from the true weighted sum of others: |s B A - sum_i w_i s_i B_i A_i| / |sum|, over all sites."""
     weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
     off = total = 0.0

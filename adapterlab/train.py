@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .adapters import CHILD
+from .adapter import base_parameters
 from .errors import UserError
 from .lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
@@ -223,7 +223,7 @@ def unfreeze(model: nn.Module, top: int | None = None) -> None:
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(parameters that require a gradient, parameters of the model without its adapters)."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return trained, sum(p.numel() for name, p in model.named_parameters() if not name.startswith(CHILD + "."))
+    return trained, sum(p.numel() for p in base_parameters(model).values())
 
 
 def device_name(device: torch.device) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -14,10 +15,13 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as pack_tensors
 
 from .. import __version__
-from ..adapters import CHILD, Adapter, Adapters, Info
+from ..adapter import CHILD, Adapter, Info
 from ..errors import UserError
 from ..methods import HeadConfig, Method, from_dict
 from ..weights import quantized
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
@@ -55,7 +59,7 @@ def packing(base) -> str:
     return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
 
 
-def save(adapters: Adapters, name: str, folder, overwrite: bool = False) -> Path:
+def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Path:
     """Write an adapter to `folder`: its tensors, its config and a model card appear together or not at all.
 
     Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
@@ -109,7 +113,7 @@ def write_folder(folder: Path, files: dict[str, bytes | str]) -> Path:
     return folder
 
 
-def card(adapters: Adapters, name: str, config: dict) -> str:
+def card(adapters: "Adapters", name: str, config: dict) -> str:
     """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
     base, recipe = config["base"], adapters[name].info.recipe
     labels = next((c.labels for c in recipe if isinstance(c, HeadConfig)), ())
@@ -126,7 +130,7 @@ def card(adapters: Adapters, name: str, config: dict) -> str:
     rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items() if value is not None]
     head = ["---", "library_name: adapterlab", "tags: [adapterlab, adapter]", "---"]
     how = [
-        "```python", "from ..adapters import Adapters", "",
+        "```python", "from adapterlab.adapters import Adapters", "",
         "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{_plain(name)}")',
         "adapters.activate(name)", "```",
     ]  # fmt: skip
@@ -153,7 +157,7 @@ def _swap(new: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load(adapters: Adapters, folder, name: str | None = None) -> str:
+def load(adapters: "Adapters", folder, name: str | None = None) -> str:
     """Add the adapter in `folder` to the model, under `name` or the name it was saved with; returns the name.
 
     Errors: UserError for a folder that is not an adapter's, damaged files, missing, unexpected or misshapen tensors,
@@ -162,7 +166,7 @@ def load(adapters: Adapters, folder, name: str | None = None) -> str:
     folder = Path(folder)
     config, packed = _read(folder)
     name = config["name"] if name is None else name
-    adapters._new_name(name)
+    adapters.claim(name)
     _same_base(folder, config["base"], base_identity(adapters.model))
     try:
         recipe = tuple(_exactly(method) for method in config["recipe"])
@@ -171,7 +175,7 @@ def load(adapters: Adapters, folder, name: str | None = None) -> str:
     except (TypeError, ValueError) as error:
         raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
     fill(adapter, folder / TENSORS, parse(folder / TENSORS, packed))
-    adapters._insert(name, adapter)
+    adapters.insert(name, adapter)
     return name
 
 

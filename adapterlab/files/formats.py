@@ -7,19 +7,23 @@ changes what the adapter computes and has no counterpart here is an error that n
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save as pack_tensors
 
-from ..adapters import Adapter, Adapters, Info
+from ..adapter import Adapter, Info
 from ..errors import UserError, suggest
 from . import adapterhub, checkpoint, peft
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 FORMATS = {"peft": peft, "adapterhub": adapterhub}
 MARKS = ("adapter_config.json", "adapter_fusion_config.json")
 
 
-def export(adapters: Adapters, name: str, folder, form: str, overwrite: bool = False) -> Path:
+def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool = False) -> Path:
     """Write an adapter for "peft" or "adapterhub"; safetensors and JSON, both or nothing.
 
     AdapterHub reads it with load_adapter(folder, use_safetensors=True).
@@ -39,7 +43,7 @@ def export(adapters: Adapters, name: str, folder, form: str, overwrite: bool = F
     return checkpoint.write_folder(folder, files)
 
 
-def adopt(adapters: Adapters, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
+def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
     """Add an adapter that PEFT or the Adapters library wrote, under `name` or the one in its file; returns the name.
 
     head: with its head. pickle: read a .bin file where there are no safetensors, with torch's weights_only=True.
@@ -55,7 +59,7 @@ def adopt(adapters: Adapters, folder, name: str | None = None, head: bool = True
     try:
         found, recipe, tensors = form.read(adapters, folder, head, pickle)
         chosen = name or found or folder.name.replace(".", "_")
-        adapters._new_name(chosen)
+        adapters.claim(chosen)
         with torch.device("meta"):
             adapter = Adapter(Info(tuple(recipe)), adapters.sites)
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, OverflowError) as error:
@@ -63,5 +67,5 @@ def adopt(adapters: Adapters, folder, name: str | None = None, head: bool = True
             raise
         raise UserError(f'"{folder}" asks for what cannot be built: {error}') from None
     checkpoint.fill(adapter, folder, tensors)
-    adapters._insert(chosen, adapter)
+    adapters.insert(chosen, adapter)
     return chosen

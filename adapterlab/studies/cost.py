@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ..adapters import CHILD
+from ..adapter import CHILD
 from ..train import default_loss, move
 
 

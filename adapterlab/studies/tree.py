@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from ..adapters import CHILD, Adapters
+from ..adapter import CHILD, base_parameters
+from ..adapters import Adapters
 from ..errors import UserError, suggest
 from ..hooks import SPECIAL
 from ..sites import find_sites
@@ -108,4 +109,4 @@ def _within(path: str | None, outer: str | None) -> bool:
 
 def _count(module: nn.Module) -> int:
     """Parameters of a module without the adapters that hang on it."""
-    return sum(p.numel() for n, p in module.named_parameters() if not n.startswith(CHILD + "."))
+    return sum(p.numel() for p in base_parameters(module).values())

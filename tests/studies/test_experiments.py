@@ -13,7 +13,7 @@ import tiny
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-from adapterlab.adapters import Adapter, Info
+from adapterlab.adapter import Adapter, Info
 from adapterlab.errors import UserError
 from adapterlab.methods import VariantConfig, from_dict
 from adapterlab.paths import ROOT

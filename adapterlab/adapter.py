@@ -1,0 +1,69 @@
+"""One adapter: what its file says besides its numbers, and its modules by site."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from .errors import UserError
+from .methods import Method
+from .sites import Site
+
+CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
+
+
+def base_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The model's parameters by name, without those of its adapters."""
+    return {name: p for name, p in model.named_parameters() if not name.startswith(CHILD + ".")}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What an adapter's file says besides its numbers."""
+
+    recipe: tuple[Method, ...]
+    task: str | None = None
+    metric: str | None = None
+    score: float | None = None
+
+
+class Adapter(nn.Module):
+    """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".
+
+    What a method's sites share is under "common.<method>"; their modules hold it in a tuple, so that it counts once.
+    """
+
+    def __init__(self, info: Info, sites: dict[str, Site]):
+        super().__init__()
+        self.info = info
+        self.at: dict[str, list[nn.Module]] = {}
+        for i, config in enumerate(info.recipe):
+            targets = config.targets(sites)
+            common = config.common(targets)
+            if common is not None:
+                again = config.name in [other.name for other in info.recipe[:i]]
+                _place(self, f"common.{config.name}{i if again else ''}", common)
+            for site in targets:
+                module = config.build(site)
+                if common is not None:
+                    module.common = (common,)
+                _place(self, f"{site.name}.{config.name}", module)
+                self.at.setdefault(site.name, []).append(module)
+
+    def bind(self, owner, new: bool = False) -> None:
+        """Show the modules that ask for it the frozen module at their site; `new`: they may start from its weights."""
+        for name, modules in self.at.items():
+            for module in modules:
+                if hasattr(module, "bind"):
+                    module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
+
+
+def _place(root: nn.Module, path: str, module: nn.Module) -> None:
+    """Hang module at the dotted path below root, with plain nn.Modules on the way."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if part not in root._modules:
+            root.add_module(part, nn.Module())
+        root = root._modules[part]
+    if last in root._modules:
+        raise UserError(f'two methods of the same kind at "{path}"; give one of them other sites')
+    root.add_module(last, module)
