@@ -66,7 +66,7 @@ def _main(given) -> int:
         return doctor()
     if given.command == "refresh":
         from .book.notebooks import choose, notebooks, pick_profile
-        from .book.scrub import check, refresh
+        from .book.refresh import check, refresh
 
         chosen = choose(given.names, notebooks())
         return (

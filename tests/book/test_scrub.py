@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from adapterlab.book import notebooks as book
-from adapterlab.book import scrub
+from adapterlab.book import refresh, scrub
 from adapterlab.book.scrub import PLOTLY, STATE, WIDGET
 
 FIGURE = {"data": [{"type": "bar", "y": [1.5, 2.5]}], "layout": {}, "config": {"plotlyServerURL": "https://plot.ly"}}
@@ -112,21 +112,21 @@ def test_counts_are_not_invented(executed):
 
 
 def test_the_check_and_the_mend(executed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(scrub.times, "read", lambda *_: [])
+    monkeypatch.setattr(refresh.times, "read", lambda *_: [])
     path = tmp_path / "00_toy.ipynb"
     nbformat.write(executed, path)
     (toy,) = book.notebooks(tmp_path)
-    assert scrub.problems(toy) == ["says other minutes than data/results/notebook_times.csv", "is not scrubbed"]
-    assert scrub.check([toy]) == 1 and "refresh 00_toy" in capsys.readouterr().out
-    assert scrub.refresh([toy], "class", execute=False) == 0
-    assert scrub.problems(toy) == [] and scrub.check([toy]) == 0
+    assert refresh.problems(toy) == ["says other minutes than data/results/notebook_times.csv", "is not scrubbed"]
+    assert refresh.check([toy]) == 1 and "refresh 00_toy" in capsys.readouterr().out
+    assert refresh.refresh([toy], "class", execute=False) == 0
+    assert refresh.problems(toy) == [] and refresh.check([toy]) == 0
     assert "**Time:** not measured yet" in path.read_text()
     path.write_text(path.read_text() + "\n")
-    assert scrub.problems(toy) == ["is not scrubbed"]
+    assert refresh.problems(toy) == ["is not scrubbed"]
     executed.cells[1].outputs = [new_output("error", ename="E", evalue="", traceback=[])]
     executed.cells[3].execution_count = None
     nbformat.write(executed, path)
-    assert {"has code cells that were not run", "has a cell that ended in an error"} <= set(scrub.problems(toy))
+    assert {"has code cells that were not run", "has a cell that ended in an error"} <= set(refresh.problems(toy))
 
 
 def test_pictures(executed):
