@@ -5,3 +5,11 @@ safetensors only; figures, widgets and the command line import what they use whe
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name != "check":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(".lessons.check", __name__)

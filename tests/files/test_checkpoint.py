@@ -367,7 +367,7 @@ def test_killed_in_the_middle(tmp_path):
     code = f"""
         import os, signal, sys
         from pathlib import Path
-        sys.path.insert(0, {str(TESTS / "kit")!r})
+        sys.path[:0] = {[str(TESTS / "kit"), str(TESTS / "files")]!r}
         from test_checkpoint import adapted
         Path.write_text = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
         adapted().save("a", {str(tmp_path / "toy")!r})

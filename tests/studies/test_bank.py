@@ -5,7 +5,7 @@ import math
 import pytest
 import tiny
 import torch
-from test_prefix import encoded, still
+from test_frozen_prefix import encoded, still
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError

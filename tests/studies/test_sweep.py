@@ -107,7 +107,7 @@ CHILD = """
 import sys
 from functools import partial
 from concurrent.futures import ProcessPoolExecutor
-sys.path.insert(0, {here!r})
+sys.path[:0] = {here!r}
 from test_sweep import SETTINGS, square
 from adapterlab.studies.sweep import run_sweep
 if __name__ == "__main__":
@@ -117,7 +117,13 @@ if __name__ == "__main__":
 
 
 def child(tmp_path, seconds, pool=False):
-    code = CHILD.format(here=str(HERE), log=str(tmp_path / "log"), seconds=seconds, folder=str(tmp_path), pool=pool)
+    code = CHILD.format(
+        here=[str(HERE), str(TESTS / "kit")],
+        log=str(tmp_path / "log"),
+        seconds=seconds,
+        folder=str(tmp_path),
+        pool=pool,
+    )
     script = tmp_path / "child.py"
     script.write_text(code)
     env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
