@@ -1,14 +1,12 @@
 """load_base: the bundled model, a local folder, or a Hub id; always with its tokenizer, ready to be adapted."""
 
-import os
-import socket
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlparse
 
 import torch
 
+from . import hub
 from .errors import UserError, suggest
 from .lab import pick_device
 from .quantize import load_library
@@ -109,34 +107,6 @@ def locate(name: str) -> str:
         raise UserError(
             f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, or a Hub id like "org/name"'
         )
-    if not cached(name) and not online():
-        raise UserError(
-            f'"{name}" is on the Hub, which cannot be reached, and it is not in the cache; '
-            'offline, "minilm" (bundled) or a local model folder works'
-        )
+    if not hub.model_cached(name):
+        hub.need(f'"{name}", which is not in the cache,', '"minilm" (bundled) or a local model folder works')
     return name
-
-
-def cached(repo: str) -> bool:
-    """Is this Hub model in the local cache?"""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(repo, "config.json"), str)
-
-
-def online(timeout: float = 2.0, endpoint: str | None = None) -> bool:
-    """Can the Hub, or another endpoint, be reached? No, at once, when HF_HUB_OFFLINE says so."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        return False
-    from huggingface_hub import constants
-
-    host = urlparse(endpoint or constants.ENDPOINT)
-    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
-    proxy = None if host.hostname in ("localhost", "127.0.0.1") else proxy
-    target = urlparse(proxy) if proxy else host
-    try:
-        port = target.port or (80 if target.scheme == "http" else 443)
-        socket.create_connection((target.hostname, port), timeout).close()
-        return True
-    except OSError:
-        return False

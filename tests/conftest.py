@@ -1,6 +1,7 @@
 """Fixtures that run notebooks: two at a time, each in a private copy of the checkout, once per session."""
 
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -30,6 +31,32 @@ def headless(request, pool):
     run = pool[request.param].result()
     RUNS[run.name, run.kind] = run
     return run
+
+
+@pytest.fixture
+def no_hub(monkeypatch, tmp_path_factory):
+    """Makes the Hub one that is "switched off", "refused" (nobody listens) or "silent"; its caches are empty."""
+    from huggingface_hub import constants
+
+    servers = []
+
+    def away(how: str) -> None:
+        for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_DATASETS_CACHE"):
+            monkeypatch.delenv(switch, raising=False)
+        if how == "switched off":
+            monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        servers.append(socket.create_server(("127.0.0.1", 0)))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{servers[-1].getsockname()[1]}")
+        if how == "refused":
+            servers[-1].close()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path_factory.mktemp("hf_home")))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    yield away
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,6 @@ import platform
 import re
 import shutil
 import sys
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -161,28 +158,15 @@ def disk() -> list[Finding]:
     return [Finding("disk", f"{free / 1e9:.0f} GB free here")]
 
 
-def network(seconds: float = 2.0) -> list[Finding]:
+def network() -> list[Finding]:
     """Whether the Hub can be reached; not a fault when it cannot."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return [Finding("network", "offline by HF_HUB_OFFLINE: bundled model and data and your own folders work")]
-    url = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    answer = []
-
-    def ask():
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds)
-            answer.append(True)
-        except urllib.error.HTTPError:
-            answer.append(True)  # it answered
-        except (OSError, ValueError):
-            answer.append(False)
-
-    thread = threading.Thread(target=ask, daemon=True)  # a name lookup has no timeout of its own
-    thread.start()
-    thread.join(seconds)
-    if answer == [True]:
-        return [Finding("network", f"online, {url} answers")]
-    return [Finding("network", f"offline ({url} does not answer): bundled model and data and your own folders work")]
+    try:
+        from .. import hub
+    except ImportError as error:
+        return [Finding("network", f"not asked: {error}", "note", INSTALL)]
+    status = hub.answer()
+    says = f"offline ({status}): bundled model and data and your own folders work"
+    return [Finding("network", says if isinstance(status, str) else f"online, {hub.constants.ENDPOINT} answers")]
 
 
 def bundled() -> list[Finding]:

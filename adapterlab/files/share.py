@@ -12,9 +12,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from .. import hub
 from ..adapters import Adapters
 from ..errors import UserError
-from ..models import online
 from . import checkpoint, formats
 
 OURS = (checkpoint.TENSORS, checkpoint.CONFIG, checkpoint.CARD)
@@ -24,6 +24,7 @@ SAFE = (
 )  # fmt: skip
 MAX_BYTES, MAX_ENTRIES = 1_000_000_000, 100  # of all files together; of an archive
 CHUNK = 1 << 20
+INSTEAD = "hand the adapter on as a zip: share.pack and share.unpack"
 
 
 def write(adapters: Adapters, name: str, folder, form: str = "adapterlab", overwrite: bool = False) -> Path:
@@ -169,7 +170,7 @@ def push(
     with tempfile.TemporaryDirectory() as temporary:
         folder = write(adapters, name, Path(temporary) / "adapter", form)
         files = [CommitOperationAdd(p.name, p.read_bytes()) for p in sorted(folder.iterdir())]
-    _reachable(endpoint)
+    hub.need(f'"{repo}"', INSTEAD, endpoint=endpoint)
     api = HfApi(endpoint=endpoint, token=token)
     with _sentences(repo):
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
@@ -183,7 +184,7 @@ def fetch(
     from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     folder = checkpoint.check_target(folder, overwrite, (checkpoint.CONFIG, *formats.MARKS))
-    _reachable(endpoint)
+    hub.need(f'"{repo}"', INSTEAD, endpoint=endpoint)
     api = HfApi(endpoint=endpoint, token=token)
     with _sentences(repo), tempfile.TemporaryDirectory() as temporary:
         info = api.model_info(repo, revision=revision, files_metadata=True)
@@ -211,11 +212,6 @@ def pull(adapters: Adapters, repo: str, name: str | None = None, **settings) -> 
     """Add the adapter of a Hub repository to the model; returns its name. settings: of `fetch`."""
     with tempfile.TemporaryDirectory() as temporary:
         return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name)
-
-
-def _reachable(endpoint) -> None:
-    if not online(endpoint=endpoint):
-        raise UserError("the Hub cannot be reached; offline, hand the adapter on as a zip: share.pack and share.unpack")
 
 
 class _sentences:

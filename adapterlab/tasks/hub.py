@@ -1,20 +1,17 @@
 """Tasks from the Hub, through `datasets`. Without a network it says so at once, and what works instead."""
 
-import os
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
+from typing import Any
 
+from .. import hub
 from ..errors import UserError
 from .core import Task
 from .glue import GLUE, cut_validation, glue_name
 from .labels import to_splits
 from .read import Row, Table
 
-PATIENCE = 2.0
-OFFLINE = (
-    '; offline, load_task takes "rotten_tomatoes" and "imdb" (bundled), a .csv, .tsv or .jsonl file, or "glue/..." from a '
+INSTEAD = (
+    'load_task takes "rotten_tomatoes" and "imdb" (bundled), a .csv, .tsv or .jsonl file, or "glue/..." from a '
     "glue_data folder"
 )
 
@@ -28,19 +25,9 @@ def load_hub(
     cut from train.
     Errors: UserError, within 3 seconds when the Hub cannot be reached.
     """
-    repo, config = _parse(name)
+    repo, config = parse_name(name)
     spec = GLUE.get(glue_name(config)) if config and repo.endswith("/glue") else None
-    if not _cached(repo):
-        _reach(name, repo)
-    import datasets
-
-    datasets.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
-    try:
-        loaded = datasets.load_dataset(repo, config)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{name} cannot be loaded ({type(error).__name__}: {reason}){OFFLINE}") from error
+    loaded = open_data_set(name, INSTEAD)
     if spec:
         (text, pair), label, labels, metric = spec.hub, "label", spec.labels, spec.metric
         kind = "classification" if labels else "regression"
@@ -59,46 +46,36 @@ def load_hub(
     return assemble(name, kind, names, metric, splits, source, licence)
 
 
-def _parse(name: str) -> tuple[str, str | None]:
+def parse_name(name: str) -> tuple[str, str | None]:
+    """ "hub:owner/dataset/configuration" -> ("owner/dataset", "configuration" or None)."""
     parts = name[4:].strip("/").split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise UserError(f'"{name}" is no data set; write "hub:owner/dataset" or "hub:owner/dataset/configuration"')
     return "/".join(parts[:2]), parts[2] if len(parts) == 3 else None
 
 
-def _cached(repo: str) -> bool:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
-    return (cache / repo.replace("/", "___").lower()).is_dir() or (cache / repo.replace("/", "___")).is_dir()
+def open_data_set(name: str, instead: str, split: str | None = None) -> Any:
+    """ "hub:owner/dataset[/configuration]" as `datasets` gives it, from its cache or from the Hub; one split, or all.
 
+    Errors: UserError, at once when the Hub cannot be reached (it says what works `instead`) or has no such set.
+    """
+    repo, config = parse_name(name)
+    if not hub.data_cached(repo):
+        status = hub.need(name, instead, path=f"api/datasets/{repo}", switches=(*hub.SWITCHES, "HF_DATASETS_OFFLINE"))
+        if status in (401, 403, 404):
+            raise UserError(
+                f'{name}: the Hub has no public data set "{repo}" (answer {status}); '
+                "check the name, or log in for a private one"
+            )
+    import datasets
 
-def _reach(name: str, repo: str, offline: str = OFFLINE) -> None:
-    """Ask the Hub for the data set's page; UserError when it is offline, silent for PATIENCE, or has no such set."""
-    for switch in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-        if os.environ.get(switch, "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise UserError(f"{name} needs the Hub and {switch} is set; unset it where there is a network{offline}")
-    url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/api/datasets/{repo}"
-    answer = []
-
-    def ask():
-        try:
-            with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
-                answer.append(reply.status)
-        except urllib.error.HTTPError as error:
-            answer.append(error.code)
-        except (OSError, ValueError) as error:
-            answer.append(str(getattr(error, "reason", error)))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    said = answer[0] if answer else "no answer"
-    if not isinstance(said, int):
-        raise UserError(f"{name} needs the Hub, which cannot be reached ({said}){offline}")
-    if said in (401, 403, 404):
-        raise UserError(
-            f'{name}: the Hub has no public data set "{repo}" (answer {said}); check the name, or log in for a private one'
-        )
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(repo, config, split=split)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name} cannot be loaded ({type(error).__name__}: {reason}); offline, {instead}") from error
 
 
 def _table(where: str, data, text: str, label: str, pair: str | None) -> Table | None:

@@ -19,7 +19,7 @@ from .read import read_text
 
 BUNDLED = {"mini_squad": DATA / "mini_squad.json"}
 SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
-OFFLINE = '; offline, load_questions takes "mini_squad" (bundled) and any SQuAD v1.1 JSON file'
+INSTEAD = 'load_questions takes "mini_squad" (bundled) and any SQuAD v1.1 JSON file'
 
 
 @dataclass(frozen=True)
@@ -177,20 +177,9 @@ def _finish(found: list[Question], source: str, left_out: int) -> Questions:
 
 
 def _from_hub(name: str, split: str, skip: bool) -> Questions:
-    from .hub import _cached, _parse, _reach
+    from .hub import open_data_set
 
-    repo, config = _parse(name)
-    if not _cached(repo):
-        _reach(name, repo, OFFLINE)
-    import datasets
-
-    datasets.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
-    try:
-        rows = datasets.load_dataset(repo, config, split=split)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{name} cannot be loaded ({type(error).__name__}: {reason}){OFFLINE}") from error
+    rows = open_data_set(name, INSTEAD, split)
     needed = {"id", "title", "context", "question", "answers"}
     if missing := sorted(needed - set(rows.column_names)):
         raise UserError(f'{name} has no column "{missing[0]}"; SQuAD on the Hub has {", ".join(sorted(needed))}')
