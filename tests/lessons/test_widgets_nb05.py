@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from test_ablation import adapted, rows
+from adapted import adapted, rows
 
 from adapterlab.lessons.nb05_ablation import figures as plots
 from adapterlab.lessons.nb05_ablation.views import Board, sentences

@@ -5,34 +5,15 @@ import math
 import pytest
 import tiny
 import torch
+from adapted import adapted, rows
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.methods import BottleneckConfig, HeadConfig, houlsby
+from adapterlab.methods import BottleneckConfig, HeadConfig
 from adapterlab.studies import spans as ablation
 from adapterlab.studies.spans import Switches, Toggles, all_spans, half_pattern, span_ablation, span_pattern
-from adapterlab.tasks import Encoded
 
 ENCODERS = ["bert", "roberta", "electra", "distilbert", "deberta-v2", "mpnet", "modernbert", "gpt2", "llama"]
-
-
-def rows(n=11, seed=0, classes=3):
-    """Sentences of different lengths, so that batches have padding."""
-    g = torch.Generator().manual_seed(seed)
-    ids = [torch.randint(3, 60, (int(k),), generator=g).tolist() for k in torch.randint(3, 9, (n,), generator=g)]
-    return Encoded(ids, None, torch.randint(0, classes, (n,), generator=g), 0, 40, 0)
-
-
-def adapted(case="bert", layers=3, recipe=None, **extra):
-    """A tiny model with an adapter whose every parameter matters."""
-    kind, settings, cls = tiny.CASES[case]
-    deep = {k: layers for k in ("num_hidden_layers", "n_layers", "n_layer", "num_layers") if k in settings}
-    tiny.CASES["deep"] = (kind, dict(settings, **deep, **extra), cls)
-    adapters = Adapters(tiny.model("deep"))
-    torch.manual_seed(1)
-    for p in adapters.add("a", recipe or houlsby(4), head=("x", "y", "z")).parameters():
-        p.data.add_(0.3 * torch.randn_like(p))
-    return adapters
 
 
 def independent(adapters, data, pattern, norms=False):
