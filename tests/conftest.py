@@ -1,79 +1,46 @@
-"""Fixtures that run notebooks: two at a time, each in a private copy of the checkout, once per session."""
+"""How the tests are shared out over the cores, what counts as slow, and the notes at the end of the report."""
 
 import os
-import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from notebooks import run_notebook
-
-RUNS, NOTES = {}, []
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch is not imported yet: a test process has a core to itself
 
 
-@pytest.fixture(scope="session")
-def pool(request, tmp_path_factory):
-    """Starts every headless run that the collected tests ask for; {(kind, path): future}."""
-    wanted = [i.callspec.params["headless"] for i in request.session.items if "headless" in _params(i)]
-    with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as executor:
-        futures = {
-            (kind, path): executor.submit(run_notebook, path, kind, tmp_path_factory.mktemp(f"{path.stem}-{kind}"))
-            for kind, path in dict.fromkeys(wanted)
-        }
-        yield futures
-        for future in futures.values():
-            future.cancel()
+def pytest_xdist_auto_num_workers(config) -> int:
+    """A core each for the whole suite, at most four; a run of chosen files stays in one process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 4) if whole and cores > 1 else 0
+
+
+def pytest_collection_modifyitems(items):
+    """What runs notebooks is slow. The browser comes first and stays in one process, then every notebook by itself,
+    then the other tests file by file: with long things last, one core would wait for them at the end."""
+    order = {}
+    for item in items:
+        kind = next((kind for kind in ("browser", "notebook") if item.get_closest_marker(kind)), "")
+        if kind:
+            item.add_marker("slow")
+        if item.get_closest_marker("xdist_group"):
+            kind = ""
+        else:
+            item.add_marker(pytest.mark.xdist_group({"browser": kind, "notebook": item.name}.get(kind, item.path.stem)))
+        order[item] = {"browser": 0, "notebook": 1}.get(kind, 2)
+    items.sort(key=order.get)
 
 
 @pytest.fixture
-def headless(request, pool):
-    """Parametrized indirectly with (kind, path): the finished Run."""
-    run = pool[request.param].result()
-    RUNS[run.name, run.kind] = run
-    return run
-
-
-@pytest.fixture
-def no_hub(monkeypatch, tmp_path_factory):
-    """Makes the Hub one that is "switched off", "refused" (nobody listens) or "silent"; its caches are empty."""
-    from huggingface_hub import constants
-
-    servers = []
-
-    def away(how: str) -> None:
-        for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_DATASETS_CACHE"):
-            monkeypatch.delenv(switch, raising=False)
-        if how == "switched off":
-            monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        servers.append(socket.create_server(("127.0.0.1", 0)))
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{servers[-1].getsockname()[1]}")
-        if how == "refused":
-            servers[-1].close()
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path_factory.mktemp("hf_home")))
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    yield away
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture(scope="session")
-def notes():
-    """Lines for the end of the report."""
-    return NOTES
-
-
-def _params(item) -> dict:
-    return getattr(getattr(item, "callspec", None), "params", {})
+def note(record_property):
+    """Puts a line at the end of the report."""
+    return lambda line: record_property("note", line)
 
 
 def pytest_terminal_summary(terminalreporter):
-    if RUNS or NOTES:
+    reports = [
+        r for outcome in ("passed", "failed") for r in terminalreporter.stats.get(outcome, []) if r.when == "call"
+    ]
+    if lines := sorted(line for r in reports for name, line in r.user_properties if name == "note"):
         terminalreporter.section("notebooks")
-    for (name, kind), run in sorted(RUNS.items()):
-        peak = f", peak {run.peak_mb:.0f} MB" if run.kind != "nbval" else ""
-        terminalreporter.write_line(f"{name:32} {kind:9} {run.seconds:6.1f} s{peak}")
-    for line in NOTES:
-        terminalreporter.write_line(line)
+        for line in lines:
+            terminalreporter.write_line(line)

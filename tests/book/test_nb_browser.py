@@ -18,6 +18,7 @@ from toy_notebook import toy
 
 from notebooks import environment, notebooks, private_copy, report
 
+pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage --disable-sync "
          "--disable-background-networking --disable-component-update").split()  # fmt: skip
@@ -319,10 +320,10 @@ def visit(open_page, name: str, shot: Path) -> Page:
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
-def test_in_the_browser(lab, path, tmp_path, notes):
+def test_in_the_browser(lab, path, tmp_path, note):
     start = time.perf_counter()
     page = visit(lab[0], path.stem, tmp_path / "page.png")
-    notes.append(f"{path.stem:32} browser   {time.perf_counter() - start:6.1f} s, {len(page.moved)} controls moved")
+    note(f"{path.stem:32} browser   {time.perf_counter() - start:6.1f} s, {len(page.moved)} controls moved")
     assert not page.problems, report(page.problems)
 
 

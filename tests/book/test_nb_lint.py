@@ -186,13 +186,13 @@ def test_names():
     assert sorted(FOLDER.glob("*.ipynb")) == found
 
 
-def test_prose_ratio(notes):
+def test_prose_ratio(note):
     """Words of prose to a line of code, reported: five to eight are meant."""
     for path in notebooks():
         nb = read(path)
         words = sum(len(c.source.split()) for c in nb.cells if c.cell_type == "markdown")
         lines = sum(len(c.source.splitlines()) for c in code_cells(nb))
-        notes.append(f"{path.stem:32} {words / max(lines, 1):.1f} words of prose to a line of code")
+        note(f"{path.stem:32} {words / max(lines, 1):.1f} words of prose to a line of code")
 
 
 def _source(tag, old, new):

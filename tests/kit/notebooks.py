@@ -1,4 +1,8 @@
-"""Helpers of the tests that guard the notebooks: find, read, fill in the solutions, run in a private copy."""
+"""Helpers of the tests that guard the notebooks: find, read, fill in the solutions, run in a private copy.
+
+A notebook is executed twice without a browser: as it is by nbval, which also compares its checked cells, and solved by
+papermill. Both leave the executed notebook, from which verdicts, errors and peak memory are read.
+"""
 
 import ast
 import json
@@ -27,6 +31,11 @@ from adapterlab.book.run import Client
 from papermill.cli import papermill as main
 papermill.engines.PapermillNotebookClient = Client
 main()"""
+# pytest with our plugin nbval_keep, which lies beside this file and is on no kernel's path
+PYTEST = f"""import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))"""
 FINISH = """import gc
 from adapterlab.lab import peak_memory_mb
 from adapterlab.lessons.kit.view import FigureView
@@ -158,27 +167,31 @@ class Run:
 
 
 def run_notebook(path: Path, kind: str, scratch: Path) -> Run:
-    """kind: "nbval", "unsolved" or "solved" (papermill). A kernel that could not start is tried once more."""
+    """kind: "unsolved" (nbval) or "solved" (papermill). A kernel that could not start is tried once more."""
     run = _run_once(path, kind, scratch / "1")
     lost = ("Kernel died before replying", "Kernel didn't respond", "Address already in use")
     return _run_once(path, kind, scratch / "2") if run.code and any(t in run.log for t in lost) else run
+
+
+def _nbval(here: Path, copy: Path, out: Path, report: Path) -> list[str]:
+    return ["-c", PYTEST, "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={TIMEOUT}", "-p", "nbval_keep",
+            f"--nbval-keep={out}", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "-q",
+            f"--junitxml={report}", f"--rootdir={copy}", str(here)]  # fmt: skip
+
+
+def _papermill(here: Path, out: Path) -> list[str]:
+    return ["-c", PAPERMILL, str(here), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(here.parent),
+            "--execution-timeout", str(TIMEOUT)]  # fmt: skip
 
 
 def _run_once(path: Path, kind: str, scratch: Path) -> Run:
     copy = scratch / "copy"
     folder = private_copy(copy, extra=path)
     here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
-    if kind == "nbval":
-        command = ["-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", str(TIMEOUT), "-p",
-                   "no:cacheprovider", "-o", "addopts=", "-q", f"--junitxml={report}", f"--rootdir={copy}", str(here)]  # fmt: skip
-    else:
-        nb = read(here)
-        nb = fill_solutions(nb) if kind == "solved" else nb
-        nb.cells.append(nbformat.v4.new_code_cell(FINISH))
-        source = scratch / f"{kind}.ipynb"
-        nbformat.write(nb, source)
-        command = ["-c", PAPERMILL, str(source), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(scratch),
-                   "--execution-timeout", str(TIMEOUT)]  # fmt: skip
+    nb = fill_solutions(read(here)) if kind == "solved" else read(here)
+    nb.cells.append(nbformat.v4.new_code_cell(FINISH, execution_count=len(code_cells(nb)) + 1))
+    nbformat.write(nb, here)
+    command = _papermill(here, out) if kind == "solved" else _nbval(here, copy, out, report)
     before = files(copy)
     start = time.perf_counter()
     code, log = _call([sys.executable, *command], environment(copy, scratch), folder)
