@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +46,8 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
     seed_everything(seed)
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(
-        f"profile {profile} | seed {seed} | {name} | Python {platform.python_version()} | "
+        f"profile {profile} | seed {seed} | {device_name(where)} | Python {platform.python_version()} | "
         f"torch {torch.__version__} | transformers {transformers.__version__}"
     )
     return Lab(profile, seed, where)
@@ -62,6 +62,25 @@ def pick_device(device: str = "auto") -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError('device "cuda" was asked for and this machine has no usable GPU; use "auto" or "cpu"')
     return torch.device(device)
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the CPU with its number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager:
+    """bfloat16 for the large products on a GPU that has it; nothing on any other device."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def move(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch's inputs on the device."""
+    return {key: value.to(device, non_blocking=True) for key, value in inputs.items()}
 
 
 def seed_everything(seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Training and measuring: fit, predict, evaluate, and the cost ledger.
+"""Training and measuring: one loop for every method, fit around it, predict, evaluate, and the cost ledger.
 
 The recipe is that of Houlsby et al. 2019, section 3.1: Adam, the learning rate warmed up over the first tenth of the
 steps and then decayed linearly to zero, the best state on the validation data kept.
@@ -7,31 +7,64 @@ steps and then decayed linearly to zero, the best state on the validation data k
 import math
 import platform
 import time
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from .adapter import base_parameters
 from .errors import UserError
-from .lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
+from .lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
 from .sites import find_layers
 from .tasks import Encoded, batches, score
 
+Pairs = Iterator[tuple[dict[str, Tensor], Tensor]]
+COLLAPSED = "every validation sentence got the same answer: lower the learning rate or warm up longer"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What validation says of a model. loss: nan where a judge of the user's gave the score."""
+
+    score: float
+    loss: float = math.nan
+    collapsed: bool = False
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The higher the better: the score, and among equal scores the lower loss; nan is the worst."""
+        score, loss = (-math.inf if math.isnan(value) else value for value in (self.score, -self.loss))
+        return score, loss
+
+
+def judge_logits(logits: Tensor, labels: Tensor, metric: str = "accuracy") -> Verdict:
+    """The verdict on logits, (rows, labels) or (rows, 1) for a regression, given the labels, (rows,)."""
+    if labels.is_floating_point():
+        return Verdict(score(metric, logits, labels), F.mse_loss(logits.squeeze(-1), labels).item())
+    one_answer = len(logits.argmax(-1).unique()) == 1 < len(labels.unique())
+    return Verdict(score(metric, logits, labels), F.cross_entropy(logits, labels).item(), one_answer)
+
 
 @dataclass
 class Run:
-    """What one training run did and cost. history: one dict a step (step, epoch, loss, lr, validation)."""
+    """What one training run did and cost.
+
+    history: one dict a step (step, epoch, loss, lr); the last one of an epoch has validation besides, and
+        validation_loss where it was judged on data. best, best_epoch: the score kept, and when it was reached.
+    """
 
     name: str
     metric: str
     seed: int
     lr: float
-    epochs: float
+    epochs: int
     trained: int
     total: int
     device: str
@@ -41,10 +74,50 @@ class Run:
     step_ms: float = 0.0
     peak_mb: float = 0.0
     history: list[dict] = field(default_factory=list)
+    verdict: Verdict | None = None
 
     @property
     def trained_percent(self) -> float:
         return 100 * self.trained / self.total
+
+    @property
+    def collapsed(self) -> bool:
+        """At the best epoch every validation row got the same answer, though the labels differ."""
+        return self.verdict is not None and self.verdict.collapsed
+
+    def record(self, epoch: int, losses: Sequence, rates: list[float]) -> None:
+        """Write an epoch's losses down, one a step, with the learning rates that the steps took."""
+        if not isinstance(losses, Sequence) or not len(losses) == len(rates) > 0:
+            raise UserError("the loop has to train on the batches and return a list with the loss of each")
+        for value, rate in zip(losses, rates, strict=True):
+            self.history.append({"step": len(self.history) + 1, "epoch": epoch, "loss": float(value), "lr": rate})
+
+    def judged(self, epoch: int, verdict: Verdict | None) -> bool:
+        """Write down what validation says of an epoch (None: nobody was asked); is the state now the one to keep?
+
+        Of equal verdicts the later one counts, which has trained longer. A loss that is not finite is never kept.
+        """
+        last = self.history[-1]
+        if verdict is not None:
+            last["validation"] = verdict.score
+            if not math.isnan(verdict.loss):
+                last["validation_loss"] = verdict.loss
+        if not math.isfinite(last["loss"]):
+            return False
+        if verdict is None:
+            return True
+        if self.verdict is not None and verdict.rank < self.verdict.rank:
+            return False
+        self.best, self.best_epoch, self.verdict = verdict.score, epoch, verdict
+        return True
+
+    def __str__(self) -> str:
+        if math.isnan(self.best):
+            reached = f"loss {self.history[-1]['loss']:.3f}"
+        else:
+            reached = f"{self.metric} {100 * self.best:.1f} on validation (epoch {self.best_epoch} of {self.epochs})"
+        cost = f"{self.seconds:.1f} s, {self.step_ms:.0f} ms a step"
+        return f"{self.name}: {reached}, {cost}" + (f"; {COLLAPSED}" if self.collapsed else "")
 
 
 def linear_schedule(step: int, total: int, warmup: float = 0.1) -> float:
@@ -55,12 +128,54 @@ def linear_schedule(step: int, total: int, warmup: float = 0.1) -> float:
     return (total - step) / max(1, total - rise)
 
 
-def default_loss(output, labels):
+def default_loss(output, labels: Tensor) -> Tensor:
     """Cross-entropy for classes (long labels), squared error for a regression (float labels)."""
     logits = output.logits.float()
     if labels.is_floating_point():
         return F.mse_loss(logits.squeeze(-1), labels)
     return F.cross_entropy(logits, labels)
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Iterable[tuple[dict, Tensor]],
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    loss: Callable = default_loss,
+    clip: float = 1.0,
+) -> list[Tensor]:
+    """Train on every batch once; the loss of each step. batches: (inputs, labels) pairs on the model's device."""
+    parameters = trained_parameters(model)
+    losses = []
+    model.train()
+    for inputs, labels in batches:
+        with mixed_precision(labels.device):
+            value = loss(model(**inputs), labels)
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        schedule.step()
+        losses.append(value.detach())
+    return losses
+
+
+class Best:
+    """The best state that a model has had: what trains of it, and its buffers (a BatchNorm's running means)."""
+
+    def __init__(self, model: nn.Module):
+        self.state = [*trained_parameters(model), *model.buffers()]
+        self.kept: list[Tensor] = []
+
+    def keep(self) -> None:
+        self.kept = [value.detach().clone() for value in self.state]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the kept state back, where there is one."""
+        if self.kept:
+            for now, value in zip(self.state, self.kept, strict=True):
+                now.copy_(value)
 
 
 def fit(
@@ -75,19 +190,61 @@ def fit(
     clip: float = 1.0,
     seed: int = 0,
     metric: str = "accuracy",
-    loss=default_loss,
-    judge=None,
+    loss: Callable = default_loss,
+    judge: Callable[[nn.Module], float] | None = None,
+    schedule: Callable[[int, int], float] | None = None,
+    loop: Callable = train_epoch,
     name: str = "fit",
     show: bool = True,
 ) -> Run:
     """Train whatever of the model requires a gradient, and leave it at its best state on the validation data.
 
     train, validation: what `tasks.encode` made. judge: model -> score, in the place of `evaluate(model, validation)`.
+    schedule: (step, total steps) -> factor of lr, in the place of `linear_schedule` with this warmup. loop: one epoch,
+        called and answering like `train_epoch`.
+    Of epochs with the same score the one with the lower validation loss is kept; with a judge, the later one.
     Mixed precision on a GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
     Errors: UserError when nothing requires a gradient, the data is empty, or the loss is not finite.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
+    _ready(model, train, epochs, batch_size, lr)
+    judge_epoch = _judging(validation, metric, judge)
+    device = next(model.parameters()).device
+    run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
+    total, training = epochs * math.ceil(len(train) / batch_size), 0.0
+    factor = schedule or partial(linear_schedule, warmup=warmup)
+    optimizer = torch.optim.Adam(trained_parameters(model), lr=lr, fused=True)
+    scheduler, best = LambdaLR(optimizer, lambda step: factor(step, total)), Best(model)
+    seed_everything(seed)
+    reset_peak_memory(device)
+    started = time.perf_counter()
+    try:
+        with Progress(total, name, show) as bar:
+            for epoch in range(1, epochs + 1):
+                rates: list[float] = []
+                tick = time.perf_counter()
+                rows = batches(train, batch_size, shuffle=True, seed=seed, epoch=epoch)
+                feed = _feed(rows, device, optimizer, rates, partial(bar.step, f"epoch {epoch}/{epochs}"))
+                losses = loop(model, feed, optimizer, scheduler, loss, clip)
+                run.record(epoch, losses, rates)
+                training += time.perf_counter() - tick
+                if not math.isfinite(last := run.history[-1]["loss"]):
+                    raise UserError(f"{name}: the loss is {last} in epoch {epoch}; try a lower lr than {lr}")
+                if judge_epoch is not None and run.judged(epoch, judge_epoch(model)):
+                    best.keep()
+            run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
+            run.peak_mb = peak_memory_mb(device)
+            bar.done(str(run))
+    finally:
+        optimizer.zero_grad()
+        optimizer.state.clear()
+        best.restore()
+        model.eval()
+        release_memory()
+    return run
+
+
+def _ready(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
+    if not trained_parameters(model):
         raise UserError(
             "nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model) first"
         )
@@ -95,95 +252,34 @@ def fit(
         raise UserError("nothing to train on: the training split is empty")
     if epochs < 1 or batch_size < 1 or not lr > 0:
         raise UserError(f"epochs and batch_size must be at least 1 and lr above 0, not {epochs}, {batch_size}, {lr}")
-    judge = judge or ((lambda m: evaluate(m, validation, metric)) if validation is not None else None)
-    device = next(model.parameters()).device
-    run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
-    total = epochs * math.ceil(len(train) / batch_size)
-    optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
-    state = [*parameters, *model.buffers()]  # a BatchNorm's running means are buffers
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: linear_schedule(step, total, warmup))
-    amp, scaler = mixed_precision(device)
-    best, started, training = None, time.perf_counter(), 0.0
-    seed_everything(seed)
-    reset_peak_memory(device)
-    try:
-        with Progress(total, name, show) as bar:
-            for epoch in range(1, epochs + 1):
-                model.train()
-                tick = time.perf_counter()
-                for inputs, labels, _ in batches(train, batch_size, shuffle=True, seed=seed, epoch=epoch):
-                    with amp():
-                        value = loss(model(**move(inputs, device)), labels.to(device))
-                    optimizer.zero_grad(set_to_none=True)
-                    scaler.scale(value).backward()
-                    scaler.unscale_(optimizer)
-                    nn.utils.clip_grad_norm_(parameters, clip)
-                    scaler.step(optimizer)
-                    scaler.update()
-                    rate = scheduler.get_last_lr()[0]
-                    scheduler.step()
-                    run.history.append(
-                        {"step": len(run.history) + 1, "epoch": epoch, "loss": value.detach(), "lr": rate}
-                    )
-                    bar.step(f"epoch {epoch}/{epochs}")
-                last = finish_epoch(run)
-                training += time.perf_counter() - tick
-                if not math.isfinite(last):
-                    raise UserError(f"{name}: the loss is {last} in epoch {epoch}; try a lower lr than {lr}")
-                if judge is None:
-                    continue
-                run.history[-1]["validation"] = now = float(judge(model))
-                if best is None or now > run.best:
-                    run.best, run.best_epoch = now, epoch
-                    best = [value.detach().clone() for value in state]
-            run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
-            run.peak_mb = peak_memory_mb(device)
-            bar.done(f"{name}: {verdict(run)}{run.seconds:.1f} s, {run.step_ms:.0f} ms a step")
-    finally:
-        optimizer.zero_grad(set_to_none=True)
-        optimizer.state.clear()
-        if best is not None:
-            with torch.no_grad():
-                for now, value in zip(state, best, strict=True):
-                    now.copy_(value)
-        model.eval()
-        release_memory()
-    return run
 
 
-def verdict(run: Run) -> str:
-    if math.isnan(run.best):
-        return f"loss {run.history[-1]['loss']:.3f}, "
-    return f"{run.metric} {100 * run.best:.1f} on validation (epoch {run.best_epoch} of {run.epochs}), "
+def _judging(validation: Encoded | None, metric: str, judge) -> Callable[[nn.Module], Verdict] | None:
+    """Who judges the model after an epoch: the user's judge, the validation data, or nobody."""
+    if judge is not None:
+        return lambda model: Verdict(float(judge(model)))
+    if validation is None:
+        return None
+    return lambda model: judge_logits(predict(model, validation), validation.labels, metric)
 
 
-def finish_epoch(run: Run) -> float:
-    """Turn the epoch's losses into numbers, in one go: reading them one by one would stall a GPU at every step."""
-    pending = [row for row in run.history if isinstance(row["loss"], torch.Tensor)]
-    for row, value in zip(pending, torch.stack([row["loss"] for row in pending]).tolist(), strict=True):
-        row["loss"] = value
-    return run.history[-1]["loss"]
-
-
-def mixed_precision(device: torch.device):
-    """(autocast, gradient scaler): bfloat16 where the GPU has it, else float16 with scaling; neither on a CPU."""
-    if device.type != "cuda":
-        return nullcontext, torch.amp.GradScaler(enabled=False)
-    kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return lambda: torch.autocast("cuda", kind), torch.amp.GradScaler("cuda", enabled=kind is torch.float16)
-
-
-def move(inputs: dict, device) -> dict:
-    return {key: value.to(device, non_blocking=True) for key, value in inputs.items()}
+def _feed(rows: Iterable, device: torch.device, optimizer: Optimizer, rates: list[float], step_done: Callable) -> Pairs:
+    """The batches as `train_epoch` takes them; notes the learning rate each one meets, and when its step is done."""
+    for inputs, labels, _ in rows:
+        rates.append(optimizer.param_groups[0]["lr"])
+        yield move(inputs, device), labels.to(device)
+        step_done()
 
 
 @torch.no_grad()
 def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> torch.Tensor:
     """The logits of every row in the data's order: (rows, labels), float32 on the CPU."""
+    if len(data) == 0:
+        raise UserError("nothing to evaluate on: the split is empty")
     was, device = model.training, next(model.parameters()).device
     model.eval()
     pieces, order = [], []
-    with mixed_precision(device)[0]():
+    with mixed_precision(device):
         for inputs, _, rows in batches(data, batch_size):
             pieces.append(model(**move(inputs, device)).logits.float().cpu())
             order.append(rows)
@@ -193,8 +289,6 @@ def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> torch.Tens
 
 def evaluate(model: nn.Module, data: Encoded, metric: str = "accuracy", batch_size: int = 64) -> float:
     """The score of the model's predictions on the data, between 0 and 1 (correlations between -1 and 1)."""
-    if len(data) == 0:
-        raise UserError("nothing to evaluate on: the split is empty")
     return score(metric, predict(model, data, batch_size), data.labels)
 
 
@@ -208,28 +302,27 @@ def unfreeze(model: nn.Module, top: int | None = None) -> None:
         p.requires_grad_(top is None)
     if top is None:
         return
-    base = getattr(model, model.base_model_prefix, model)
+    base = getattr(model, str(model.base_model_prefix), model)
     layers = [model.get_submodule(path) for path in find_layers(model).values()]
     if not 0 <= top <= len(layers):
         raise UserError(f"top={top} is outside this model's 0 to {len(layers)} layers")
     trained = list(layers[len(layers) - top :])
     trained += [module for name, module in model.named_children() if module is not base]
-    if top and getattr(base, "pooler", None) is not None:
-        trained.append(base.pooler)
+    pooler = getattr(base, "pooler", None)
+    if top and isinstance(pooler, nn.Module):
+        trained.append(pooler)
     for module in trained:
         module.requires_grad_(True)
 
 
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(parameters that require a gradient, parameters of the model without its adapters)."""
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() for p in trained_parameters(model))
     return trained, sum(p.numel() for p in base_parameters(model).values())
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def disk_bytes(path) -> int:

@@ -54,10 +54,10 @@ def main() -> None:
 
 
 def one(args, task, device, seed: int) -> None:
+    from adapterlab.lab import device_name
     from adapterlab.studies import results
     from adapterlab.studies import spans as ablation
     from adapterlab.tasks import encode
-    from adapterlab.train import device_name
 
     small = task.subset(args.train or None, args.rows or None, seed=seed)
     adapters, tokenizer, name, run = prepare(args, small, device, seed)

@@ -13,12 +13,12 @@ import time
 import torch
 
 from adapterlab.adapters import Adapters
-from adapterlab.lab import pick_device
+from adapterlab.lab import device_name, pick_device
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
 from adapterlab.studies.bank import Bank
 from adapterlab.tasks import encode, load_task
-from adapterlab.train import device_name, fit
+from adapterlab.train import fit
 
 
 def no_dropout(model):

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapterlab.adapters import Adapters
+from adapterlab.lab import device_name
 from adapterlab.methods import (
     BitFitConfig,
     BottleneckConfig,
@@ -33,7 +34,7 @@ from adapterlab.methods import (
 )
 from adapterlab.models import load_base
 from adapterlab.tasks import encode, load_task
-from adapterlab.train import device_name, unfreeze
+from adapterlab.train import unfreeze
 
 
 class Wrap(nn.Module):

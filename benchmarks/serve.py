@@ -22,10 +22,9 @@ import torch
 
 from adapterlab.adapters import Adapters
 from adapterlab.compose import BatchSplit
-from adapterlab.lab import pick_device
+from adapterlab.lab import device_name, pick_device
 from adapterlab.methods import LoRAConfig, PfeifferConfig, houlsby
 from adapterlab.models import load_base
-from adapterlab.train import device_name
 
 RECIPES = {"houlsby": houlsby(64), "pfeiffer": PfeifferConfig(size=64), "lora": LoRAConfig(rank=8)}
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from adapterlab.adapters import Adapters
-from adapterlab.lab import pick_device
+from adapterlab.lab import device_name, mixed_precision, move, pick_device
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
 from adapterlab.studies.frozen_prefix import Prefix, upper_houlsby
 from adapterlab.tasks import batches, encode, load_task
-from adapterlab.train import default_loss, device_name, mixed_precision, move, unfreeze
+from adapterlab.train import default_loss, unfreeze
 
 
 class Hand(nn.Module):
@@ -59,7 +59,6 @@ def stepper(model, data, batch, device):
     """A function that does one step of training, as `fit` does, on the next batch."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
-    amp, _ = mixed_precision(device)
     state = {"stream": iter(()), "epoch": 0}
     model.train()
 
@@ -69,7 +68,7 @@ def stepper(model, data, batch, device):
             state["epoch"] = 1
             state["stream"] = batches(data, batch, shuffle=True, seed=0, epoch=1)
             item = next(state["stream"])
-        with amp():
+        with mixed_precision(device):
             loss = default_loss(model(**move(item[0], device)), item[1].to(device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -11,6 +11,7 @@ unit whose weights in and out are zero puts out act(0) = 0 and gets no gradient,
 import math
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,11 +19,11 @@ from torch.nn import functional as F
 
 from ..adapters import Adapters
 from ..errors import UserError
-from ..lab import peak_memory_mb, release_memory, reset_peak_memory, seed_everything
+from ..lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from ..methods import Bottleneck, Head, ScaleShift
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
-from ..train import Run, device_name, finish_epoch, linear_schedule, mixed_precision, move
+from ..train import Run, judge_logits, linear_schedule
 
 NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
 
@@ -207,7 +208,7 @@ class Bank:
             for n, order, rate in zip(self.names, orders, lrs, strict=True)
         ]
         total = epochs * math.ceil(len(train) / batch_size)
-        cast = mixed_precision(device)[0] if amp and _bf16(device) else torch.enable_grad
+        cast = partial(mixed_precision, device) if amp else torch.enable_grad
         flat = self.flat.requires_grad_(True)
         adam = Adam(flat)
         best, step, training, started = flat.detach().clone(), 0, 0.0, time.perf_counter()
@@ -216,28 +217,24 @@ class Bank:
         with self._running(), Progress(total, name, show) as bar:
             for epoch in range(1, epochs + 1):
                 model.train()
-                tick = time.perf_counter()
+                tick, passed, factors = time.perf_counter(), [], []
                 for inputs, labels, weights in rounds(train, batch_size, orders, epoch, device):
                     with cast():
                         self.views = self._split(flat)
                         losses = member_losses(self.logits(inputs), labels, weights)
                     (flat.grad,) = torch.autograd.grad(losses.sum(), flat)
-                    factor = linear_schedule(step, total, warmup)
-                    adam.step(rates * factor, clip)
+                    factors.append(linear_schedule(step, total, warmup))
+                    adam.step(rates * factors[-1], clip)
                     step += 1
-                    for run, loss in zip(runs, losses.detach().unbind(), strict=True):
-                        run.history.append({"step": step, "epoch": epoch, "loss": loss, "lr": run.lr * factor})
+                    passed.append(losses.detach())
                     bar.step(f"epoch {epoch}/{epochs}")
-                finite = [math.isfinite(finish_epoch(run)) for run in runs]
+                for run, losses in zip(runs, torch.stack(passed).T.tolist(), strict=True):
+                    run.record(epoch, losses, [run.lr * factor for factor in factors])
                 training += time.perf_counter() - tick
-                scores = (
-                    self.evaluate(validation, metric, amp=amp) if validation is not None else [math.nan] * len(self)
-                )
-                for b, (run, now) in enumerate(zip(runs, scores, strict=True)):
-                    if validation is not None:
-                        run.history[-1]["validation"] = now
-                    if finite[b] and (validation is None or not run.best_epoch or now > run.best):
-                        run.best, run.best_epoch = now, 0 if validation is None else epoch
+                logits = [None] * len(self) if validation is None else self.predict(validation, amp=amp)
+                for b, (run, of_member) in enumerate(zip(runs, logits, strict=True)):
+                    verdict = None if validation is None else judge_logits(of_member, validation.labels, metric)
+                    if run.judged(epoch, verdict):
                         best[b] = flat.detach()[b]
             seconds, peak = time.perf_counter() - started, peak_memory_mb(device)
             for run in runs:
@@ -255,6 +252,8 @@ class Bank:
 
         batch_size: rows for each member in one pass; None: 64, on a CPU 64 for all members together.
         """
+        if len(data) == 0:
+            raise UserError("nothing to evaluate on: the split is empty")
         if self.adapters.active != NAME:
             with self._running():
                 return self.predict(data, batch_size, amp)
@@ -262,7 +261,7 @@ class Bank:
         batch_size = batch_size or (64 if device.type == "cuda" else max(1, 64 // len(self)))
         model.eval()
         pieces, order = [], []
-        with mixed_precision(device)[0]() if amp and _bf16(device) else torch.no_grad():
+        with mixed_precision(device) if amp else torch.no_grad():
             self.views = self._split(self.flat)
             for inputs, _, rows in batches(data, batch_size):
                 pieces.append(self.logits(repeat(move(inputs, device), len(self))).cpu())
@@ -273,8 +272,6 @@ class Bank:
         self, data: Encoded, metric: str = "accuracy", batch_size: int | None = None, amp: bool = True
     ) -> list[float]:
         """Every member's score on the data; as `train.evaluate` for each."""
-        if len(data) == 0:
-            raise UserError("nothing to evaluate on: the split is empty")
         return [score(metric, logits, data.labels) for logits in self.predict(data, batch_size, amp)]
 
 
@@ -354,7 +351,3 @@ def _each(value, count: int, what: str) -> list:
     if len(values) != count:
         raise UserError(f"{what} lists {len(values)} values for a bank of {count}; give one, or one a member")
     return values
-
-
-def _bf16(device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ..adapter import CHILD
-from ..train import default_loss, move
+from ..lab import move
+from ..train import default_loss, trained_parameters
 
 
 def step_times(model: nn.Module, inputs: dict, labels, repeats: int = 5, loss=default_loss) -> dict[str, float]:
@@ -16,7 +17,7 @@ def step_times(model: nn.Module, inputs: dict, labels, repeats: int = 5, loss=de
 
     Whatever requires a gradient is trained, by Adam with a learning rate of 0: all the work, and no weight moves.
     """
-    parameters, device, rows = _trained(model), next(model.parameters()).device, []
+    parameters, device, rows = trained_parameters(model), next(model.parameters()).device, []
     optimizer = torch.optim.Adam(parameters, lr=0.0, fused=True)
     inputs, labels = move(inputs, device), labels.to(device)
     with _training(model):
@@ -41,7 +42,7 @@ def step_memory(model: nn.Module, inputs: dict, labels, loss=default_loss) -> di
     autograd keeps for the backward pass, weights left out, counted once however many operations share it.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad or not n.startswith(CHILD + ".")]
-    trained = sum(p.nbytes for p in _trained(model))
+    trained = sum(p.nbytes for p in trained_parameters(model))
     device = next(model.parameters()).device
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
@@ -81,10 +82,6 @@ def _training(model: nn.Module):
             yield
         finally:
             model.train(was)
-
-
-def _trained(model: nn.Module) -> list[nn.Parameter]:
-    return [p for p in model.parameters() if p.requires_grad]
 
 
 def _now(device: torch.device) -> float:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from ..adapters import Adapters
 from ..errors import UserError
+from ..lab import move
 from ..methods import LayerNormConfig, houlsby
 from ..sites import find_layers, find_sites
 from ..tasks import Encoded, batches
-from ..train import move
 
 STATES = "prefix_states"
 

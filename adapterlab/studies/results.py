@@ -215,8 +215,7 @@ def provenance(device=None) -> dict:
     import torch
     import transformers
 
-    from ..lab import pick_device
-    from ..train import device_name
+    from ..lab import device_name, pick_device
 
     return {
         "command": command(),

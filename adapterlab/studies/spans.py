@@ -29,8 +29,9 @@ from torch import Tensor, nn
 
 from ..adapters import Adapters
 from ..errors import UserError
+from ..lab import mixed_precision, move
 from ..tasks import Encoded, batches, score
-from ..train import mixed_precision, move, predict
+from ..train import predict
 
 HALVES = ("attention", "feedforward")
 NAMES = {"attention": "attention", "feedforward": "feed-forward"}
@@ -145,7 +146,7 @@ class Switches:
             for k, layer in enumerate(self.layers):
                 layer.forward = stand_in(k, layer.forward)
             device = next(self.model.parameters()).device
-            with self.off(pattern), mixed_precision(device)[0]():
+            with self.off(pattern), mixed_precision(device):
                 return self.model(**move(inputs, device)).logits.float().cpu()
         finally:
             for layer, before in zip(self.layers, own, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..train import mixed_precision, move
+from ..lab import mixed_precision, move
 from .encode import LONGEST, UNSAID, Encoded, batches
 from .questions import Question, Questions, best_over, exact_match, f1, score_answers
 
@@ -148,7 +148,7 @@ def span_logits(model: nn.Module, windows: Windows, batch_size: int = 32) -> lis
     was, device = model.training, next(model.parameters()).device
     model.eval()
     found: list = [None] * len(windows)
-    with mixed_precision(device)[0]():
+    with mixed_precision(device):
         for inputs, _, rows in batches(windows, batch_size):
             output = model(**move(inputs, device))
             both = torch.stack([output.start_logits, output.end_logits], 1).float().cpu()

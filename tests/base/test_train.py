@@ -18,7 +18,18 @@ from adapterlab.methods import VariantConfig, houlsby
 from adapterlab.studies.stats import mean_interval
 from adapterlab.studies.ways import learning_rate, prepare
 from adapterlab.tasks import Encoded, batches
-from adapterlab.train import Ledger, count_parameters, evaluate, fit, linear_schedule, predict, unfreeze
+from adapterlab.train import (
+    Ledger,
+    Run,
+    Verdict,
+    count_parameters,
+    evaluate,
+    fit,
+    judge_logits,
+    linear_schedule,
+    predict,
+    unfreeze,
+)
 
 
 def toy(rows=64, seed=0, floats=False):
@@ -132,6 +143,90 @@ def test_an_interrupted_fit_keeps_the_best_state():
         fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
     assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), calls[0], strict=True))
     assert not model.training
+
+
+def test_of_equal_scores_the_lower_validation_loss_is_kept_and_with_a_judge_the_later_epoch():
+    model, adapters = adapted()
+    seen = []
+
+    def judge(m):
+        seen.append([p.clone() for p in adapters["task"].parameters()])
+        return 0.5
+
+    run = fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
+    assert run.best_epoch == 3
+    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), seen[2], strict=True))
+
+    run = Run("name", "accuracy", 0, 1e-3, 4, 1, 1, "CPU")
+    for epoch, (score, loss) in enumerate(((0.8, 0.1), (0.9, 0.5), (0.9, 0.3), (0.9, 0.4)), 1):
+        run.record(epoch, [0.0], [1e-3])
+        run.judged(epoch, Verdict(score, loss))
+    assert (run.best, run.best_epoch) == (0.9, 3)
+    assert [row["validation_loss"] for row in run.history] == [0.1, 0.5, 0.3, 0.4]
+
+
+def test_an_easy_task_is_not_left_under_trained():
+    """The first epoch already gets every row right; the later ones are surer, and are kept."""
+    model, _ = adapted()
+    run = fit(model, toy(512), toy(32, 1), epochs=12, lr=1e-2, batch_size=16, show=False)
+    scores = [row["validation"] for row in run.history if "validation" in row]
+    assert scores.count(run.best) > 1 and run.best_epoch > 1 + scores.index(run.best)
+    assert predict(model, toy(32, 1)).softmax(-1).max(-1).values.mean() > 0.9
+
+
+def test_a_score_that_is_no_number_is_the_worst():
+    assert Verdict(math.nan).rank < Verdict(-1.0).rank
+    model, _ = adapted()
+    scores = iter([math.nan, -0.5, -0.7])
+    run = fit(model, toy(), epochs=3, judge=lambda m: next(scores), show=False)
+    assert (run.best, run.best_epoch) == (-0.5, 2)
+
+
+def test_fit_says_when_every_validation_row_gets_the_same_answer(capsys):
+    model, adapters = adapted()
+    with torch.no_grad():
+        adapters["task"].at["head"][0].linear.bias[1] = 50
+    run = fit(model, toy(), toy(32, 1), epochs=2, lr=1e-9, show=True)
+    assert run.collapsed and capsys.readouterr().out.count("every validation sentence got the same answer: lower") == 1
+    model, _ = adapted()
+    run = fit(model, toy(256), toy(32, 1), epochs=8, lr=1e-2, batch_size=16, show=True)
+    assert not run.collapsed and "same answer" not in capsys.readouterr().out
+    assert not judge_logits(torch.eye(2)[[0, 0]], torch.tensor([0, 0])).collapsed, "one class only: nothing to say"
+    assert not judge_logits(torch.zeros(3, 1), torch.tensor([0.1, 0.2, 0.3]), "pearson").collapsed
+
+
+def test_a_loop_and_a_schedule_of_ones_own():
+    def my_epoch(model, batches, optimizer, schedule, loss, clip):
+        losses = []
+        model.train()
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            value = loss(model(**inputs), labels)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
+            optimizer.step()
+            schedule.step()
+            losses.append(value.item())
+        return losses
+
+    def train(**own):
+        model, _ = adapted()
+        return fit(model, toy(), toy(32, 1), epochs=2, lr=1e-2, batch_size=8, show=False, **own)
+
+    assert train(loop=my_epoch, schedule=linear_schedule).history == train().history
+    assert {row["lr"] for row in train(schedule=lambda step, total: 0.5).history} == {0.005}
+    for answer in (None, [], [0.5], torch.ones(8)):
+        with pytest.raises(UserError, match="train on the batches and return a list with the loss of each"):
+            train(loop=lambda *given, answer=answer: answer)
+
+
+def test_the_loop_can_be_read_aloud():
+    import inspect
+
+    from adapterlab.train import train_epoch
+
+    body = inspect.getsource(train_epoch).split('"""')[-1].strip().splitlines()
+    assert len(body) <= 14 and max(map(len, body)) < 80
 
 
 def test_schedule_is_the_one_of_transformers_one_step_on():
