@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ..adapter import CHILD
+from ..adapter import base_parameters
 from ..lab import move
 from ..train import default_loss, trained_parameters
 
@@ -41,8 +41,9 @@ def step_memory(model: nn.Module, inputs: dict, labels, loss=default_loss) -> di
     weights, gradients, Adam (two numbers a trained parameter) follow from the sizes; activations: every tensor that
     autograd keeps for the backward pass, weights left out, counted once however many operations share it.
     """
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad or not n.startswith(CHILD + ".")]
-    trained = sum(p.nbytes for p in trained_parameters(model))
+    changing = trained_parameters(model)
+    weights = {id(p): p.nbytes for p in (*base_parameters(model).values(), *changing)}
+    trained = sum(p.nbytes for p in changing)
     device = next(model.parameters()).device
     known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
@@ -56,7 +57,7 @@ def step_memory(model: nn.Module, inputs: dict, labels, loss=default_loss) -> di
     with _training(model), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         value = loss(model(**move(inputs, device)), labels.to(device))
     del value  # until here it kept those tensors, so no address was used twice
-    sizes = {"weights": sum(p.nbytes for _, p in named), "gradients": trained, "Adam": 2 * trained}
+    sizes = {"weights": sum(weights.values()), "gradients": trained, "Adam": 2 * trained}
     return {name: size / 1e6 for name, size in {**sizes, "activations": sum(kept.values())}.items()}
 
 

@@ -5,6 +5,8 @@ fraction of a second, without weights and without a network. The sizes in data/c
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
 import torch
@@ -18,19 +20,20 @@ from ..sites import Site, find_sites
 
 CONFIGS = DATA / "configs"
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+Recipe = Method | Iterable[Method]
 
 
 @cache
 def checkpoints() -> dict[str, dict]:
     """Name -> what its file in data/configs says: checkpoint, source, counted_as, config (model_type and sizes)."""
-    found = {}
+    entries = {}
     for path in sorted(CONFIGS.glob("*.json")):
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            found[path.stem] = {"family": entry["config"]["model_type"], **entry}
+            entries[path.stem] = {"family": entry["config"]["model_type"], **entry}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not a readable configuration ({error}); restore it with git") from None
-    return found
+    return entries
 
 
 def blueprint(name: str) -> nn.Module:
@@ -61,45 +64,36 @@ def _measured(name: str) -> tuple[int, dict[str, Site]]:
     return measure(blueprint(name))
 
 
-def parts(model: str | nn.Module, recipe) -> list[dict]:
+def parts(model: str | nn.Module, recipe: Recipe) -> list[dict]:
     """What a recipe adds, a row a method and width: method, width, sites, formula, numbers, each, total.
 
     What a method's sites share (Compacter's rule) is a row of its own, "compacter, shared", without a width.
 
     recipe: a method's config or several, as `houlsby(64)`. Only the closed forms are used, nothing is built.
     """
-    recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
     sites = measure(model)[1]
-    rows: dict[tuple, dict] = {}
-    for i, config in enumerate(recipe):
-        for site in config.targets(sites):
-            each = config.count(site)
-            row = rows.setdefault(
-                (i, site.width, each),
-                {
-                    "method": config.name,
-                    "width": site.width,
-                    "sites": 0,
-                    "formula": config.parameters,
-                    "numbers": _numbers(config, site),
-                    "each": each,
-                    "total": 0,
-                },
-            )
-            row["sites"] += 1
-            row["total"] += each
-        shared = config.count_common(config.targets(sites))
+    rows: list[dict] = []
+    for config in (recipe,) if isinstance(recipe, Method) else recipe:
+        chosen = config.targets(sites)
+        kinds = Counter((site.width, config.count(site), _numbers(config, site)) for site in chosen)
+        rows += [_part(config.name, config, *kind, many) for kind, many in kinds.items()]
+        shared = config.count_common(chosen)
         if shared:
-            rows[i, None, shared] = {
-                "method": f"{config.name}, shared",
-                "width": None,
-                "sites": 1,
-                "formula": config.parameters,
-                "numbers": str(shared),
-                "each": shared,
-                "total": shared,
-            }
-    return list(rows.values())
+            rows.append(_part(f"{config.name}, shared", config, None, shared, str(shared), 1))
+    return rows
+
+
+def _part(method: str, config: Method, width: int | None, each: int, numbers: str, sites: int) -> dict:
+    """A row of `parts`: `sites` times `each` parameters."""
+    return {
+        "method": method,
+        "width": width,
+        "sites": sites,
+        "formula": config.parameters,
+        "numbers": numbers,
+        "each": each,
+        "total": sites * each,
+    }
 
 
 def _numbers(config: Method, site: Site) -> str:
@@ -111,29 +105,34 @@ def _numbers(config: Method, site: Site) -> str:
     return str(config.count(site))
 
 
-def count(model: str | nn.Module, recipe, tasks: int = 1, dtype: str = "float32") -> dict:
+def count(model: str | nn.Module, recipe: Recipe, tasks: int = 1, dtype: str = "float32") -> dict:
+    """`storage` of `tasks` tasks on a model, with its name and its family ("model", "family") before it.
+
+    model: a name in `checkpoints()` or a model at hand. recipe: without a head, which both ways need alike.
+    Errors: UserError for an unknown name, method site or dtype, and for less than one task.
+    """
+    named = isinstance(model, str)
+    adapter = sum(row["total"] for row in parts(model, recipe))
+    return {
+        "model": model if named else type(model).__name__,
+        "family": checkpoints()[model]["family"] if named else model.config.model_type,
+        **storage(measure(model)[0], adapter, tasks, dtype),
+    }
+
+
+def storage(base: int, adapter: int, tasks: int = 1, dtype: str = "float32") -> dict:
     """Parameters and megabytes (10^6 bytes) of `tasks` tasks: one model with adapters, against a copy a task.
 
-    recipe: without a head, which both ways need alike. dtype: of everything that is stored.
-    Returns model, family, base, adapter (one task's, in closed form), share_percent (adapter / base), tasks, and for
-    both ways parameters, times (of the base: Table 1's "total num params") and megabytes.
-    Errors: UserError for an unknown name, method site or dtype, and for less than one task.
+    base, adapter: parameters of the model and of one task's adapter. dtype: of everything that is stored.
+    Returns base, adapter, share_percent (adapter / base), tasks, and for both ways, "adapters" and "copies",
+    their parameters, times (of the base: Table 1's "total num params") and mb.
+    Errors: UserError for an unknown dtype and for less than one task.
     """
     if not isinstance(tasks, int) or isinstance(tasks, bool) or tasks < 1:
         raise UserError(f"tasks must be a whole number of at least 1, not {tasks!r}")
     if dtype not in BYTES:
         raise UserError(f'unknown dtype "{dtype}"{suggest(dtype, BYTES)}; known: {", ".join(BYTES)}')
-    base, _ = measure(model)
-    adapter = sum(row["total"] for row in parts(model, recipe))
-    named = isinstance(model, str)
-    row = {
-        "model": model if named else type(model).__name__,
-        "family": checkpoints()[model]["family"] if named else model.config.model_type,
-        "base": base,
-        "adapter": adapter,
-        "share_percent": 100 * adapter / base,
-        "tasks": tasks,
-    }
+    row = {"base": base, "adapter": adapter, "share_percent": 100 * adapter / base, "tasks": tasks}
     for way, parameters in (("adapters", base + tasks * adapter), ("copies", tasks * base)):
         row[f"{way}_parameters"] = parameters
         row[f"{way}_times"] = parameters / base
@@ -141,7 +140,7 @@ def count(model: str | nn.Module, recipe, tasks: int = 1, dtype: str = "float32"
     return row
 
 
-def table(recipe, models=None, tasks: int = 1, dtype: str = "float32") -> list[dict]:
+def table(recipe: Recipe, models: Iterable | None = None, tasks: int = 1, dtype: str = "float32") -> list[dict]:
     """`count` for several models (None: all that `checkpoints` knows), the largest share first."""
     rows = [count(model, recipe, tasks, dtype) for model in (models or checkpoints())]
     return sorted(rows, key=lambda row: -row["share_percent"])
@@ -155,10 +154,3 @@ def size_from_reduction(width: int, factor: float) -> int:
     if not factor > 0:
         raise UserError(f"a reduction factor must be above 0, not {factor!r}")
     return max(1, int(width // factor))
-
-
-def reduction_from_size(width: int, size: int) -> float:
-    """The reduction factor that gives a bottleneck of this size: width / size. UserError unless size >= 1."""
-    if size < 1:
-        raise UserError(f"a bottleneck size must be at least 1, not {size!r}")
-    return width / size

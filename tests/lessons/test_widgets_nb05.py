@@ -1,5 +1,7 @@
 """The row of toggles of 05_ablation, and its figures, driven by value."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -23,7 +25,7 @@ def board():
 
 def test_a_switch_rescores_and_names_what_flipped(board):
     toggles = board.toggles
-    assert board.outcome.flipped == [] and board.flipped == "no sentence flipped"
+    assert board.outcome.flipped == [] and "<li>no sentence flipped</li>" in board.note
     assert "off: none (0 of 6)" in board.summary
     board.attention_1.value = False
     board.feedforward_2.value = False
@@ -33,7 +35,7 @@ def test_a_switch_rescores_and_names_what_flipped(board):
     assert f"off: attention 1, feed-forward 2 (2 of 6); accuracy {100 * out.score:.1f}%" in board.summary
     want = (out.logits.argmax(1) != every.logits.argmax(1)).nonzero().flatten().tolist()
     assert want and f"{len(want)} of 30 sentences flipped" in board.summary
-    listed = board.flipped.splitlines()
+    listed = re.findall("<li>(.*?)</li>", board.note)
     assert len(listed) == min(len(want), 12) + (len(want) > 12)
     assert all(int(line.split()[-1]) in want for line in listed[:12])
     points = {trace.name.rsplit(" (", 1)[0]: len(trace.x) for trace in board.figure.data}
@@ -41,24 +43,25 @@ def test_a_switch_rescores_and_names_what_flipped(board):
     right = (out.logits.argmax(1) == toggles.labels).sum().item()
     assert points["still right"] + points["became right"] == right
     assert board.attention_1.description == "A1 off" and board.attention_0.description == "A0 on"
-    assert "<b>" not in board._list.value.replace("<br>", "")  # a sentence's own markup is only text
+    assert "<b>" not in board.note  # a sentence's own markup is only text
 
 
 def test_a_combination_seen_before_runs_no_layer(board):
     board.feedforward_2.value = False
-    assert board.outcome.layers == 1 and "1 of 3 layers ran" in board._list.value
+    assert board.outcome.layers == 1 and "1 of 3 layers ran" in board.note
     board.feedforward_2.value = True
-    assert board.outcome.layers == 0 and "seen before" in board._list.value
+    assert board.outcome.layers == 0 and "seen before" in board.note
 
 
 def test_a_preset_sets_all_and_scores_once(board, monkeypatch):
     calls = []
-    monkeypatch.setattr(board, "show", lambda figure, summary: calls.append(summary))
-    board.preset.value = dict(board.preset.options)["attention only"]
+    monkeypatch.setattr(board, "show", lambda figure, summary, note: calls.append(summary))
+    board.preset.value = "attention only"
     assert len(calls) == 1 and "off: feed-forward 0, feed-forward 1, feed-forward 2 (3 of 6)" in calls[0]
-    board.preset.value = dict(board.preset.options)["every adapter off"]
+    board.preset.value = "every adapter off"
     assert board.pattern == (False,) * 6 and len(calls) == 2
-    assert len(dict(board.preset.options)["the upper half of the layers"]) == 6
+    board.preset.value = "the upper half of the layers"
+    assert board.pattern == (False, False, True, True, True, True)
 
 
 def test_sentences_by_hand():

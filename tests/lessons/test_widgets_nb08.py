@@ -47,16 +47,16 @@ def view(models):
 
 
 def plain(view):
-    return re.sub(r"<ol.*</ol>|<[^>]+>", "", view.marked.value)
+    return re.sub(r"<ol.*</ol>|<[^>]+>", "", view.note)
 
 
 def test_the_example_is_answered_in_its_place(view):
     first = load_questions()[0]
     assert first.question in view.summary and "accepted: “2,000”" in view.summary and view.error is None
     assert plain(view) == first.context.replace("'", "&#x27;")
-    best = re.search(r"<mark[^>]*>(.*?)</mark>", view.marked.value)[1]
-    assert f"says “{best}”" in view.summary and view.marked.value.count("<li") == 5
-    assert len(view.figure.data) == 2 and view.children[1] is view.marked
+    best = re.search(r"<mark[^>]*>(.*?)</mark>", view.note)[1]
+    assert f"says “{best}”" in view.summary and view.note.count("<li") == 5
+    assert len(view.figure.data) == 2 and view.children[1].value == view.note
     assert max(view.figure.data[0].y) <= 100 and min(view.figure.data[1].y) >= -100
 
 
@@ -79,7 +79,7 @@ def test_a_passage_of_ones_own(view):
     assert view.error is None and example in view.summary and "accepted" not in view.summary
     view.question.value = "Where does Ben live?"
     assert view.error is None and "Where does Ben live?" in view.summary
-    assert "&lt;b&gt;" in view.marked.value and "<b>lives</b>" not in view.marked.value
+    assert "&lt;b&gt;" in view.note and "<b>lives</b>" not in view.note
     view.passage.value = "Ann lives in Oslo. " * 200
     assert view.error is None and int(re.search(r"(\d+) windows", view.summary)[1]) > 5
     view.passage.value, view.question.value = "Ann.", "why " * 300

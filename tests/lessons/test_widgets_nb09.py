@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_said_and_the_next_choice_mends_it(view):
 
 
 def test_only_what_fits_is_offered(view):
-    for kind in view.kinds:
+    for kind in view._switches:
         form = next(site.form for site in view._sites.values() if site.kind == kind)
         options = [m for m in getattr(view, kind).options if m != NOTHING]
         assert options and all(form in METHODS[m].fits for m in options), kind
@@ -78,7 +78,7 @@ def test_a_preset_fills_the_places_and_is_built_as_counted(name, view, bert):
     view.amount.value = 4
     view.preset.value = "LoRA at every matrix"
     view.preset.value = name
-    placed = {kind: getattr(view, kind).value for kind in view.kinds}
+    placed = {kind: getattr(view, kind).value for kind in view._switches}
     assert {k: m for k, m in placed.items() if m != NOTHING} == PRESETS[name] and view.error is None
     if PRESETS[name]:
         adapters = Adapters(bert)
@@ -99,7 +99,7 @@ def test_merging_is_promised_where_it_works(name, bert):
 
 def test_every_single_place_that_promises_to_merge_does(view, bert):
     adapters = Adapters(bert)
-    for kind in view.kinds:
+    for kind in view._switches:
         for method in getattr(view, kind).options:
             if method != NOTHING and METHODS[method].merges:
                 adapters.add("a", recipe({kind: method}, 4))

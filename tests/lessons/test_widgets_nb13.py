@@ -9,7 +9,7 @@ from tiny import model
 
 from adapterlab.adapters import Adapters
 from adapterlab.lessons.nb13_sharing import figures as plots
-from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, room, serving_view
+from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, serving_view
 from adapterlab.methods import houlsby
 
 WORDS = {
@@ -57,10 +57,9 @@ def test_the_damage_view(saved):
 
 
 def test_the_serving_view_by_hand():
-    frame = room(1_000_000, 250_000, 3)
-    assert list(frame["copies"]) == pytest.approx([4, 8, 12])
-    assert list(frame["shared"]) == pytest.approx([5, 6, 7])
     view = serving_view(1_000_000, {"big": 250_000, "small": 0}, 3)
+    copies, shared = view.figure.data
+    assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])
     assert "1.00 MB a task; 12 MB as copies, 7 MB on one model, 1.7 times less" in view.summary
     view.method.value, view.tasks.value = "small", 20
     assert view.error is None and "80 MB as copies, 4 MB on one model, 20.0 times less" in view.summary
@@ -68,7 +67,9 @@ def test_the_serving_view_by_hand():
 
 
 def test_the_figures():
-    copies, shared, star = plots.growth(room(1_000_000, 250_000, 3), 9).data
+    copies, shared, star = plots.growth(
+        pd.DataFrame({"tasks": [1, 2, 3], "copies": [4, 8, 12], "shared": [5, 6, 7]}), 9
+    ).data
     assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])
     assert (list(star.x), list(star.y)) == ([3], [9])
     bar, star = plots.times(pd.DataFrame({"step": ["load", "switch"], "ms": [20, 0.01]}), 5).data

@@ -48,7 +48,7 @@ def tree_view(adapters: Adapters, first: str | None = None) -> base.FigureView:
     if first is not None:
         adapters[first]
 
-    def draw(adapter, layer):
+    def draw(adapter: str | None, layer: str | None) -> tuple[Listing, str]:
         return Listing(tree(adapters, only=adapter, unfold=layer)), tell(adapters, adapter)
 
     return base.FigureView(

@@ -1,12 +1,15 @@
 """What 01 plays with: how far a new adapter moves the output, and where adapters sit in a layer."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import ipywidgets
 import pandas as pd
+import plotly.graph_objects as go
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...adapter import base_parameters
 from ...methods import Bottleneck
 from ..kit import view as base
 from . import figures as build
@@ -16,7 +19,7 @@ FEW = (1e-7, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 @torch.no_grad()
-def movement(model, inputs: dict, make) -> float:
+def movement(model: nn.Module, inputs: dict, make: Callable[[], nn.Module]) -> float:
     """How far new adapters move a BERT's last hidden states: 100 ||h' - h|| / ||h|| over the real tokens.
 
     make: () -> a module, y -> y', called for each of the two places a layer. The model is left as it was.
@@ -26,9 +29,9 @@ def movement(model, inputs: dict, make) -> float:
     handles = []
     try:
         for layer in bert.encoder.layer:
-            for place in (layer.attention.output.dropout, layer.output.dropout):
+            for sublayer in (layer.attention.output.dropout, layer.output.dropout):
                 adapter = make().to(before.device)
-                handles.append(place.register_forward_hook(lambda m, args, y, adapter=adapter: adapter(y)))
+                handles.append(sublayer.register_forward_hook(lambda m, args, y, adapter=adapter: adapter(y)))
         after = bert(**inputs).last_hidden_state[kept]
     finally:
         for handle in handles:
@@ -36,7 +39,14 @@ def movement(model, inputs: dict, make) -> float:
     return 100 * ((after - before).norm() / before.norm()).item()
 
 
-def curve(model, inputs: dict, make, who: str, stds=STDS, seed: int = 0) -> pd.DataFrame:
+def curve(
+    model: nn.Module,
+    inputs: dict,
+    make: Callable[[float], nn.Module],
+    who: str,
+    stds: Sequence[float] = STDS,
+    seed: int = 0,
+) -> pd.DataFrame:
     """`movement` for several stds, the same random draw each time: columns std, moved_percent, who.
 
     make: std -> a module, y -> y'.
@@ -53,31 +63,30 @@ def curve(model, inputs: dict, make, who: str, stds=STDS, seed: int = 0) -> pd.D
 class Plain(Bottleneck):
     """Bottleneck as y -> y', with the skip connection or without."""
 
-    def __init__(self, width, size, std, skip=True):
+    def __init__(self, width: int, size: int, std: float, skip: bool = True):
         super().__init__(width, size, std=std)
         self.skip = skip
 
-    def forward(self, y):
+    def forward(self, y: Tensor) -> Tensor:
         return super().forward(y, y) if self.skip else self.up(F.gelu(self.down(y)))
 
 
-def how_far(model, inputs: dict, seed: int = 0) -> base.FigureView:
+def how_far(model: nn.Module, inputs: dict, seed: int = 0) -> base.FigureView:
     """The view: controls `std` (logarithmic), `bottleneck` and `skip`; a live forward pass at every change."""
-    width, total = model.config.hidden_size, sum(p.numel() for p in model.base_model.parameters())
+    width = model.config.hidden_size
+    total = sum(p.numel() for p in base_parameters(model.base_model).values())
     places = 2 * model.config.num_hidden_layers
 
     @lru_cache(maxsize=64)
-    def line(size: int, skip: str) -> pd.DataFrame:
-        who = f"size {size}" + ("" if skip == "with" else ", no skip")
-        return curve(model, inputs, lambda s: Plain(width, size, s, skip == "with"), who, FEW, seed)
+    def line(size: int, skip: str, stds: tuple[float, ...], who: str) -> pd.DataFrame:
+        return curve(model, inputs, lambda std: Plain(width, size, std, skip == "with"), who, stds, seed)
 
-    def draw(std: float, bottleneck: int, skip: str):
-        chosen = curve(
-            model, inputs, lambda s: Plain(width, bottleneck, s, skip == "with"), f"std {std:.0e}", [std], seed
-        )
+    def draw(std: float, bottleneck: int, skip: str) -> tuple[go.Figure, str]:
+        chosen = line(bottleneck, skip, (std,), f"std {std:.0e}")
         moved = chosen["moved_percent"].iloc[0]
-        frame = pd.concat([line(bottleneck, skip), chosen])
-        each = 2 * width * bottleneck + width + bottleneck
+        who = f"size {bottleneck}" + ("" if skip == "with" else ", no skip")
+        frame = pd.concat([line(bottleneck, skip, FEW, who), chosen])
+        each = _parameters(width, bottleneck)
         summary = (
             f"std {std:.1e}, bottleneck {bottleneck}, {skip} the skip: the output moves by {moved:.2g}%; "
             f"{places} adapters of {each:,} = {places * each:,} parameters, {100 * places * each / total:.2f}% of the model"
@@ -87,21 +96,18 @@ def how_far(model, inputs: dict, seed: int = 0) -> base.FigureView:
     return base.FigureView(
         draw,
         height=500,
-        std=ipywidgets.FloatLogSlider(
-            1e-2, min=-7, max=0, step=0.5, description="std", readout_format=".0e",
-            continuous_update=False, style=base.LABEL, layout=base.WIDE,
-        ),
+        std=base.power("std", 1e-2, -7, 0),
         bottleneck=base.slider("bottleneck size", 64, 1, 256),
         skip=base.toggles("skip connection", ["with", "without"]),
-    )  # fmt: skip
+    )
 
 
 def where(width: int = 384, size: int = 64, layers: int = 6) -> base.FigureView:
-    """The view: one layer's boxes; toggles `attention` and `feedforward` show or hide its adapters."""
+    """The view: one layer's boxes; boxes to tick, `attention` and `feedforward` show or hide its adapters."""
 
-    def draw(attention: bool, feedforward: bool, bottleneck: int):
+    def draw(attention: bool, feedforward: bool, bottleneck: int) -> tuple[go.Figure, str]:
         count = attention + feedforward
-        each = 2 * width * bottleneck + width + bottleneck
+        each = _parameters(width, bottleneck)
         names = " and ".join(n for n, on in (("attention", attention), ("feed-forward", feedforward)) if on)
         summary = (
             f"{count} adapter{'s' * (count != 1)} a layer ({names or 'none'}): "
@@ -112,9 +118,12 @@ def where(width: int = 384, size: int = 64, layers: int = 6) -> base.FigureView:
     return base.FigureView(
         draw,
         height=600,
-        attention=ipywidgets.Checkbox(True, description="after the attention", style=base.LABEL, indent=False),
-        feedforward=ipywidgets.Checkbox(
-            True, description="after the feed-forward block", style=base.LABEL, indent=False
-        ),
+        attention=base.checkbox("after the attention"),
+        feedforward=base.checkbox("after the feed-forward block"),
         bottleneck=base.slider("bottleneck size", size, 1, 256),
     )
+
+
+def _parameters(width: int, size: int) -> int:
+    """Of one bottleneck."""
+    return 2 * width * size + width + size

@@ -1,10 +1,12 @@
 """Type a sentence, see what every model says."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pandas as pd
 import plotly.graph_objects as go
 import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ...errors import UserError
 from ..kit import theme
@@ -19,7 +21,7 @@ EXAMPLES = (
 
 
 @torch.no_grad()
-def opinions(models: dict, tokenizer, text: str, labels) -> pd.DataFrame:
+def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> pd.DataFrame:
     """What each model says of one sentence: columns model, label, probability.
 
     models: name -> (model in eval mode, None) or (model, its Adapters, the adapter's name), so that several adapters
@@ -65,17 +67,19 @@ def bars(frame: pd.DataFrame, text: str) -> go.Figure:
     return fig
 
 
-def sentence_view(models: dict, tokenizer, labels) -> base.FigureView:
-    """A text box and example sentences; the bars show what every model says."""
+def sentence_view(models: dict[str, tuple], tokenizer: Tokenizer, labels: Sequence[str]) -> base.FigureView:
+    """A text box and example sentences; the bars show what every model says. Controls `.example`, `.sentence`.
 
-    def draw(example, sentence):
+    models: as `opinions` takes them. Without a sentence the example is asked.
+    """
+
+    def draw(example: str, sentence: str) -> tuple[go.Figure, str]:
         text = sentence.strip() or example
         frame = opinions(models, tokenizer, text, labels)
         last = frame["label"].iloc[-1]
-        said = ", ".join(
-            f"{row.model} {100 * row.probability:.0f}%" for row in frame[frame["label"] == last].itertuples()
-        )
-        return bars(frame, text), f"“{text}” is {last}: {said}"
+        rows = frame[frame["label"] == last].itertuples()
+        shares = ", ".join(f"{row.model} {100 * row.probability:.0f}%" for row in rows)
+        return bars(frame, text), f"“{text}” is {last}: {shares}"
 
     return base.FigureView(
         draw,

@@ -1,6 +1,7 @@
 """Choose a model, a method, a size and a number of tasks: formula, table, megabytes."""
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from ...errors import UserError
 from ...methods import BottleneckConfig, LayerNormConfig, houlsby
@@ -17,15 +18,15 @@ METHODS = {
 SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 512)
 
 
-def budget(model: str, method: str, size: int, tasks: int):
-    """(figure, one line of text) for the view. UserError for a size that is wider than the model."""
-    recipe = METHODS[method](size)
-    width = min((part["width"] for part in parts(model, recipe) if part["method"] == "bottleneck"), default=size)
-    if size > width:
-        raise UserError(f"size {size} is wider than {model}, which is {width} wide: choose a smaller one")
+def budget(model: str, method: str, bottleneck: int, tasks: int) -> tuple[go.Figure, str]:
+    """(figure, summary) for the view. method: a key of METHODS. UserError for a size that is wider than the model."""
+    recipe = METHODS[method](bottleneck)
+    width = min((part["width"] for part in parts(model, recipe) if part["method"] == "bottleneck"), default=bottleneck)
+    if bottleneck > width:
+        raise UserError(f"size {bottleneck} is wider than {model}, which is {width} wide: choose a smaller one")
     row = count(model, recipe, tasks)
     text = (
-        f"{model}, {method}, size {size}: {row['adapter']:,} of {row['base']:,} parameters "
+        f"{model}, {method}, size {bottleneck}: {row['adapter']:,} of {row['base']:,} parameters "
         f"({row['share_percent']:.2f}%); {tasks} task{'s' * (tasks > 1)}: {row['adapters_mb']:,.0f} MB with adapters, "
         f"{row['copies_mb']:,.0f} MB as copies"
     )
@@ -34,16 +35,11 @@ def budget(model: str, method: str, size: int, tasks: int):
 
 def budget_view(model: str = "bert-large", size: int = 64, tasks: int = 9) -> base.FigureView:
     """The widget; its controls are `.model`, `.method`, `.bottleneck` (the size) and `.tasks`."""
-    import ipywidgets
-
     return base.FigureView(
-        lambda model, method, bottleneck, tasks: budget(model, method, bottleneck, tasks),
+        budget,
         height=520,
         model=base.choice("model", list(checkpoints()), model),
         method=base.choice("method", list(METHODS)),
-        bottleneck=ipywidgets.SelectionSlider(
-            options=SIZES, value=size, description="bottleneck size m", continuous_update=False,
-            style=base.LABEL, layout=base.WIDE,
-        ),
+        bottleneck=base.select("bottleneck size m", SIZES, size),
         tasks=base.slider("tasks", tasks, 1, 100),
-    )  # fmt: skip
+    )

@@ -1,27 +1,32 @@
 """A row of toggles, one an adapter: what does the model get wrong without it?"""
 
 import html
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 import pandas as pd
-import torch
+import plotly.graph_objects as go
+from torch import Tensor, inf
 
-from ...studies.spans import HALVES, NAMES, Outcome, Toggles, half_pattern
+from ...studies.spans import HALVES, NAMES, Outcome, Pattern, Toggles, half_pattern
 from ..kit import view as base
 from . import figures as plots
 
 MOST = 12  # sentences listed
 
 
-def sentences(before: torch.Tensor, after: torch.Tensor, labels: torch.Tensor, texts, names) -> pd.DataFrame:
+def sentences(
+    before: Tensor, after: Tensor, labels: Tensor, texts: Sequence[str], names: Sequence[str]
+) -> pd.DataFrame:
     """One row a sentence: text, label (its true class), before, after (margins of the right class), kind.
 
-    before, after: (rows, classes) logits. Above 0 a margin means right. kind: "still right", "became wrong", ...
+    before, after: (rows, classes) logits; labels: (rows,). Above 0 a margin means right. kind: "still right",
+    "became wrong", ...
     """
 
-    def margin(logits):
+    def margin(logits: Tensor) -> Tensor:
         right = logits.gather(1, labels[:, None])[:, 0]
-        return right - logits.scatter(1, labels[:, None], -torch.inf).max(1).values
+        return right - logits.scatter(1, labels[:, None], -inf).max(1).values
 
     right = [logits.argmax(1) == labels for logits in (before, after)]
     kinds = {(1, 1): "still right", (0, 0): "still wrong", (1, 0): "became wrong", (0, 1): "became right"}
@@ -36,96 +41,79 @@ def sentences(before: torch.Tensor, after: torch.Tensor, labels: torch.Tensor, t
     )
 
 
-class Board(base.FigureView):
+class Board(base.Presets):
     """2L toggles over a scatter of margins over the sentences that flipped.
 
-    toggles: an `ablation.Toggles`; texts, labels: of its sentences, in its order. Controls: `attention_0`,
-    `feedforward_0`, ... and `preset`, which sets them all. `outcome` is the last Outcome, `flipped` the text of the list.
+    toggles: a `spans.Toggles`; texts, labels: of its sentences, in its order. Controls: `attention_0`,
+    `feedforward_0`, ... and `preset`, which sets them all. `outcome` is the last Outcome; `note` lists its sentences.
     """
 
-    def __init__(self, toggles: Toggles, texts, labels):
+    def __init__(self, toggles: Toggles, texts: Sequence[str], labels: Sequence[str]):
         self.toggles, self.texts, self.labels = toggles, list(texts), labels
-        self._list, self.flipped, self._held = widgets.HTML(), "", False
-        depth = toggles.depth
-        buttons = {
-            f"{half}_{layer}": widgets.ToggleButton(True, layout={"width": "auto"})
-            for half in HALVES
-            for layer in range(depth)
-        }
+        self.names = [f"{half}_{layer}" for layer in range(toggles.depth) for half in HALVES]
+        rows = [*self.names[::2], *self.names[1::2]]  # of the grid: attention, feed-forward
+        buttons = {name: widgets.ToggleButton(True, layout={"width": "auto"}) for name in rows}
         for name, button in buttons.items():
-            _say(name, button)
-            button.observe(lambda change, name=name: _say(name, change["owner"]), "value")
-        super().__init__(self._combination, height=480, **buttons)
-        presets = {
-            "every adapter on": toggles.on,
-            "attention only": half_pattern(depth, "attention"),
-            "feed-forward only": half_pattern(depth, "feedforward"),
-            "the lower half of the layers": (True,) * (2 * (depth // 2)) + (False,) * (2 * (depth - depth // 2)),
-            "the upper half of the layers": (False,) * (2 * (depth // 2)) + (True,) * (2 * (depth - depth // 2)),
-            "every adapter off": (False,) * (2 * depth),
-        }
-        self.preset = base.choice("set all to", list(presets.items()))
-        self.preset.observe(lambda change: self.set(change["new"]), "value")
-        grid = widgets.GridBox(
-            list(buttons.values()),
-            layout={"grid_template_columns": f"repeat({depth}, minmax(64px, 110px))", "grid_gap": "2px"},
+            _name(name, button)
+            button.observe(lambda change, name=name: _name(name, change["owner"]), "value")
+        super().__init__(
+            self._combination,
+            buttons,
+            {what: dict(zip(self.names, pattern, strict=True)) for what, pattern in patterns(toggles.depth).items()},
+            label="set all to",
+            grid={"grid_template_columns": f"repeat({toggles.depth}, minmax(64px, 110px))", "grid_gap": "2px"},
+            note="below",
         )
-        self.children = (self.preset, grid, *self.children[1:], self._list)
 
     @property
-    def pattern(self) -> tuple[bool, ...]:
+    def pattern(self) -> Pattern:
         """The switches as `Toggles` takes them: attention 0, feed-forward 0, attention 1, ..."""
         return self._pattern(self.values)
 
-    def set(self, pattern) -> None:
-        """Put all toggles at once, and score once."""
-        self._held = True
-        try:
-            for i, on in enumerate(pattern):
-                getattr(self, f"{HALVES[i % 2]}_{i // 2}").value = on
-        finally:
-            self._held = False
-        self.refresh()
+    def _pattern(self, switches: dict[str, bool]) -> Pattern:
+        return tuple(switches[name] for name in self.names)
 
-    def refresh(self) -> None:
-        if not self._held:
-            super().refresh()
-
-    def _pattern(self, switches: dict) -> tuple[bool, ...]:
-        return tuple(switches[f"{half}_{layer}"] for layer in range(self.toggles.depth) for half in HALVES)
-
-    def _combination(self, **switches):
-        out: Outcome = self.toggles(self._pattern(switches))
+    def _combination(self, **switches: bool) -> tuple[go.Figure, str, str]:
+        out = self.outcome = self.toggles(self._pattern(switches))
         every = self.toggles(self.toggles.on)
         frame = sentences(every.logits, out.logits, self.toggles.labels, self.texts, self.labels)
         off = [f"{NAMES[HALVES[i % 2]]} {i // 2}" for i, on in enumerate(out.pattern) if not on]
         wrong, right = ((frame["kind"] == kind).sum() for kind in ("became wrong", "became right"))
-        flips = len(out.flipped)
         summary = (
             f"off: {', '.join(off) or 'none'} ({len(off)} of {len(out.pattern)}); accuracy {100 * out.score:.1f}% "
-            f"({100 * every.score:.1f}% with every adapter); {flips} of {len(frame)} sentences flipped, {wrong} became "
-            f"wrong, {right} became right"
+            f"({100 * every.score:.1f}% with every adapter); {len(out.flipped)} of {len(frame)} sentences flipped, "
+            f"{wrong} became wrong, {right} became right"
         )
-        self.outcome = out
-        self._show_flipped(frame.iloc[out.flipped], out)
         title = f"Accuracy {100 * out.score:.1f}%, with every adapter {100 * every.score:.1f}%"
-        return plots.margins(frame, title), summary
-
-    def _show_flipped(self, frame: pd.DataFrame, out: Outcome) -> None:
-        """The flipped sentences, those that moved most first."""
-        frame = frame.iloc[(frame["before"] - frame["after"]).abs().argsort()[::-1]]
-        lines = [f"{row.kind}, it is {row.label}: {row.text}" for row in frame.head(MOST).itertuples()]
-        if len(frame) > MOST:
-            lines.append(f"... and {len(frame) - MOST} more: point at them in the figure")
-        self.flipped = "\n".join(lines) or "no sentence flipped"
-        cost = (
-            "seen before" if not out.layers else f"{out.layers} of {self.toggles.depth} layers ran, {out.seconds:.2f} s"
-        )
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in self.flipped.splitlines())
-        self._list.value = f"<p>{cost}</p><ul>{items}</ul>"
+        return plots.margins(frame, title), summary, _note(out, frame, self.toggles.depth)
 
 
-def _say(name: str, button: widgets.ToggleButton) -> None:
+def patterns(depth: int) -> dict[str, Pattern]:
+    """The combinations that one choice sets, for a model with so many layers."""
+    lower = depth // 2
+    return {
+        "every adapter on": (True,) * (2 * depth),
+        "attention only": half_pattern(depth, "attention"),
+        "feed-forward only": half_pattern(depth, "feedforward"),
+        "the lower half of the layers": (True,) * (2 * lower) + (False,) * (2 * (depth - lower)),
+        "the upper half of the layers": (False,) * (2 * lower) + (True,) * (2 * (depth - lower)),
+        "every adapter off": (False,) * (2 * depth),
+    }
+
+
+def _note(out: Outcome, frame: pd.DataFrame, depth: int) -> str:
+    """HTML: what the outcome cost, and the flipped sentences, those that moved most first."""
+    flipped = frame.iloc[out.flipped]
+    flipped = flipped.iloc[(flipped["before"] - flipped["after"]).abs().argsort()[::-1]]
+    lines = [f"{row.kind}, it is {row.label}: {row.text}" for row in flipped.head(MOST).itertuples()]
+    if len(flipped) > MOST:
+        lines.append(f"... and {len(flipped) - MOST} more: point at them in the figure")
+    cost = "seen before" if not out.layers else f"{out.layers} of {depth} layers ran, {out.seconds:.2f} s"
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines or ["no sentence flipped"])
+    return f"<p>{cost}</p><ul>{items}</ul>"
+
+
+def _name(name: str, button: widgets.ToggleButton) -> None:
     """The state is in the words as well as in the colour, for no screen reader is told a toggle's state."""
     half, layer = name.split("_")
     state = "on" if button.value else "off"

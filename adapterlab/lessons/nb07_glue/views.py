@@ -1,6 +1,7 @@
 """Choose a GLUE task: its metric, the size of the paper's grid, Table 1's row beside ours."""
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from ...studies.experiments import glue_settings
 from ...tasks.glue import GLUE
@@ -15,21 +16,24 @@ SAYS = {
 
 
 def glue_view(ours: pd.DataFrame | None = None, source: str = "recorded") -> base.FigureView:
-    """ours: rows of `plots.glue.best_rows`, or None. source: where ours come from, "recorded" or "live"."""
+    """The widget; its controls are `.task` and `.seeds`.
 
-    def draw(task, seeds):
+    ours: rows of `figures.best_rows`, or None. source: where ours come from, "recorded" or "live".
+    """
+
+    def draw(task: str, seeds: int) -> tuple[go.Figure, str]:
         spec, paper = GLUE[task], plots.table1()
         runs = glue_settings(tasks=(f"glue/{task}",), seeds=range(seeds))
         printed = [paper.loc[name, plots.COLUMNS[task]] for name in ("full fine-tuning", "adapters 8-256")]
         rows = None if ours is None else ours[ours["task"] == task].set_index("method")
-        said = "ours: not recorded"
+        result = "ours: not recorded"
         if rows is not None and len(rows):
-            said = f"ours ({source}, MiniLM): " + ", ".join(
+            result = f"ours ({source}, MiniLM): " + ", ".join(
                 f"{name} {rows.loc[name, 'mean']:.1f}" for name in ("full", "adapters") if name in rows.index
             )
         summary = (
             f"{task}: {SAYS.get(spec.metric, spec.metric)}, {'pairs' if spec.pair else 'single sentences'}; grid of "
-            f"{len(runs)} runs; paper (BERT-Large): full {printed[0]:.1f}, adapters {printed[1]:.1f}; {said}"
+            f"{len(runs)} runs; paper (BERT-Large): full {printed[0]:.1f}, adapters {printed[1]:.1f}; {result}"
         )
         return plots.task_bars(task, ours, source), summary
 

@@ -1,13 +1,17 @@
 """Ask a question on a passage of your own: the answer in its place, the runners-up, and where it starts and ends."""
 
 import html
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 
-import ipywidgets as widgets
 import pandas as pd
+import plotly.graph_objects as go
+import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ...errors import UserError
-from ...tasks.answers import ask, token_rows
+from ...tasks.answers import Span, ask, token_rows
+from ...tasks.questions import Question
 from ..kit import view as base
 from . import figures as plots
 
@@ -15,7 +19,7 @@ MARK = "background:#F6D18B;color:#000;padding:1px 3px;border-bottom:4px solid #D
 NEXT = "background:#E3F1FA;color:#000;border-bottom:3px dotted #0072B2"
 
 
-def highlight(passage: str, spans) -> str:
+def highlight(passage: str, spans: Sequence[Span]) -> str:
     """HTML: the passage with the best span marked and the others underlined, then every span with its share.
 
     The share is a softmax over the scores of the spans that are listed: it ranks them, and is no probability of being
@@ -45,16 +49,24 @@ def highlight(passage: str, spans) -> str:
     )
 
 
-def _shares(spans) -> list[float]:
-    import torch
-
+def _shares(spans: Sequence[Span]) -> list[float]:
     return torch.tensor([s.score for s in spans]).softmax(0).tolist()
 
 
-def respond(models: dict, tokenizer, way: str, passage: str, question: str, longest: int, max_length: int, stride: int):
+def respond(
+    models: dict[str, tuple],
+    tokenizer: Tokenizer,
+    way: str,
+    passage: str,
+    question: str,
+    longest: int,
+    max_length: int,
+    stride: int,
+) -> tuple[list[Span], pd.DataFrame, int]:
     """(spans, frame of token probabilities in the best span's window, how many windows) for one model.
 
-    models: name -> (model, None) or (model, its Adapters, the adapter's name).
+    models: name -> (model, None) or (model, its Adapters, the adapter's name); way: one of these names.
+    Errors: UserError for a passage without a word.
     """
     model, adapters, *name = models[way]
     with adapters.use(name[0]) if adapters else nullcontext():
@@ -65,53 +77,41 @@ def respond(models: dict, tokenizer, way: str, passage: str, question: str, long
     return spans, pd.DataFrame(token_rows(logits[best], windows, best, passage)), len(windows)
 
 
-class QuestionView(base.FigureView):
-    """The view of `question_view`: `.example`, `.passage`, `.question`, `.model_name`, `.longest`, and `.marked.value`,
-    the highlighted passage as HTML."""
-
-    def __init__(self, draw, **controls):
-        self.marked = widgets.HTML()
-        super().__init__(draw, height=420, **controls)
-        row, *rest = self.children
-        self.children = (row, self.marked, *rest)
-
-
-def question_view(models: dict, tokenizer, examples, max_length: int = 192, stride: int = 48) -> QuestionView:
+def question_view(
+    models: dict[str, tuple],
+    tokenizer: Tokenizer,
+    examples: Iterable[Question],
+    max_length: int = 192,
+    stride: int = 48,
+) -> base.FigureView:
     """Choose an example or type a passage and a question; the answer is marked in its place.
 
-    A passage without a question of its own is asked the example's.
+    A passage without a question of its own is asked the example's. Controls: `.example`, `.passage`, `.question`,
+    `.model_name` and `.longest`; `.note` is the highlighted passage as HTML.
 
     models: name -> (model, None) or (model, its Adapters, the adapter's name). examples: Questions to choose from.
     """
     by_label = {f"{q.title}: {q.question}": q for q in examples}
-    shown = {}
 
-    def draw(example, passage, question, model_name, longest):
+    def draw(example: str, passage: str, question: str, model_name: str, longest: int) -> tuple[go.Figure, str, str]:
         given = by_label[example]
         text = passage.strip() or given.context
         asked = question.strip() or given.question
         spans, frame, count = respond(models, tokenizer, model_name, text, asked, longest, max_length, stride)
-        shown["html"] = highlight(text, spans)
-        if "view" in shown:
-            shown["view"].marked.value = shown["html"]
         share = 100 * _shares(spans)[0]
         gold = f"; accepted: “{given.answers[0]}”" if not passage.strip() and not question.strip() else ""
         windows = f"{count} window{'s' * (count > 1)}"
         summary = f"{asked} {model_name} says “{spans[0].text}” ({share:.0f}% of five candidates, {windows}){gold}"
-        return plots.start_end(frame, f"“{asked}”" if len(asked) < 55 else f"“{asked[:52]}...”"), summary
+        figure = plots.start_end(frame, f"“{asked}”" if len(asked) < 55 else f"“{asked[:52]}...”")
+        return figure, summary, highlight(text, spans)
 
-    wide = widgets.Layout(width="860px")
-    view = QuestionView(
+    return base.FigureView(
         draw,
-        example=base.choice("an example", list(by_label), layout=wide),
-        passage=widgets.Textarea(
-            "", description="or your own passage", style=base.LABEL, layout=widgets.Layout(width="860px", height="90px"),
-            continuous_update=False, placeholder="paste any English text, as long as you like",
-        ),
+        height=420,
+        note="above",
+        example=base.choice("an example", list(by_label), layout={"width": "860px"}),
+        passage=base.area("or your own passage", "paste any English text, as long as you like"),
         question=base.text("and your question, then Enter"),
         model_name=base.choice("answered by", list(models)),
         longest=base.slider("longest answer, tokens", 15, 1, 40),
-    )  # fmt: skip
-    view.marked.value = shown["html"]
-    shown["view"] = view
-    return view
+    )

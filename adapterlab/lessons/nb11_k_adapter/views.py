@@ -1,8 +1,12 @@
 """Ask about any town, with either adapter, with both or with none."""
 
 import pandas as pd
+import plotly.graph_objects as go
 import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from ...adapters import Adapters
+from ...compose import Block
 from ...errors import UserError
 from ..kit import view as base
 from . import figures as plots
@@ -10,7 +14,7 @@ from .almanac import ASKED, MARKETS
 
 
 @torch.no_grad()
-def asked(adapters, tokenizer, setup, town: str) -> pd.DataFrame:
+def asked(adapters: Adapters, tokenizer: Tokenizer, setup: str | Block | None, town: str) -> pd.DataFrame:
     """What the model says of a town's market with this setup: columns market, probability (mean over `ASKED`).
 
     UserError for an empty name.
@@ -25,13 +29,19 @@ def asked(adapters, tokenizer, setup, town: str) -> pd.DataFrame:
     return pd.DataFrame({"market": MARKETS, "probability": logits.softmax(-1).mean(0).tolist()})
 
 
-def market_view(adapters, tokenizer, setups: dict, towns: pd.DataFrame) -> base.FigureView:
-    """The widget; controls `.town` (a town of the almanac, or any name) and `.setup` (a key of `setups`)."""
+def market_view(
+    adapters: Adapters, tokenizer: Tokenizer, setups: dict[str, str | Block | None], towns: pd.DataFrame
+) -> base.FigureView:
+    """The widget; controls `.town` (a town of the almanac, or any name) and `.setup` (a key of `setups`).
+
+    setups: name -> what is active; towns: as `almanac` makes them. The last town and the last setup come first.
+    """
     truth = dict(zip(towns["town"], towns["market"], strict=True))
 
-    def draw(town, setup):
+    def draw(town: str, setup: str) -> tuple[go.Figure, str]:
         adapters.model.eval()
-        frame, market = asked(adapters, tokenizer, setups[setup], town), truth.get(town.strip())
+        frame = asked(adapters, tokenizer, setups[setup], town)
+        market = truth.get(town.strip())
         best = frame.loc[frame["probability"].idxmax()]
         fact = f"in the almanac: {market}" if market else "not in the almanac"
         text = f"{town.strip()} with {setup}: {best['market']}, {100 * best['probability']:.0f}%; {fact}"

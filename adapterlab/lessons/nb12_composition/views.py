@@ -1,6 +1,10 @@
 """Build a composition by hand: the drawn flow, and what it says about your text."""
 
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
 import torch
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ...adapters import Adapters
 from ...compose import Average, BatchSplit, Block, Fuse, Parallel, Split, Stack
@@ -13,10 +17,12 @@ BLOCKS = ("Average", "Stack", "Fuse", "Split", "BatchSplit", "Parallel")
 INNER = ("nothing", "Stack", "Average", "Parallel")
 
 
-def build(block: str, slots, inner: str = INNER[0], share: int = 50, fusion: str | None = None):
+def build(
+    block: str, slots: Sequence[str], inner: str = INNER[0], share: int = 50, fusion: str | None = None
+) -> Block | None:
     """The setup that the controls say.
 
-    slots: names in their order, NONE for empty; a name that is there twice counts once; None when all are empty.
+    slots: names in their order, NONE for empty; a name that stands twice counts once; None when all are empty.
     inner: the block around the first two of them, inside the outer one. share: the first one's weight in % in
     Average, the first's tokens in Split. fusion: the adapter that Fuse uses.
     Errors: UserError, as the blocks raise it.
@@ -40,7 +46,9 @@ def build(block: str, slots, inner: str = INNER[0], share: int = 50, fusion: str
 
 
 @torch.no_grad()
-def say(adapters: Adapters, tokenizer, setup, text: str, max_length: int = 64) -> list[str]:
+def say(
+    adapters: Adapters, tokenizer: Tokenizer, setup: str | Block | None, text: str, max_length: int = 64
+) -> list[str]:
     """One line an answer: "positive 93%", with the child's name where several children answer.
 
     Every row of a BatchSplit is this text.
@@ -50,23 +58,23 @@ def say(adapters: Adapters, tokenizer, setup, text: str, max_length: int = 64) -
     inputs = tokenizer([text] * rows, return_tensors="pt", truncation=True, max_length=max_length).to(device)
     adapters.model.eval()
     with adapters.use(setup):
-        found = adapters.answers(adapters.model(**inputs).logits)
+        answers = adapters.answers(adapters.model(**inputs).logits)
     if setup is None:
         return ["no adapter, no answer"]
     lines = []
-    for child, logits in found.items():
+    for child, logits in answers.items():
         labels = _labels(adapters, child)
         for p in logits.softmax(-1):
             best = int(p.argmax())
             line = f"{labels[best]} {100 * p[best]:.0f}%" if labels else "no head answers"
-            lines.append(f"{child}: {line}" if len(found) > 1 or len(logits) > 1 else line)
+            lines.append(f"{child}: {line}" if len(answers) > 1 or len(logits) > 1 else line)
     return lines
 
 
-def _labels(adapters: Adapters, setup):
-    """The labels of the head that answers for a setup."""
+def _labels(adapters: Adapters, setup: str | Block) -> tuple[str, ...] | None:
+    """The labels of the head that answers for a setup; None where no head does."""
     if isinstance(setup, Stack):
-        return next((found for c in reversed(setup.children) if (found := _labels(adapters, c))), None)
+        return next(filter(None, (_labels(adapters, child) for child in reversed(setup.children))), None)
     if isinstance(setup, Block) and not isinstance(setup, Fuse):
         return _labels(adapters, setup.children[0])
     name = setup.name if isinstance(setup, Fuse) else setup
@@ -74,19 +82,28 @@ def _labels(adapters: Adapters, setup):
 
 
 def composition_view(
-    adapters: Adapters, tokenizer, names, fusion: str | None = None, text: str = "", max_length: int = 64
+    adapters: Adapters,
+    tokenizer: Tokenizer,
+    names: Sequence[str],
+    fusion: str | None = None,
+    text: str = "",
+    max_length: int = 64,
 ) -> base.FigureView:
-    """names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order."""
+    """The widget; its controls are `.block`, `.first`, `.second`, `.third`, `.inner`, `.share` and `.typed`.
+
+    names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order."""
     names = tuple(names)
 
-    def draw(block, first, second, third, inner, share, typed):
+    def draw(
+        block: str, first: str, second: str, third: str, inner: str, share: int, typed: str
+    ) -> tuple[go.Figure, str]:
         setup = build(block, (first, second, third), inner, share, fusion)
         if isinstance(setup, Fuse) and fusion is not None:
-            made = next(c.of for c in adapters[fusion].info.recipe if hasattr(c, "of"))
-            if setup.children != made:
-                raise UserError(f"the fusion was trained over {', '.join(made)}, in this order; choose these")
-        said = say(adapters, tokenizer, setup, typed, max_length)
-        return plots.flow(setup, said, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(said)}"
+            trained = next(c.of for c in adapters[fusion].info.recipe if hasattr(c, "of"))
+            if setup.children != trained:
+                raise UserError(f"the fusion was trained over {', '.join(trained)}, in this order; choose these")
+        answers = say(adapters, tokenizer, setup, typed, max_length)
+        return plots.flow(setup, answers, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(answers)}"
 
     view = base.FigureView(
         draw,

@@ -4,9 +4,11 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as pack_tensors
@@ -14,26 +16,22 @@ from safetensors.torch import save as pack_tensors
 from ...adapters import Adapters
 from ...errors import UserError
 from ...files import checkpoint
+from ...studies.count import storage
 from ..kit import view as base
 from . import figures as plots
 
 MB = 4e-6  # of a float32
 
 
-def room(base_count: int, adapter_count: int, tasks: int) -> pd.DataFrame:
-    """MB for 1 to `tasks` tasks: columns tasks, copies, shared."""
-    rows = [
-        {"tasks": n, "copies": MB * n * base_count, "shared": MB * (base_count + n * adapter_count)}
-        for n in range(1, tasks + 1)
-    ]
-    return pd.DataFrame(rows)
-
-
 def serving_view(base_count: int, counts: dict[str, int], tasks: int = 10) -> base.FigureView:
-    """Controls `method` (of counts: name -> parameters of one adapter) and `tasks`."""
+    """Controls `method` (of counts: name -> parameters of one adapter) and `tasks`.
 
-    def draw(method: str, tasks: int):
-        frame = room(base_count, counts[method], tasks)
+    base_count: parameters of the model.
+    """
+
+    def draw(method: str, tasks: int) -> tuple[go.Figure, str]:
+        frame = pd.DataFrame([storage(base_count, counts[method], n) for n in range(1, tasks + 1)])
+        frame = frame.rename(columns={"copies_mb": "copies", "adapters_mb": "shared"})
         copies, shared = frame["copies"].iloc[-1], frame["shared"].iloc[-1]
         summary = (
             f"{tasks} tasks with {method}: {MB * counts[method]:.2f} MB a task; {copies:,.0f} MB as copies, "
@@ -57,7 +55,7 @@ def _base(folder: Path, **changes) -> None:
     _config(folder, base={**config["base"], **changes})
 
 
-def _bytes(folder: Path, change) -> None:
+def _bytes(folder: Path, change: Callable[[bytearray], bytearray]) -> None:
     path = folder / checkpoint.TENSORS
     path.write_bytes(change(bytearray(path.read_bytes())))
 
@@ -67,7 +65,7 @@ def _flip(data: bytearray) -> bytearray:
     return data
 
 
-def _tensors(folder: Path, change) -> None:
+def _tensors(folder: Path, change: Callable[[dict[str, torch.Tensor], str], object]) -> None:
     """Change the tensors and forge the checksum to go with them."""
     tensors = load_file(folder / checkpoint.TENSORS)
     change(tensors, min(tensors))
@@ -76,7 +74,7 @@ def _tensors(folder: Path, change) -> None:
     _config(folder, sha256=hashlib.sha256(packed).hexdigest())
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "nothing": lambda folder: None,
     "one bit of the last number flipped": lambda folder: _bytes(folder, _flip),
     "the second half lost": lambda folder: _bytes(folder, lambda data: data[: len(data) // 2]),
@@ -95,7 +93,7 @@ DAMAGE = {
 }
 
 
-def refusal(adapters: Adapters, folder, damage: str) -> str | None:
+def refusal(adapters: Adapters, folder: str | Path, damage: str) -> str | None:
     """The sentence with which a load refuses a damaged copy of `folder`; None when it loads. Nothing is kept."""
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "adapter"
@@ -108,17 +106,17 @@ def refusal(adapters: Adapters, folder, damage: str) -> str | None:
     return None
 
 
-def damage_view(adapters: Adapters, folder) -> base.FigureView:
+def damage_view(adapters: Adapters, folder: str | Path) -> base.FigureView:
     """Control `damage`; the line below says what the load answers. The view keeps a copy of `folder`."""
-    kept = tempfile.TemporaryDirectory()
-    sound = shutil.copytree(folder, Path(kept.name) / "adapter")
+    temporary = tempfile.TemporaryDirectory()
+    sound = shutil.copytree(folder, Path(temporary.name) / "adapter")
 
-    def draw(damage: str):
+    def draw(damage: str) -> tuple[None, str]:
         before = list(adapters)
-        said = refusal(adapters, sound, damage)
+        sentence = refusal(adapters, sound, damage)
         after = "the adapters are as before" if list(adapters) == before else "the adapters have changed"
-        return None, f"{damage}: {'loads' if said is None else f'refused: {said}'} ({after})"
+        return None, f"{damage}: {'loads' if sentence is None else f'refused: {sentence}'} ({after})"
 
     view = base.FigureView(draw, height=0, damage=base.choice("what happens to the file", list(DAMAGE)))
-    view.kept = kept  # goes with the view
+    view.temporary = temporary  # goes with the view
     return view

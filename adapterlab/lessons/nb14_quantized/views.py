@@ -3,12 +3,13 @@
 from functools import cache
 
 import pandas as pd
+import plotly.graph_objects as go
 from torch import nn
 
 from ...errors import UserError
 from ...methods import LoRAConfig, houlsby
 from ...sites import find_layers
-from ...studies.count import blueprint, checkpoints, parts
+from ...studies.count import blueprint, checkpoints, measure, parts
 from ..kit import view as base
 from . import figures as plots
 
@@ -23,7 +24,7 @@ def packable(name: str) -> tuple[int, int]:
     model = blueprint(name)
     layers = [model.get_submodule(path) for path in find_layers(model).values()]
     linears = {id(m): m for layer in layers for m in layer.modules() if type(m) is nn.Linear}
-    return sum(m.weight.numel() for m in linears.values()), sum(p.numel() for p in model.parameters())
+    return sum(m.weight.numel() for m in linears.values()), measure(name)[0]
 
 
 def needs(name: str, trained: int) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def fit_view(model: str = "bert-base", device: int = 8) -> base.FigureView:
     """The widget; its controls are `.model`, `.method`, `.size` and `.device`."""
     recipes = {"Houlsby bottlenecks": houlsby, "LoRA (query, value)": lambda n: (LoRAConfig(rank=n),)}
 
-    def draw(model, method, size, device):
+    def draw(model: str, method: str, size: int, device: int) -> tuple[go.Figure, str]:
         trained = sum(part["total"] for part in parts(model, recipes[method](size)))
         frame = needs(model, trained)
         if not packable(model)[0]:
