@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     refresh.add_argument("names", nargs="*", metavar="NAME")
     refresh.add_argument("--profile", metavar="P", help="class unless given")
     refresh.add_argument("--check", action="store_true", help="say which notebooks are not fit to commit")
+    refresh.add_argument("--anyway", action="store_true", help="beside other work too; no time is recorded then")
     refresh.add_argument("--no-run", action="store_true", help="scrub and set the measured minutes, execute nothing")
     return top
 
@@ -69,9 +70,9 @@ def _main(given) -> int:
         from .book.refresh import check, refresh
 
         chosen = choose(given.names, notebooks())
-        return (
-            check(chosen) if given.check else refresh(chosen, pick_profile(given.profile or "class"), not given.no_run)
-        )
+        if given.check:
+            return check(chosen)
+        return refresh(chosen, pick_profile(given.profile or "class"), not given.no_run, given.anyway)
     parser().print_help()
     return 2
 

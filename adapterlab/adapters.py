@@ -399,10 +399,10 @@ class Adapters:
         self.free()
         return checkpoint.save(self, name, folder, overwrite)
 
-    def load(self, folder, name: str | None = None) -> str:
+    def load(self, folder, name: str | None = None, head: bool = True) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
         self.free()
-        return checkpoint.load(self, folder, name)
+        return checkpoint.load(self, folder, name, head)
 
     def export(self, name: str, folder, form: str, overwrite: bool = False):
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""

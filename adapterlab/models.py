@@ -73,7 +73,7 @@ def load_base(
             )
         tokenizer.pad_token = tokenizer.eos_token
         model.config.pad_token_id = tokenizer.pad_token_id
-    model.config._name_or_path = str(name) if name in BUNDLED else Path(str(name)).name
+    model.config._name_or_path = Path(name).name if Path(folder).is_dir() else name  # no path of this machine
     model = model.to(where).eval()
     return (model if quantize is None else pack(model, quantize)), tokenizer
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import nbformat
 
+from ..studies.results import provenance
 from . import times
 from .notebooks import Notebook, write_text
-from .run import Job, git_commit, row, run_jobs
+from .quiet import insist
+from .run import Job, row, run_jobs
 from .scrub import add_pictures, scrub, text_of
 
 
@@ -25,55 +27,66 @@ def problems(notebook: Notebook, rows: list[dict] | None = None) -> list[str]:
     nb = nbformat.reads(stored, as_version=4)
     rows = times.read() if rows is None else rows
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
-    found = []
+    faults = []
     if any(cell.execution_count is None for cell in code):
-        found.append("has code cells that were not run")
+        faults.append("has code cells that were not run")
     if any(output.output_type == "error" for cell in code for output in cell.outputs):
-        found.append("has a cell that ended in an error")
+        faults.append("has a cell that ended in an error")
     set_time(nb, notebook.name, rows)
     if text_of(nb) != text_of(nbformat.reads(stored, as_version=4)):
-        found.append("says other minutes than data/results/notebook_times.csv")
+        faults.append("says other minutes than data/results/notebook_times.csv")
     if text_of(scrub(nb)) != text_of(nb) or text_of(nbformat.reads(stored, as_version=4)) != stored:
-        found.append("is not scrubbed")
-    return found
+        faults.append("is not scrubbed")
+    return faults
 
 
-def refresh(chosen: list[Notebook], profile: str, execute: bool = True) -> int:
+def refresh(chosen: list[Notebook], profile: str, execute: bool = True, anyway: bool = False) -> int:
     """Execute (unless told not to) and record the time, scrub, set the measured minutes, add missing pictures, write.
 
     0, 1 when one failed, 130 after Ctrl-C. A notebook that failed is left as it was.
+    UserError when there is other work on this machine before or after a notebook runs, unless `anyway`: no time is
+    recorded then, and the times in the notebook's own outputs are what they are.
     """
-    failed, commit = 0, git_commit()
-    with tempfile.TemporaryDirectory() as folder:
+    if not execute:
         for notebook in chosen:
-            if execute:
-                job = Job(notebook, profile, {}, Path(folder), page=False)
-                if not run_jobs([job]):
-                    return 130
-                if job.status != "ok":
-                    failed = 1
-                    continue
-                nb = job.nb
-                times.record([row(job, commit, "refresh")])
-            else:
-                nb = nbformat.read(notebook.path, as_version=4)
-            nb = scrub(nb)
-            set_time(nb, notebook.name, times.read())
-            write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
-            pictures = add_pictures(nb) if execute or importlib.util.find_spec("kaleido") else 0
-            text = text_of(nb)
-            write_text(notebook.path, text)
-            print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {pictures} pictures added")
-    return failed
+            store(notebook, nbformat.read(notebook.path, as_version=4), pictures=False)
+        return 0
+    source = provenance(beside="notebooks")  # before a notebook is written
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [Job(notebook, profile, {}, Path(folder), page=False) for notebook in chosen]
+        for job in jobs:
+            refusal = f"{job.name} is left as it was", "give --anyway, which stores it and records no time"
+            if not anyway:
+                insist(*refusal)
+            if not run_jobs([job]):
+                return 130
+            if job.status != "ok":
+                continue
+            if not anyway:
+                insist(*refusal)
+                times.record([row(job, source, "refresh")])
+            store(job.notebook, job.nb, pictures=True)
+    return int(any(job.status != "ok" for job in jobs))
+
+
+def store(notebook: Notebook, nb, pictures: bool) -> None:
+    """Scrub, set the measured minutes, add missing pictures, write. pictures: insist on them, kaleido here or not."""
+    nb = scrub(nb)
+    set_time(nb, notebook.name, times.read())
+    write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
+    added = add_pictures(nb) if pictures or importlib.util.find_spec("kaleido") else 0
+    text = text_of(nb)
+    write_text(notebook.path, text)
+    print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {added} pictures added")
 
 
 def check(chosen: list[Notebook]) -> int:
     """Print what is not clean about each notebook; 0 when all are."""
     rows = times.read()
-    found = [(notebook, problem) for notebook in chosen for problem in problems(notebook, rows)]
-    for notebook, problem in found:
+    faults = [(notebook, problem) for notebook in chosen for problem in problems(notebook, rows)]
+    for notebook, problem in faults:
         print(f"{notebook.path.name} {problem}")
-    if found:
-        names = " ".join(sorted({notebook.name for notebook, _ in found}))
+    if faults:
+        names = " ".join(sorted({notebook.name for notebook, _ in faults}))
         print(f"mend: python -m adapterlab refresh {names}   (--no-run where nothing has to be executed again)")
-    return 1 if found else 0
+    return 1 if faults else 0

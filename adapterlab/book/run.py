@@ -13,14 +13,15 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import nbformat
 import papermill
-from jupyter_client import AsyncKernelManager
+import psutil
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -29,9 +30,11 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..paths import NOTEBOOKS, ROOT
+from ..studies.results import provenance
 from . import times
 from .notebooks import Notebook, assign, choose, notebooks, parameters, pick_profile, write_text
 from .pages import html_page, index_page
+from .quiet import insist
 from .scrub import INJECTED
 
 for noisy in ("papermill", "asyncio"):  # what they would say (of a dead kernel's pending tasks, too) is in our report
@@ -53,6 +56,7 @@ class Client(PapermillNotebookClient):
     """
 
     def papermill_execute_cells(self):
+        assert self.kc is not None  # the kernel has started
         patient(self.kc.shell_channel)
         super().papermill_execute_cells()
 
@@ -77,7 +81,7 @@ class LabEngine(NBClientEngine):
     """papermill's engine, with our kernel and with the job told of every cell."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, job, **ignored):
+    def execute_managed_notebook(cls, nb_man, kernel_name, *ignored, job: "Job", **more):  # pyright: ignore
         client = Client(
             nb_man,
             kernel_name="python3",
@@ -122,8 +126,8 @@ class Job:
     cell: int = 0
     line: str = ""
     error: str = ""
-    nb: object = None
-    client: object = None
+    nb: Any = None
+    client: Any = None
     process: subprocess.Popen | None = None
     cancelled: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -227,7 +231,7 @@ class Job:
     def sample(self) -> None:
         """Read the kernel's memory; cheap, called a few times a second and after each cell."""
         if self.pid:
-            self.peak = max(self.peak, _status(self.pid, "VmHWM"), sum(_status(p, "VmRSS") for p in _tree(self.pid)))
+            self.peak = max(self.peak, resident(self.pid))
 
     def kill(self) -> None:
         """End the kernel and its children at once (they have a process group of their own)."""
@@ -239,23 +243,19 @@ class Job:
                 pass
 
 
-def _status(pid: int, name: str) -> int:
-    """Bytes of a line of /proc/<pid>/status; 0 when there is none."""
+def resident(pid: int) -> int:
+    """Bytes that a process and its children hold in memory; the process's own peak where that is more and is known."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
-        return int(text.split(f"{name}:")[1].split()[0]) * 1024
-    except (OSError, IndexError):
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        now = sum(each.memory_info().rss for each in family if each.is_running())
+    except psutil.Error:
         return 0
-
-
-def _tree(pid: int) -> list[int]:
-    """The process and all its children."""
     try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
-    except OSError:
-        children = []
-    return [pid] + [p for child in children for p in _tree(child)]
+        peak = Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0]
+    except (OSError, IndexError):  # not Linux
+        return now
+    return max(now, int(peak) * 1024)
 
 
 def _quiet_exit(nb) -> str:
@@ -265,51 +265,33 @@ def _quiet_exit(nb) -> str:
 
 
 class Report:
-    """Progress for people: bars in a terminal, one line per start and finish in a log file."""
+    """Progress for people: a line when a notebook starts and ends; in a terminal a bar of all cells in place of the first."""
 
-    FORMAT = "{desc:<28.28} {bar:24} {n_fmt}/{total_fmt} cells {elapsed}"
+    FORMAT = "{n_fmt}/{total_fmt} cells {bar:20} {elapsed} {desc}"
 
-    def __init__(self, jobs: list[Job], workers: int):
-        self.jobs, self.terminal = jobs, sys.stderr.isatty()
-        self.slots, self.bars, self.drawn = list(range(1, workers + 1)), {}, {}
-        self.all = self._bar("all notebooks", sum(j.notebook.cells for j in jobs), 0) if self.terminal else None
-
-    def _bar(self, name: str, total: int, position: int):
-        return tqdm(total=total, desc=name, position=position, leave=False, bar_format=self.FORMAT)
-
-    def say(self, text: str) -> None:
-        if self.terminal:
-            tqdm.write(text, file=sys.stderr)
-        else:
-            print(text, flush=True)
+    def __init__(self, jobs: list[Job]):
+        self.jobs = jobs
+        total = sum(job.notebook.cells for job in jobs)
+        self.bar = tqdm(total=total, leave=False, bar_format=self.FORMAT) if sys.stderr.isatty() else None
 
     def start(self, job: Job) -> None:
-        if self.terminal:
-            slot = self.slots.pop(0)
-            self.bars[job] = (slot, self._bar(job.name, job.notebook.cells, slot))
-        else:
-            self.say(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})")
+        if not self.bar:
+            print(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})", flush=True)
 
-    def tick(self, job: Job) -> None:
-        """Redraw when a cell has ended, and once a second for the clock."""
-        if not self.terminal:
-            return
-        bar, now = self.bars[job][1], time.monotonic()
-        if bar.n != job.done or now - self.drawn.get(job, 0) > 1:
-            bar.n, self.all.n, self.drawn[job] = job.done, sum(j.done for j in self.jobs), now
-            bar.refresh()
-            self.all.refresh()
+    def tick(self) -> None:
+        """Redraw: how many cells have ended, and in which cell every running notebook is."""
+        if self.bar:
+            self.bar.n = sum(job.done for job in self.jobs)
+            running = [f"{job.name} {job.done}/{job.notebook.cells}" for job in self.jobs if job.status == "running"]
+            self.bar.set_description_str(", ".join(running))
 
     def finish(self, job: Job) -> None:
-        if self.terminal:
-            slot, bar = self.bars.pop(job)
-            bar.close()
-            self.slots.append(slot)
-        self.say(f"{job.status:<7} {describe(job)}")
+        text = f"{job.status:<7} {describe(job)}"
+        self.bar.write(text, file=sys.stderr) if self.bar else print(text, flush=True)
 
     def close(self) -> None:
-        for bar in [*(bar for _, bar in self.bars.values()), *([self.all] if self.all else [])]:
-            bar.close()
+        if self.bar:
+            self.bar.close()
 
 
 def describe(job: Job) -> str:
@@ -327,7 +309,7 @@ def run_jobs(jobs: list[Job], workers: int = 1, finished=lambda: None) -> bool:
     kernels, marks their jobs "interrupted" and those that had not begun "not run".
     """
     waiting, running = deque(jobs), {}
-    report = Report(jobs, workers)
+    report = Report(jobs)
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -336,32 +318,36 @@ def run_jobs(jobs: list[Job], workers: int = 1, finished=lambda: None) -> bool:
                 running[job].start()
                 report.start(job)
             time.sleep(0.1)
-            for job, thread in list(running.items()):
+            for job in running:
                 job.sample()
-                report.tick(job)
-                if not thread.is_alive():
-                    del running[job]
-                    job.done = job.notebook.cells
-                    report.finish(job)
-                    finished()
+            report.tick()
+            for job in [job for job, thread in running.items() if not thread.is_alive()]:
+                del running[job]
+                job.done = job.notebook.cells
+                report.finish(job)
+                finished()
         return True
     except KeyboardInterrupt:
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        deadline = time.monotonic() + 15
-        while any(thread.is_alive() for thread in running.values()) and time.monotonic() < deadline:
-            for job, thread in running.items():
-                if thread.is_alive():
-                    job.kill()
-            time.sleep(0.1)
-        for job in waiting:
-            job.status = "not run"
-        for job in running:
-            job.status = "interrupted" if job.cancelled else job.status
-        finished()
-        signal.signal(signal.SIGINT, previous)
+        interrupt(running, waiting, finished)
         return False
     finally:
         report.close()
+
+
+def interrupt(running: dict[Job, threading.Thread], waiting: deque[Job], finished) -> None:
+    """Kill the running jobs' kernels, within 15 seconds and undisturbed by a further Ctrl-C; say what became of each."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    deadline = time.monotonic() + 15
+    while (alive := [job for job, thread in running.items() if thread.is_alive()]) and time.monotonic() < deadline:
+        for job in alive:
+            job.kill()
+        time.sleep(0.1)
+    for job in waiting:
+        job.status = "not run"
+    for job in running:
+        job.status = "interrupted" if job.cancelled else job.status
+    finished()
+    signal.signal(signal.SIGINT, before)
 
 
 def plan(names, profile, jobs, given, out, timeout=None, book: Path = NOTEBOOKS) -> list[Job]:
@@ -413,64 +399,46 @@ def run(
     if record and (jobs != 1 or [name for name, _ in given if name != "PROFILE"]):
         raise UserError("--record measures the notebooks as they are, one at a time: leave out --jobs and -p")
     todo = plan(names, profile, jobs, given, out, timeout, book)
-    folder, commit = todo[0].folder, git_commit() if record else ""
-    command = " ".join(["python -m adapterlab", *sys.argv[1:]])
+    source = provenance(beside="notebooks") if record else {}
+    if record:
+        insist("no time is recorded", "leave out --record")
+    index, command = todo[0].folder / "index.html", " ".join(["python -m adapterlab", *sys.argv[1:]])
 
     def page():
-        write_text(folder / "index.html", index_page(todo, command))
+        write_text(index, index_page(todo, command))
 
     page()
     complete = run_jobs(todo, jobs, page)
     page()
-    index = folder / "index.html"
     if not complete:
         where = ", ".join(f"{j.name}, cell {j.cell}" for j in todo if j.status == "interrupted") or "between notebooks"
         print(f"interrupted in {where}; what had finished is in {index}")
         return 130
-    if record:
-        done = [row(job, commit) for job in todo if job.status == "ok"]
-        times.record(done)
-        print(f"recorded {len(done)} rows in {times.TIMES}")
     failed = [job for job in todo if job.status != "ok"]
     print(f"{len(todo) - len(failed)} of {len(todo)} notebooks ran to the end; open {index}")
     for job in failed:
         print(f"FAILED  {describe(job)}")
+    if record:
+        insist("no time is recorded", "leave out --record")
+        rows = [row(job, source) for job in todo if job.status == "ok"]
+        times.record(rows)
+        print(f"recorded {len(rows)} rows in {times.TIMES}")
     return 1 if failed else 0
 
 
-def row(job: Job, commit: str, command: str = "run") -> dict:
-    """A recorded run of one notebook, as data/results/notebook_times.csv holds it."""
+def row(job: Job, source: dict[str, str], command: str = "run") -> dict:
+    """A recorded run of one notebook, as data/results/notebook_times.csv holds it; source: `results.provenance`'s."""
+    record = " --record" if command == "run" else ""
     return {
         "notebook": job.name,
         "profile": job.profile,
         "seconds": f"{job.seconds:.1f}",
         "peak_mb": f"{job.peak / 1e6:.0f}" if job.peak else "",
-        "device": device(),
+        "device": source["device"].split(",")[0],  # of "CPU, 2 threads" the CPU: how many is said by cores
         "cores": times.cores(),
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "torch": version("torch"),
-        "commit": commit,
-        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}"
-        + " --record" * (command == "run"),
-        "date": datetime.now().strftime("%Y-%m-%d"),
+        "python": source["python"],
+        "torch": source["torch"],
+        "commit": source["commit"],
+        "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}{record}",
+        "date": source["date"][:10],
     }
-
-
-def device() -> str:
-    """The GPU's name, or "CPU": where lab.setup puts the work."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-
-
-def git_commit() -> str:
-    """The checkout's commit, with "+edits" when package or notebooks differ from it; "" outside git."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short=10", "HEAD")
-        return commit + ("+edits" if commit and git("status", "--porcelain", "--", "adapterlab", "notebooks") else "")
-    except FileNotFoundError:
-        return ""

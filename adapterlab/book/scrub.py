@@ -171,4 +171,4 @@ def add_pictures(nb) -> int:
 
 def text_of(nb) -> str:
     """The notebook as it is stored: sorted keys, one-space indent, one newline at the end."""
-    return nbformat.writes(nb, version=4).rstrip("\n") + "\n"
+    return nbformat.writes(nb).rstrip("\n") + "\n"

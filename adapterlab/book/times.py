@@ -68,13 +68,17 @@ def time_line(name: str, rows: list[dict]) -> str:
     return f"**Time:** {minutes(name, rows) or 'not measured yet'}"
 
 
-def cores() -> int:
-    """CPU cores this process may use: its affinity, a container's quota, and OMP_NUM_THREADS, whichever is least."""
+def usable_cores() -> int:
+    """CPU cores this process may use: its affinity or a container's quota, whichever is less."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no such limit ("max"), or no such file
+        return min(count, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such limit ("max"), or no such file
+        return count
+
+
+def cores() -> int:
+    """The usable cores, or OMP_NUM_THREADS where that is less."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    return min(count, int(threads)) if threads.isdigit() and int(threads) else count
+    return min(usable_cores(), int(threads)) if threads.isdigit() and int(threads) else usable_cores()

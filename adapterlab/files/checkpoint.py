@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as pack_tensors
+from torch import nn
 
 from .. import __version__
 from ..adapter import CHILD, Adapter, Info
@@ -30,27 +31,53 @@ MAX_CONFIG_BYTES = 1_000_000
 SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 
 
-def base_identity(model) -> dict:
-    """What an adapter must find again in its base: family, width, layers, and a fingerprint of its weights.
-
-    The fingerprint is the SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where
-    all 91 MB would take a hundred.
-    """
+def base_identity(model: nn.Module) -> dict:
+    """What an adapter must find again in its base: family, width, layers, and fingerprints of its weights."""
     config = model.config.get_text_config()
     base = getattr(model, model.base_model_prefix, model)
-    digest = hashlib.sha256()
-    for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
-        if not name.startswith(CHILD + ".") and p.is_floating_point():
-            sample = p.detach().flatten()[:: max(1, p.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
-            digest.update(sample.view(torch.uint8).numpy().tobytes())
+    rows = vocabulary(model)
     return {
-        "name": Path(str(model.config._name_or_path or "")).name,
+        "name": base_name(model),
         "family": model.config.model_type,
         "width": config.hidden_size,
         "layers": config.num_hidden_layers,
         "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
-        "fingerprint": digest.hexdigest(),
+        "vocabulary": rows,
+        "fingerprint": fingerprint(base, rows),
+        "pooler": fingerprint(base.pooler) if isinstance(getattr(base, "pooler", None), nn.Module) else None,
     }
+
+
+def base_name(model: nn.Module) -> str:
+    """The base as an adapter's file names it: a Hub id as it is, of a folder on this machine the last name alone."""
+    name = str(model.config._name_or_path or "")
+    on_hub = name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+    return name if on_hub else Path(name).name
+
+
+def vocabulary(model: nn.Module) -> int | None:
+    """How many rows the token embeddings have; None for a model that reads no tokens."""
+    try:
+        embeddings = model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+    return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else None
+
+
+def fingerprint(base: nn.Module, rows: int | None = None, pooler: bool = False) -> str:
+    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where all 91 MB take a hundred.
+
+    rows: of the token embeddings, those that count, for tokens can be added later. pooler: with the base's pooler, which
+    not every class of a checkpoint has.
+    """
+    embeddings = base.get_input_embeddings().weight if rows is not None else None
+    digest = hashlib.sha256()
+    for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
+        if p.is_floating_point() and not name.startswith((f"{CHILD}.", *(() if pooler else ("pooler.",)))):
+            values = p.detach()[:rows] if p is embeddings else p.detach()
+            sample = values.flatten()[:: max(1, values.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
+            digest.update(sample.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def packing(base) -> str:
@@ -88,7 +115,8 @@ def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
     folder = Path(folder)
     if folder.exists() and not overwrite:
         raise UserError(f'"{folder}" is there already; choose another folder or say overwrite=True')
-    if folder.exists() and not any((folder / mark).is_file() for mark in marks):
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not empty and not any((folder / mark).is_file() for mark in marks):
         raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
     return folder
 
@@ -157,9 +185,10 @@ def _swap(new: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load(adapters: "Adapters", folder, name: str | None = None) -> str:
+def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head: bool = True) -> str:
     """Add the adapter in `folder` to the model, under `name` or the name it was saved with; returns the name.
 
+    head: with its head, if it has one; without it, an adapter fits every class of its base.
     Errors: UserError for a folder that is not an adapter's, damaged files, missing, unexpected or misshapen tensors,
     another base model or a newer format; the model is then what it was.
     """
@@ -167,14 +196,19 @@ def load(adapters: "Adapters", folder, name: str | None = None) -> str:
     config, packed = _read(folder)
     name = config["name"] if name is None else name
     adapters.claim(name)
-    _same_base(folder, config["base"], base_identity(adapters.model))
+    recipe = _recipe(folder, config)
+    heads = tuple(method for method in recipe if head and isinstance(method, HeadConfig))
+    if heads and "head" not in adapters.sites:
+        raise UserError(f'"{folder}" has a head, and this model has no site for one; say head=False')
+    _same_base(folder, config["base"], adapters.model, bool(heads))
+    recipe = tuple(method for method in recipe if method in heads or not isinstance(method, HeadConfig))
     try:
-        recipe = tuple(_exactly(method) for method in config["recipe"])
         with torch.device("meta"):  # shapes only: the numbers come from the file
             adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
     except (TypeError, ValueError) as error:
         raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
-    fill(adapter, folder / TENSORS, parse(folder / TENSORS, packed))
+    tensors = parse(folder / TENSORS, packed)
+    fill(adapter, folder / TENSORS, {k: v for k, v in tensors.items() if head or not k.startswith("head.")})
     adapters.insert(name, adapter)
     return name
 
@@ -212,26 +246,49 @@ def _read(folder: Path) -> tuple[dict, bytes]:
     return config, packed
 
 
-def _exactly(data: dict) -> Method:
-    """The method's config; UserError where it would be read as something else than stands there."""
-    config = from_dict(data)
-    made = json.loads(json.dumps(config.to_dict()))
-    for key, value in data.items():
-        if made[key] != value:
-            raise UserError(f'{config.name} has "{key}" = {value!r}, which no saved adapter has')
-    return config
+def _recipe(folder: Path, config: dict) -> tuple[Method, ...]:
+    """The methods' configs; UserError where one would be read as something else than stands there."""
+    recipe = []
+    for saved in config["recipe"]:
+        try:
+            method = from_dict(saved)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
+        read = json.loads(json.dumps(method.to_dict()))
+        for key, value in saved.items():
+            if read[key] != value:
+                raise UserError(
+                    f'"{folder / CONFIG}": {method.name} has "{key}" = {value!r}, which no saved adapter has'
+                )
+        recipe.append(method)
+    return tuple(recipe)
 
 
-def _same_base(folder: Path, wanted: dict, here: dict) -> None:
+def _same_base(folder: Path, saved: dict, model: nn.Module, head: bool) -> None:
+    """UserError when the adapter was trained on another base than the model's; `head`: its pooler counts as well."""
+    here = base_identity(model)
     for key in ("family", "width", "layers"):
-        if wanted.get(key) != here[key]:
+        if saved.get(key) != here[key]:
             raise UserError(
-                f'"{folder}" was trained on another base: {key} {wanted.get(key)!r}, this model has {here[key]!r}'
+                f'"{folder}" was trained on another base: {key} {saved.get(key)!r}, this model has {here[key]!r}'
             )
-    if wanted.get("dtype") == here["dtype"] and wanted.get("fingerprint") != here["fingerprint"]:
+    if saved.get("dtype") != here["dtype"]:  # the same weights in another precision have another fingerprint
+        return
+    base, rows = getattr(model, model.base_model_prefix, model), saved.get("vocabulary")
+    if "vocabulary" not in saved:  # as 0.1.0 saved it
+        same = saved.get("fingerprint") == fingerprint(base, pooler=True)
+    elif rows is not None and (
+        type(rows) is not int or here["vocabulary"] is None or not 0 < rows <= here["vocabulary"]
+    ):
+        raise UserError(f'"{folder}" was trained with a vocabulary of {rows!r}, this model has {here["vocabulary"]!r}')
+    else:
+        same = saved.get("fingerprint") == fingerprint(base, rows)
+    if not same:
         raise UserError(
-            f'"{folder}" was trained on "{wanted.get("name")}", of the same shape but with other weights than this model'
+            f'"{folder}" was trained on "{saved.get("name")}", of the same shape but with other weights than this model'
         )
+    if head and "vocabulary" in saved and saved.get("pooler") != here["pooler"]:
+        raise UserError(f'"{folder}" has a head on a pooler with other weights than this model\'s; say head=False')
 
 
 def parse(path: Path, packed: bytes) -> dict:

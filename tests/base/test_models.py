@@ -1,10 +1,19 @@
-"""load_base: tokenizers that cannot pad."""
+"""load_base: tokenizers that cannot pad, and the name that a base bears."""
+
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
+from adapterlab import hub
 from adapterlab.errors import UserError
 from adapterlab.models import load_base
 
@@ -30,3 +39,17 @@ def test_the_end_token_pads_where_there_is_no_other(folder):
 def test_a_tokenizer_that_has_neither(folder):
     with pytest.raises(UserError, match="has no padding token and no end token to pad with; set tokenizer.pad_token"):
         load_base(folder(), device="cpu")
+
+
+def test_the_name_of_a_base(folder, monkeypatch):
+    """A Hub id stays whole, of a folder its last name alone: even where the two look the same."""
+    saved = Path(folder(eos_token="</s>"))
+    for auto in (AutoTokenizer, AutoModelForSequenceClassification):
+        read = auto.from_pretrained
+        monkeypatch.setattr(auto, "from_pretrained", lambda name, read=read, **k: read(str(saved), **k))
+    monkeypatch.setattr(hub, "model_cached", lambda repo: repo == "owner/name")
+    assert load_base("owner/name", device="cpu")[0].config._name_or_path == "owner/name"
+    monkeypatch.chdir(saved.parent.parent)
+    relative = f"{saved.parent.name}/{saved.name}"
+    assert load_base(relative, device="cpu")[0].config._name_or_path == saved.name
+    assert load_base(str(saved), device="cpu")[0].config._name_or_path == saved.name

@@ -15,7 +15,8 @@ import pytest
 import torch
 from here import TESTS
 from safetensors.torch import load_file, save_file
-from tiny_bert import hooks, same_state, snapshot, tiny_bert, tokens
+from tiny_bert import VOCAB, hooks, same_state, snapshot, tiny_bert, tokens
+from transformers import BertForQuestionAnswering
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
@@ -286,6 +287,54 @@ def test_a_base_whose_matrices_alone_differ(folder):
     refuses(folder, "same shape but with other weights", adapters)
 
 
+def without_head(adapters, folder):
+    """The adapter in the folder loaded without its head, its tensors being those of the file."""
+    assert adapters.load(folder, "b", head=False) == "b"
+    stored = load_file(folder / "adapter.safetensors")
+    assert same_state(adapters["b"].state_dict(), {k: stored[k] for k in adapters["b"].state_dict()})
+    assert "head" not in adapters["b"].at and len(stored) == len(adapters["b"].state_dict()) + 2
+
+
+def test_another_class_of_the_same_base(folder):
+    """The question-answering class has no pooler: an adapter goes there and back, one with a head leaves that behind."""
+    model = tiny_bert()
+    config = model.config
+    answering = BertForQuestionAnswering(config).eval()
+    answering.bert.load_state_dict({k: v for k, v in model.bert.state_dict().items() if "pooler" not in k})
+    refuses(folder, "has a head on a pooler with other weights.*head=False", adapters := bare(answering))
+    without_head(adapters, folder)
+    there = adapters.save("b", folder.parent / "there")
+    assert Adapters(tiny_bert()).load(there) == "b"
+    refuses(folder, "has a head, and this model has no site for one; say head=False", bare(tiny_bert(head=False)))
+
+
+def bare(model):
+    adapters = Adapters(model)
+    adapters.add("a", houlsby(4))
+    return adapters
+
+
+def test_another_pooler(folder):
+    model = tiny_bert()
+    model.bert.pooler.dense.weight.data.add_(1)
+    refuses(folder, "has a head on a pooler with other weights", adapters := bare(model))
+    without_head(adapters, folder)
+
+
+def test_a_vocabulary_that_has_grown(folder):
+    """Tokens added since do not matter; tokens that are gone, or other numbers for the old ones, do."""
+    model = tiny_bert()
+    model.resize_token_embeddings(VOCAB + 5)
+    adapters = Adapters(model)
+    adapters.load(folder)
+    assert torch.equal(logits(adapters, "a"), logits(adapted(), "a"))
+    model.get_input_embeddings().weight.data[: VOCAB // 2] += 1
+    refuses(folder, "other weights", adapters)
+    model = tiny_bert()
+    model.resize_token_embeddings(VOCAB - 5)
+    refuses(folder, f"a vocabulary of {VOCAB}, this model has {VOCAB - 5}", bare(model))
+
+
 # ---- written whole or not at all
 
 
@@ -302,6 +351,10 @@ def test_an_existing_folder_is_kept(folder, tmp_path):
     with pytest.raises(UserError, match='no adapter "b"'):
         adapters.save("b", tmp_path / "b")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["precious", "toy"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="is there already.*overwrite=True"):
+        adapters.save("a", tmp_path / "empty")
+    assert adapters.load(adapters.save("a", tmp_path / "empty", overwrite=True), "b") == "b"
 
 
 def test_overwrite(folder, tmp_path):

@@ -56,6 +56,29 @@ def refuses(adapters, folder, match, **more):
     assert torch.equal(torch.get_rng_state(), rng)
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("owner/name", "owner/name"),
+        ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("/home/me/models/mine", "mine"),
+        ("models/mine", "mine"),
+    ],
+)
+def test_the_base_that_the_peers_look_for(tmp_path, monkeypatch, name, written):
+    """A name that they can fetch, and never a path of this machine."""
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    adapters = fresh()
+    adapters.add("a", LoRAConfig(rank=2))
+    adapters.model.config._name_or_path = name
+    for form, key in (("peft", "base_model_name_or_path"), ("adapterhub", "model_name")):
+        folder = adapters.export("a", tmp_path / form, form)
+        assert json.loads((folder / "adapter_config.json").read_text())[key] == written
+    saved = json.loads((adapters.save("a", tmp_path / "saved") / "adapter.json").read_text())
+    assert saved["base"]["name"] == ("minilm" if name == "minilm" else written)
+
+
 # ---- theirs for us
 
 
