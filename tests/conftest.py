@@ -1,6 +1,7 @@
 """How the tests are shared out over the cores, what counts as slow, and the notes at the end of the report."""
 
 import os
+import socket
 
 import pytest
 
@@ -28,6 +29,32 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group({"browser": kind, "notebook": item.name}.get(kind, item.path.stem)))
         order[item] = {"browser": 0, "notebook": 1}.get(kind, 2)
     items.sort(key=order.get)
+
+
+@pytest.fixture
+def no_hub(monkeypatch, tmp_path_factory):
+    """Makes the Hub one that is "switched off", "refused" (nobody listens) or "silent"; its caches are empty."""
+    from huggingface_hub import constants
+
+    servers = []
+
+    def away(how: str) -> None:
+        for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_DATASETS_CACHE"):
+            monkeypatch.delenv(switch, raising=False)
+        if how == "switched off":
+            monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        servers.append(socket.create_server(("127.0.0.1", 0)))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{servers[-1].getsockname()[1]}")
+        if how == "refused":
+            servers[-1].close()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path_factory.mktemp("hf_home")))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    yield away
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

@@ -101,9 +101,11 @@ def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
         "size_sweep": dict(task="reviews", sizes=(1, 2)),
         "glue": dict(tasks=("reviews",), sizes=(2,)),
         "init": dict(task="reviews", stds=(1e-7, 1e-2), size=2),
-        "frontier": dict(task="reviews", layers=2, sizes=(2,)),
-        "variants": dict(task="reviews", size=2),
-        "methods": dict(task="reviews", names=("LoRA, rank 1", "(IA)^3", "BitFit", "prefix", "prompt")),
+        "frontier": dict(task="reviews", layers=2, sizes=(2,), lrs=(1e-3,), full_lrs=(1e-5, 1e-4)),
+        "variants": dict(task="reviews", size=2, lrs=(1e-3,)),
+        "methods": dict(
+            task="reviews", names=("LoRA, rank 1", "(IA)^3", "BitFit", "prefix", "prompt"), lrs=(1e-3, 1e-2)
+        ),
     }[name]
     with ThreadPoolExecutor(1) as pool:
         frame = e.experiment(name, places=places, executor=pool, folder=tmp_path, show=False, **common, **own)
@@ -236,6 +238,7 @@ def test_wider_than_the_model_bad_variants_and_an_unknown_experiment(places):
         e.experiment("size_swep")
 
 
+@pytest.mark.slow
 def test_the_command_that_records_everything(places, tmp_path):
     command = [
         sys.executable, str(ROOT / "benchmarks" / "record.py"), "--toy", "--device", "cpu", "--threads", "1",
