@@ -43,4 +43,6 @@ def test_figures():
     assert list(fig.data[2].y) == [150] and list(fig.data[2].x) == [2]
     frame = pd.DataFrame({"who": ["a", "b"], "accuracy": [0.5, 0.75], "note": ["x", "y"]})
     fig = start.scores(frame, guess=60)
-    assert list(fig.data[0].y) == [50, 75] and "your guess: 60" in fig.layout.annotations[0].text
+    assert list(fig.data[0].y) == [50, 75] and "y</span>" in fig.data[0].x[1]
+    assert (fig.layout.shapes[0].x0, fig.layout.shapes[0].x1) == (0.52, 1.48), "the guess is about the last row"
+    assert fig.layout.shapes[0].name == "your guess: 60%"

@@ -81,8 +81,11 @@ def test_where_view():
 def test_figures():
     frame = pd.DataFrame({"std": [1e-3, 1e-2], "moved_percent": [0.01, 1.5], "who": "yours"})
     fig = build.movement(frame, guess=0.1)
-    assert [t.name for t in fig.data] == ["yours", "your guess"] and list(fig.data[1].x) == [0.1]
+    assert [t.name for t in fig.data] == ["yours", "your guess: 10% at 0.1"] and list(fig.data[1].x) == [0.1]
+    fig = build.movement(pd.concat([frame, frame.assign(std=1e-7, moved_percent=0.0)]))
+    assert list(fig.data[0].x) == [1e-3, 1e-2], "0 has no place on a logarithmic axis"
+    assert "exactly 0) at std 10<sup>−7</sup>" in fig.layout.annotations[-1].text
     fig = build.shares(pd.DataFrame({"size": [8], "percent": [0.4], "parameters": [90]}), guess=50)
-    assert fig.layout.yaxis.range[1] == 60 and "your guess: 50" in fig.layout.annotations[0].text
+    assert fig.layout.yaxis.range[1] == 60 and fig.layout.shapes[0].name == "your guess: 50%"
     history = pd.DataFrame({"who": ["a"] * 3, "step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]})
     assert list(build.losses(history, window=2).data[0].y) == [3.0, 2.5, 1.5]

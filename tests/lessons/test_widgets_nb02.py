@@ -56,16 +56,19 @@ def test_a_very_long_sentence_is_cut_to_what_the_model_takes(models):
 def test_accuracy_figure_shows_live_recorded_and_the_guess():
     live = pd.DataFrame([{"method": "adapter 64", "trained_percent": 2.67, "accuracy": 80.0}])
     recorded = pd.DataFrame({"method": "full", "trained_percent": 100.0, "accuracy": [80.0, 81.0, 82.0]})
-    figure = plots.accuracy_against_parameters(live, recorded, guess=70)
+    figure = plots.accuracy_against_parameters(live, recorded, guess=70, rows=600)
     names = [trace.name for trace in figure.data]
     assert names == ["full (recorded)", "adapter 64"]
     assert figure.data[0].y[0] == 81 and figure.data[0].error_y.array[0] == pytest.approx(2.484, abs=1e-3)
-    assert any("your guess" in note.text and "70" in note.text for note in figure.layout.annotations)
+    assert figure.data[1].error_y.array[0] == pytest.approx(3.2, abs=0.01), "what 600 test sentences leave"
+    assert figure.layout.shapes[0].name == "your guess: adapter: 70%"
 
 
 def test_cost_figure_is_relative_to_full():
     ledger = pd.DataFrame({"method": ["adapter 64", "full"], "step ms": [66.0, 100.0], "disk MB": [2.4, 91.0]})
     figure = plots.relative_cost(ledger, guess=10)
+    line = figure.layout.shapes[0]
+    assert line.y0 == line.y1 == 10 and -0.5 < line.x0 < line.x1 <= 0, "across the adapter's bar of time alone"
     assert list(figure.data[0].y) == [66, 100] and figure.data[1].y[0] == pytest.approx(2.637, abs=1e-3)
 
 

@@ -58,16 +58,16 @@ def test_the_damage_view(saved):
 
 def test_the_serving_view_by_hand():
     view = serving_view(1_000_000, {"big": 250_000, "small": 0}, 3)
-    copies, shared = view.figure.data
+    shared, copies = view.figure.data
     assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])
     assert "1.00 MB a task; 12 MB as copies, 7 MB on one model, 1.7 times less" in view.summary
     view.method.value, view.tasks.value = "small", 20
     assert view.error is None and "80 MB as copies, 4 MB on one model, 20.0 times less" in view.summary
-    assert list(view.figure.data[1].y) == pytest.approx([4] * 20)
+    assert list(view.figure.data[0].y) == pytest.approx([4] * 20)
 
 
 def test_the_figures():
-    copies, shared, star = plots.growth(
+    shared, copies, star = plots.growth(
         pd.DataFrame({"tasks": [1, 2, 3], "copies": [4, 8, 12], "shared": [5, 6, 7]}), 9
     ).data
     assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])

@@ -1,66 +1,48 @@
 """Figures of 01_build_an_adapter: how far a new adapter moves the output, what it adds, where it sits."""
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from ..kit import theme
+from ..kit.drawing import arrow, box
 
-STD_TICKS = [10.0**k for k in range(-7, 1)]
-STD_TEXT = [f"1e{k}" if k else "1" for k in range(-7, 1)]
-PAPER_STD, CODE_STD = 1e-2, 1e-3
+START = {"in the paper": 1e-2, "in its code": 1e-3}
 
 
 def movement(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> go.Figure:
     """How far new adapters move the last hidden states, in %, over std (both axes logarithmic).
 
-    frame: columns std, moved_percent, who (a line each); guess: the std at which the learner expects 10%.
+    frame: columns std, moved_percent, who (a line each); guess: the std at which the learner expects 10%. What does not
+    move at all has no place on a logarithmic axis: the caption says where that begins.
     """
+    moves, still = frame[frame["moved_percent"] > 0], frame[frame["moved_percent"] == 0]
     fig = theme.figure(
         title=title or "How far a new adapter moves the output",
-        xaxis={
-            "title": "std of the initial weights",
-            "type": "log",
-            "tickvals": STD_TICKS,
-            "ticktext": STD_TEXT,
-            "range": [-7.3, 0.3],
-        },
-        yaxis={
-            "title": "moved, %",
-            "type": "log",
-            "range": [-5.7, 3],
-            "tickvals": [1e-4, 1e-2, 1, 10, 100],
-            "ticktext": ["0.0001", "0.01", "1", "10", "100"],
-        },
-        legend={"x": 0.02, "y": 0.8},
-        height=500,
+        xaxis=theme.log("std of the initial weights", 1e-7, 1),
+        yaxis=theme.log("output moved, %", min(1e-4, float(moves["moved_percent"].min())), 1000),
+        height=530,
+        **theme.LEGEND,
     )
-    for index, (who, rows) in enumerate(frame.groupby("who", sort=False)):
-        look = theme.series("live", str(who), index)
-        look["line"]["dash"] = theme.DASHES[index]
-        look["marker"]["symbol"] = theme.MARKERS[index]
-        fig.add_scatter(
-            x=rows["std"].to_numpy(),
-            y=theme.f32(rows["moved_percent"].clip(lower=3e-6)),
-            hovertemplate=f"{who}<br>std %{{x:.0e}}: moved by %{{y:.2g}}%<extra></extra>",
-            **look,
-        )
-    for std, name in ((PAPER_STD, "paper"), (CODE_STD, "code")):
+    theme.lines(fig, moves, "std", "moved_percent", "who", "std %{x:.0e}: moved by %{y:.2g}%")
+    for name, std in START.items():
         fig.add_vline(std, line={"color": theme.PAPER_COLOUR, "dash": "dot", "width": 2})
-        fig.add_annotation(x=_log(std), y=-5.4, text=name, showarrow=False, textangle=0, xanchor="left", xshift=4)
-    if guess is not None:
-        fig.add_scatter(
-            x=[guess],
-            y=[10.0],
-            hovertemplate="your guess: 10% at std %{x:.1g}<extra></extra>",
-            **theme.series("your guess"),
+        fig.add_annotation(
+            x=math.log10(std),
+            y=0.01,
+            yref="y domain",
+            text=name,
+            showarrow=False,
+            xanchor="right",
+            textangle=-90,
+            xshift=-2,
         )
-    return fig
-
-
-def _log(value: float) -> float:
-    return math.log10(value)
+    if len(still):
+        worst = still.loc[still["std"].idxmax()]
+        theme.caption(fig, f"{worst['who']}: not moved at all (exactly 0) at std {theme.power(worst['std'])} and below")
+    return theme.star(fig, guess, 10, f"10% at {guess:g}" if guess else "")
 
 
 def shares(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
@@ -68,8 +50,8 @@ def shares(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     fig = theme.figure(
         title="Two adapters in each of six layers",
         xaxis={"title": "bottleneck size", "type": "category"},
-        yaxis={"title": "% of the model", "range": [0, 1.2 * max(float(frame["percent"].max()), guess or 0)]},
-        showlegend=False,
+        yaxis={"title": "parameters, % of the model", "range": [0, 1.2 * max(frame["percent"].max(), guess or 0)]},
+        **theme.LEGEND,
     )
     fig.add_bar(
         x=[str(s) for s in frame["size"]],
@@ -77,10 +59,10 @@ def shares(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         text=[f"{p:.2f}" for p in frame["percent"]],
         textposition="outside",
         customdata=frame["parameters"].to_numpy(),
-        marker={"color": theme.OKABE_ITO[0]},
         hovertemplate="size %{x}: %{customdata:,} parameters, %{y:.2f}%<extra></extra>",
+        **theme.bars("live", showlegend=False),
     )
-    return fig if guess is None else theme.mark(fig, guess, "your guess")
+    return theme.mark(fig.update_layout(showlegend=False), guess, unit="%")
 
 
 #: One BERT layer from below: text, kind. Those of kind "site" are where an adapter can go.
@@ -99,80 +81,35 @@ COLOURS = {"frozen": "#DDDDDD", "site": "#DDDDDD", "norm": "#F6E3B4"}
 
 def block(attention: bool, feedforward: bool, width: int, size: int) -> go.Figure:
     """One BERT layer as boxes, from below; the adapters hang at the two dropouts, before residual and LayerNorm."""
-    fig = theme.figure(
-        title="One BERT layer, read from below",
-        xaxis={"range": [-0.5, 10], "visible": False},
-        yaxis={"range": [-0.9, 8.3], "visible": False},
-        height=600,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
-        showlegend=False,
-    )
+    fig = theme.figure(title="One BERT layer, read from below", height=600, margin={"l": 10, "r": 10, "t": 60, "b": 10})
+    fig.update_xaxes(range=[-0.5, 10], visible=False).update_yaxes(range=[-0.9, 8.3], visible=False)
     for row, (text, kind) in enumerate(BLOCK):
-        _box(fig, 0.4, row, 4.2, text, COLOURS[kind], f"{text}: {'trained' if kind == 'norm' else 'frozen'}")
-        _arrow(fig, 2.5, row - 0.26, 2.5, row - 0.02)
+        box(fig, 0.4, row, 4.2, 0.74, text, COLOURS[kind], hover="trained" if kind == "norm" else "frozen")
+        arrow(fig, 2.5, row - 0.26, 2.5, row - 0.02)
+    parameters = f"adapter, {2 * width * size + width + size:,} parameters"
     for row, on, name in ((2, attention, "attention"), (6, feedforward, "feed-forward")):
         if on:
-            note = f"{name} adapter<br>{width} → {size} → {width}, GELU<br>+ skip"
-            _box(
-                fig,
-                6.0,
-                row - 0.35,
-                3.7,
-                note,
-                theme.OKABE_ITO[5],
-                f"adapter, {2 * width * size + width + size:,} parameters",
-                1.45,
-            )
-            _arrow(fig, 4.6, row + 0.5, 6.0, row + 0.5)
-            _arrow(fig, 6.0, row + 0.25, 4.6, row + 0.25)
+            text = f"{name} adapter<br>{width} → {size} → {width}, GELU<br>+ skip"
+            box(fig, 6.0, row - 0.35, 3.7, 1.45, text, theme.OKABE_ITO[4], hover=parameters)
+            arrow(fig, 4.6, row + 0.5, 6.0, row + 0.5)
+            arrow(fig, 6.0, row + 0.25, 4.6, row + 0.25)
     for low, high in ((0, 3), (4, 7)):
         path = f"M 2.5 {low - 0.15} L -0.2 {low - 0.15} L -0.2 {high + 0.37} L 0.4 {high + 0.37}"
         fig.add_shape(type="path", path=path, line={"color": "#666666", "width": 2, "dash": "dash"})
     return fig
 
 
-def _box(fig, x, y, width, text, colour, hover, height=0.74):
-    fig.add_shape(
-        type="rect", x0=x, x1=x + width, y0=y, y1=y + height, fillcolor=colour, line={"width": 1}, layer="below"
+def losses(history: pd.DataFrame, window: int = 10, by: str = "who", index: Callable | None = None) -> go.Figure:
+    """Training loss over steps, a line a run. history: columns who (or `by`), step, loss; smoothed over `window` steps.
+
+    index: a run's name -> its colour.
+    """
+    fig = theme.figure(
+        title=f"Training loss (mean of {window} steps)" if window > 1 else "Training loss",
+        xaxis_title="training step",
+        yaxis_title="loss (cross-entropy)",
     )
-    fig.add_scatter(
-        x=[x + width / 2],
-        y=[y + height / 2],
-        mode="text",
-        text=[text],
-        textfont={"size": 16},
-        hovertext=[hover],
-        hoverinfo="text",
+    mean = history.groupby(by, sort=False)["loss"].transform(lambda loss: loss.rolling(window, min_periods=1).mean())
+    return theme.lines(
+        fig, history.assign(loss=mean), "step", "loss", by, "step %{x}: %{y:.3f}", index=index, mode="lines"
     )
-
-
-def _arrow(fig, x0, y0, x1, y1):
-    fig.add_annotation(
-        x=x1,
-        y=y1,
-        ax=x0,
-        ay=y0,
-        xref="x",
-        yref="y",
-        axref="x",
-        ayref="y",
-        showarrow=True,
-        arrowhead=2,
-        arrowwidth=2,
-        text="",
-    )
-
-
-def losses(history: pd.DataFrame, window: int = 10) -> go.Figure:
-    """Training loss over steps, a line a run. history: columns who, step, loss; smoothed over `window` steps."""
-    fig = theme.figure(title=f"Training loss (mean of {window} steps)", xaxis_title="step", yaxis_title="loss")
-    for index, (who, rows) in enumerate(history.groupby("who", sort=False)):
-        fig.add_scatter(
-            x=rows["step"].to_numpy(),
-            y=theme.f32(rows["loss"].rolling(window, min_periods=1).mean()),
-            mode="lines",
-            name=str(who),
-            line={"color": theme.OKABE_ITO[index], "dash": theme.DASHES[index], "width": 3},
-            hovertemplate=f"{who}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
-        )
-    return fig

@@ -81,7 +81,7 @@ def heatmap(spans: pd.DataFrame, source: str = "live", title: str = "") -> go.Fi
         text=[f"{round(float(value), 1) + 0.0:.1f}" for value in cells],
         mode="text",
         textfont={
-            "size": 18 if depth <= 8 else 13,
+            "size": 18 if depth <= 8 else 14,
             "color": ["black" if value > (low + high) / 2 else "white" for value in cells],
         },
         hoverinfo="skip",

@@ -66,7 +66,7 @@ def _draw(fig, setup, x, y, width, height) -> None:
         arrow(fig, left + w, middle, x + width, y)
         if note:
             fig.add_annotation(x=left + w / 2, y=middle - h / 2, yanchor="top", showarrow=False, text=note,
-                               font={"size": 13}, yshift=3)  # fmt: skip
+                               font={"size": 14}, yshift=3)  # fmt: skip
         top -= h + 0.25
     return None
 

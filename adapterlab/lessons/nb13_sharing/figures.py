@@ -4,6 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..kit import theme
+from ..nb00_start.figures import storage
 
 
 def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> go.Figure:
@@ -11,25 +12,8 @@ def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> 
 
     guess: the learner's MB for the last N, adapters only with their base.
     """
-    fig = theme.figure(
-        title=title or "Copies, or one model with adapters?",
-        xaxis={"title": "tasks"},
-        yaxis={"title": "MB", "rangemode": "tozero"},
-        showlegend=True,
-        legend={"x": 0.02, "y": 0.98},
-    )
-    for i, (column, name) in enumerate((("copies", "a copy a task"), ("shared", "one model, an adapter a task"))):
-        style = theme.series("live", name, i)
-        style["line"]["dash"], style["marker"]["symbol"] = theme.DASHES[i], theme.MARKERS[i]
-        fig.add_scatter(
-            x=list(frame["tasks"]),
-            y=theme.f32(frame[column]),
-            hovertemplate=f"{name}<br>%{{x}} tasks: %{{y:.0f}} MB<extra></extra>",
-            **style,
-        )
-    if guess is not None:
-        fig.add_scatter(x=[frame["tasks"].iloc[-1]], y=[guess], **theme.series("your guess"))
-    return fig
+    frame = frame.rename(columns={"copies": "copies_mb", "shared": "adapters_mb"})
+    return storage(frame, guess, title or "Copies, or one model with adapters?")
 
 
 def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
