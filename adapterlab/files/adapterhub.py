@@ -5,6 +5,12 @@ the frozen pooler. For models built like BERT, whose module names the format con
 """
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ..errors import UserError
 from ..methods import (
@@ -14,11 +20,15 @@ from ..methods import (
     HeadConfig,
     IA3Config,
     LoRAConfig,
+    Method,
     ParallelConfig,
     PfeifferConfig,
     PrefixTuningConfig,
 )
-from .names import base_name, body, config_of, kinds, prefix, refuse, tensors_of
+from .names import Tensors, base_name, body, config_of, kinds, prefix, refuse, take, tensors_of
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
 HEAD_CONFIG, HEAD_SAFE, HEAD_PICKLED = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
@@ -26,15 +36,49 @@ FUSION_CONFIG = "adapter_fusion_config.json"
 FUSION_SAFE, FUSION_PICKLED = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"
 VERSION = "adapters.1.3.0"
 FAMILIES = ("bert", "roberta", "xlm-roberta", "electra")
-HOLDS = dict.fromkeys(("bottleneck", "pfeiffer", "parallel", "compacter", "lora", "ia3", "prefix_tuning", "fusion"))
-
-PLACES = {"attention": "attention.output", "feedforward": "output"}
+ACTIVATIONS = ("relu", "gelu", "tanh", "swish")
+LETTERS = {"query": "q", "key": "k", "value": "v"}
+SUBLAYERS = {"attention": "attention.output", "feedforward": "output"}  # kind of site -> module of a layer
 LINEARS = {
     "query": "attention.self.query", "key": "attention.self.key", "value": "attention.self.value",
     "inner": "intermediate.dense", "outer": "output.dense",
 }  # fmt: skip
-LETTERS = {"query": "q", "key": "k", "value": "v"}
-ACTIVATIONS = ("relu", "gelu", "tanh", "swish")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which tensor in AdapterHub's file is which of ours: `parts` at every site, `shared` once; their name -> ours."""
+
+    modules: dict[str, str] = field(default_factory=dict)
+    holder: str = ""  # in a module: "adapters" of "encoder.layer.0.output.adapters.NAME.adapter_up.weight"
+    parts: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+
+
+PAIR = {"adapter_down.0.weight": "down.weight", "adapter_down.0.bias": "down.bias",
+        "adapter_up.weight": "up.weight", "adapter_up.bias": "up.bias"}  # fmt: skip
+PHM = {"adapter_down.0.W_left": "down.s", "adapter_down.0.W_right": "down.t", "adapter_down.0.b": "down.bias",
+       "adapter_up.W_left": "up.s", "adapter_up.W_right": "up.t", "adapter_up.b": "up.bias"}  # fmt: skip
+ATTENTION = {name: name for name in ("query.weight", "query.bias", "key.weight", "key.bias", "value.weight")}
+PREFIX_ROOT = "prefix_tuning.prefix_tunings.{name}.self_prefix."
+PREFIX_NET = {
+    f"{PREFIX_ROOT}{theirs}": f"layers_memory.{ours}"
+    for theirs, ours in (
+        ("wte.weight", "tokens"), ("control_trans.0.weight", "down.weight"), ("control_trans.0.bias", "down.bias"),
+        ("control_trans.2.weight", "up.weight"), ("control_trans.2.bias", "up.bias"),
+    )
+}  # fmt: skip
+LAYOUTS = {
+    "bottleneck": Layout(SUBLAYERS, "adapters", PAIR),
+    "pfeiffer": Layout(SUBLAYERS, "adapters", PAIR),
+    "parallel": Layout(SUBLAYERS, "adapters", PAIR),
+    "compacter": Layout(SUBLAYERS, "adapters", PHM, {"shared_parameters.{name}.phm_rule": "rule"}),
+    "lora": Layout(LINEARS, "loras", {"lora_A": "A", "lora_B": "B"}),
+    "ia3": Layout(LINEARS, "loras", {"lora_B": "scale"}),
+    "prefix_tuning": Layout(shared=PREFIX_NET),
+    "fusion": Layout(SUBLAYERS, "adapter_fusion_layer", ATTENTION),
+}
+HEAD = {f"heads.{{name}}.1.{part}": f"head.head.linear.{part}" for part in ("weight", "bias")}
 
 # what a bottleneck's settings are when nothing is unusual; None: read below
 BOTTLENECK = {
@@ -65,11 +109,112 @@ FUSION = {
     "dropout_prob": None, "key": True, "query": True, "query_before_ln": False, "regularization": True,
     "residual_before": False, "temperature": False, "value": True, "value_before_softmax": True, "value_initialized": True,
 }  # fmt: skip
+LORA_FREE = ("alpha", "attn_matrices", "composition_mode", "dropout", "dtype", "init_weights", "init_weights_seed",
+             "intermediate_lora", "leave_out", "output_lora", "r", "selfattn_lora")  # fmt: skip
+PREFIX_FREE = (
+    "bottleneck_size",
+    "dropout",
+    "flat",
+    "init_weights_seed",
+    "prefix_length",
+    "cross_prefix",
+    "shared_gating",
+)
+FUSION_FREE = ("dropout_prob", "regularization", "value_initialized")
 
 
-def owns(folder) -> bool:
+def owns(folder: Path) -> bool:
+    """Did the Adapters library write this folder?"""
     path = folder / CONFIG
     return (folder / FUSION_CONFIG).is_file() or (path.is_file() and "peft_type" not in config_of(path))
+
+
+# ---- tensors, both ways
+
+
+def tensor_names(adapters: "Adapters", config: Method, name: str, sites: Iterable[str]) -> dict[str, str]:
+    """The names of an adapter's tensors in AdapterHub's file, behind "bert.", and ours."""
+    layout = LAYOUTS[config.name]
+    names = {theirs.format(name=name): f"common.{config.name}.{ours}" for theirs, ours in layout.shared.items()}
+    for site in sites:
+        for theirs, ours in layout.parts.items():
+            module = _module(adapters, site, layout.modules, config.name)
+            names[f"{module}.{layout.holder}.{name}.{theirs}"] = f"{site}.{config.name}.{ours}"
+    return names
+
+
+def _module(adapters: "Adapters", site: str, modules: dict[str, str], what: str) -> str:
+    """The dotted path that AdapterHub gives to a site, "encoder.layer.0.attention.output"."""
+    kind, layer = adapters.sites[site].kind, adapters.sites[site].layer
+    if kind not in modules:
+        raise UserError(f'AdapterHub has no {what} at "{site}"; it has them at: {", ".join(modules)}')
+    return f"encoder.layer.{layer}.{modules[kind]}"
+
+
+def _theirs(adapters: "Adapters", config: Method, name: str, sites: list[str], tensors: Tensors) -> Tensors:
+    """Our tensors under AdapterHub's names, in its shapes."""
+    if isinstance(config, PrefixTuningConfig) and not config.hidden:  # (length, layers, 2 * width) as one row
+        prefixes = [tensors[f"{site}.prefix_tuning.own"] for site in sites]
+        return {f"{PREFIX_ROOT.format(name=name)}control_trans": torch.stack(prefixes, 1).flatten()}
+    names = tensor_names(adapters, config, name, sites)
+    column = isinstance(config, IA3Config)
+    return {theirs: tensors[ours][:, None] if column else tensors[ours] for theirs, ours in names.items()}
+
+
+def _ours(adapters: "Adapters", folder: Path, config: Method, name: str, tensors: Tensors) -> Tensors:
+    """AdapterHub's tensors under our names, in our shapes; they are taken out of `tensors`."""
+    sites = [site.name for site in config.targets(adapters.sites)]
+    if isinstance(config, PrefixTuningConfig) and not config.hidden:
+        row = take(folder, tensors, f"{PREFIX_ROOT.format(name=name)}control_trans")
+        if row.numel() != config.length * len(sites) * 2 * adapters.model.config.hidden_size:
+            raise UserError(f'"{folder}": the prefixes are not {config.length} long for {len(sites)} layers')
+        prefixes = row.reshape(config.length, len(sites), -1).unbind(1)
+        return {f"{site}.prefix_tuning.own": own for site, own in zip(sites, prefixes, strict=True)}
+    ours = {}
+    for theirs, key in tensor_names(adapters, config, name, sites).items():
+        ours[key] = take(folder, tensors, theirs)
+        if isinstance(config, IA3Config):
+            if ours[key].ndim != 2 or ours[key].shape[1] != 1:
+                raise UserError(f'"{folder}": "{theirs}" is {tuple(ours[key].shape)} and must be one column')
+            ours[key] = ours[key][:, 0]
+    return ours
+
+
+# ---- ours for AdapterHub
+
+
+def write(adapters: "Adapters", name: str) -> dict[str, dict]:
+    """{file name: JSON object or tensors}."""
+    model, adapter = adapters.model, adapters[name]
+    _known_family(model)
+    config, head = body(adapters, name, "AdapterHub", LAYOUTS)
+    if getattr(config, "gated", False):
+        raise UserError(f'AdapterHub cannot hold "{name}": its gate is another one than UniPELT\'s')
+    sites = [site for site in adapter.at if site != "head"]
+    described = {
+        "hidden_size": model.config.hidden_size,
+        "model_class": re.sub(r"(For\w+|Model)$", "", type(model).__name__) + "AdapterModel",
+        "model_name": base_name(model),
+        "model_type": model.config.model_type,
+        "name": ",".join(config.of) if isinstance(config, FusionConfig) else name,
+        "version": VERSION,
+    }
+    settings = SETTINGS[config.name](adapters, config, sites)
+    state = adapter.state_dict()
+    base = prefix(model) or f"{model.base_model_prefix}."
+    tensors = _theirs(adapters, config, described["name"], sites, state)
+    tensors = {base + key: tensor for key, tensor in tensors.items()}
+    if isinstance(config, FusionConfig):
+        names = {"adapter_names": list(config.of)}
+        files = {FUSION_CONFIG: {**names, "config": settings, **described}, FUSION_SAFE: tensors}
+    else:
+        files = {CONFIG: {"config": settings, **described}, SAFE: tensors}
+    if head:
+        if not _on_pooler(adapters):
+            raise UserError(f'AdapterHub cannot hold the head of "{name}": it has linear heads on a pooler alone')
+        files[HEAD_CONFIG] = {"config": _head_settings(head), **described}
+        files[HEAD_SAFE] = {theirs.format(name=described["name"]): state[ours] for theirs, ours in HEAD.items()}
+    return files
 
 
 def _known_family(model) -> None:
@@ -79,392 +224,240 @@ def _known_family(model) -> None:
         )
 
 
-def _on_pooler(adapters) -> bool:
+def _on_pooler(adapters: "Adapters") -> bool:
     """Does the model's classifier read the pooler, as BERT's does and RoBERTa's does not?"""
     base = getattr(adapters.model, adapters.model.base_model_prefix, None)
     site = adapters.sites.get("head")
     return getattr(base, "pooler", None) is not None and site is not None and site.module == "classifier"
 
 
-def _layers(adapters, sites) -> list[int]:
-    """The layers without any of these sites: AdapterHub's leave_out."""
+def _left_out(adapters: "Adapters", sites: list[str]) -> list[int]:
+    """The layers without any of these sites; UserError where the kinds are not the same in every other layer."""
     depth = adapters.model.config.num_hidden_layers
-    return sorted(set(range(depth)) - {adapters.sites[s].layer for s in sites})
-
-
-# ---- ours for AdapterHub
-
-
-def write(adapters, name: str) -> dict:
-    """{file name: JSON object or tensors}."""
-    model, adapter = adapters.model, adapters[name]
-    _known_family(model)
-    config, head = body(adapters, name, "AdapterHub", HOLDS)
-    if getattr(config, "gated", False):
-        raise UserError(f'AdapterHub cannot hold "{name}": its gate is another one than UniPELT\'s')
-    at = {site: modules[0] for site, modules in adapter.at.items() if site != "head"}
-    base = prefix(model) or f"{model.base_model_prefix}."
-    full = {
-        "hidden_size": model.config.hidden_size,
-        "model_class": re.sub(r"(For\w+|Model)$", "", type(model).__name__) + "AdapterModel",
-        "model_name": base_name(model),
-        "model_type": model.config.model_type,
-        "name": name,
-        "version": VERSION,
-    }
-    settings, tensors = WRITERS[config.name](adapters, config, name, at, base)
-    if config.name == "fusion":
-        full["name"] = ",".join(config.of)
-        files = {FUSION_CONFIG: {"adapter_names": list(config.of), "config": settings, **full}, FUSION_SAFE: tensors}
-    else:
-        files = {CONFIG: {"config": settings, **full}, SAFE: tensors}
-    if head:
-        (module,) = adapter.at["head"]
-        if not _on_pooler(adapters):
-            raise UserError(f'AdapterHub cannot hold the head of "{name}": it has linear heads on a pooler alone')
-        files[HEAD_CONFIG] = {
-            "config": {
-                "activation_function": "tanh", "bias": True, "dropout_prob": None, "head_type": "classification",
-                "label2id": {label: i for i, label in enumerate(head.labels)}, "layers": 1,
-                "num_labels": len(head.labels), "use_pooler": True,
-            },
-            **full,
-        }  # fmt: skip
-        files[HEAD_SAFE] = {
-            f"heads.{full['name']}.1.weight": module.linear.weight,
-            f"heads.{full['name']}.1.bias": module.linear.bias,
-        }
-    return files
-
-
-def _module(adapters, site: str, table: dict, base: str, what: str) -> str:
-    """The dotted path that AdapterHub gives to a site, "bert.encoder.layer.0.attention.output"."""
-    place = adapters.sites[site]
-    if place.kind not in table:
-        raise UserError(f'AdapterHub has no {what} at "{site}"; it has them at: {", ".join(table)}')
-    return f"{base}encoder.layer.{place.layer}.{table[place.kind]}"
-
-
-def _every_layer(adapters, at, chosen) -> list[int]:
-    """leave_out; UserError where the kinds are not in the same layers."""
-    out = _layers(adapters, at)
-    depth = adapters.model.config.num_hidden_layers
-    if len(at) != (depth - len(out)) * len(chosen):
+    out = sorted(set(range(depth)) - {adapters.sites[site].layer for site in sites})
+    if len(sites) != (depth - len(out)) * len({adapters.sites[site].kind for site in sites}):
         raise UserError("AdapterHub cannot hold it: it takes the same kinds of sites in every layer that has any")
     return out
 
 
-def _bottleneck(adapters, config, name, at, base):
+def _bottleneck_settings(adapters: "Adapters", config: Any, sites: list[str]) -> dict:
     if config.act not in ACTIVATIONS:
-        raise UserError(f'AdapterHub cannot hold "{name}": it does not know the activation "{config.act}"')
-    chosen = dict.fromkeys(adapters.sites[s].kind for s in at)
+        raise UserError(f'AdapterHub does not know the activation "{config.act}"; it knows: {", ".join(ACTIVATIONS)}')
+    chosen = {adapters.sites[site].kind for site in sites}
     width = adapters.model.config.hidden_size
+    exact = width // (width / config.size) == config.size  # it takes the width over the factor, rounded down
     settings = BOTTLENECK | {
         "mh_adapter": "attention" in chosen,
         "output_adapter": "feedforward" in chosen,
-        "leave_out": _every_layer(adapters, at, chosen),
+        "leave_out": _left_out(adapters, sites),
         "non_linearity": config.act,
-        "reduction_factor": width / config.size
-        if width // (width / config.size) == config.size
-        else width / (config.size + 0.5),
+        "reduction_factor": width / config.size if exact else width / (config.size + 0.5),
         "original_ln_before": config.name == "pfeiffer",
         "is_parallel": config.name == "parallel",
         "scaling": float(getattr(config, "scale", 1.0)),
     }
-    tensors = {}
-    if config.name == "compacter":
+    if isinstance(config, CompacterConfig):
         settings |= {"phm_layer": True, "phm_dim": config.n, "phm_rank": config.rank}
-        (module, *_) = at.values()
-        tensors[f"{base}shared_parameters.{name}.phm_rule"] = module.common[0].rule
-    for site, module in at.items():
-        path = f"{_module(adapters, site, PLACES, base, 'bottleneck')}.adapters.{name}."
-        for ours, theirs in (("down", "adapter_down.0"), ("up", "adapter_up")):
-            part = getattr(module, ours)
-            if config.name == "compacter":
-                tensors |= {
-                    f"{path}{theirs}.W_left": part.s,
-                    f"{path}{theirs}.W_right": part.t,
-                    f"{path}{theirs}.b": part.bias,
-                }
-            else:
-                tensors |= {f"{path}{theirs}.weight": part.weight, f"{path}{theirs}.bias": part.bias}
-    return settings, tensors
+    return settings
 
 
-def _lora(adapters, config, name, at, base):
-    chosen = dict.fromkeys(adapters.sites[s].kind for s in at)
-    scales = config.name == "ia3"
+def _lora_settings(adapters: "Adapters", config: Any, sites: list[str]) -> dict:
+    chosen = dict.fromkeys(adapters.sites[site].kind for site in sites)
     settings = LORA | {
-        "attn_matrices": [LETTERS[k] for k in chosen if k in LETTERS],
+        "attn_matrices": [LETTERS[kind] for kind in chosen if kind in LETTERS],
         "selfattn_lora": bool(set(chosen) & set(LETTERS)),
         "intermediate_lora": "inner" in chosen,
         "output_lora": "outer" in chosen,
-        "leave_out": _every_layer(adapters, at, chosen),
+        "leave_out": _left_out(adapters, sites),
     }
-    if scales:
-        settings |= {"composition_mode": "scale", "init_weights": "ia3", "r": 1, "alpha": 1}
-    else:
-        settings |= {"r": config.rank, "alpha": config.scale * config.rank, "dropout": config.dropout}
-    tensors = {}
-    for site, module in at.items():
-        path = f"{_module(adapters, site, LINEARS, base, config.name)}.loras.{name}."
-        if scales:
-            tensors[path + "lora_B"] = module.scale[:, None]
-        else:
-            tensors |= {path + "lora_A": module.A, path + "lora_B": module.B}
-    return settings, tensors
+    if isinstance(config, IA3Config):
+        return settings | {"composition_mode": "scale", "init_weights": "ia3", "r": 1, "alpha": 1}
+    return settings | {"r": config.rank, "alpha": config.scale * config.rank, "dropout": config.dropout}
 
 
-def _prefix(adapters, config, name, at, base):
-    import torch
-
-    settings = PREFIX | {
-        "prefix_length": config.length,
-        "flat": not config.hidden,
-        "bottleneck_size": config.hidden or 512,
-    }
-    if _every_layer(adapters, at, {"memory": None}):
-        raise UserError(f'AdapterHub cannot hold "{name}": its prefixes are for every layer')
-    path = f"{base}prefix_tuning.prefix_tunings.{name}.self_prefix."
-    if not config.hidden:
-        return settings, {path + "control_trans": torch.stack([m.own for m in at.values()], 1).flatten()}
-    made = next(iter(at.values())).common[0]["layers_memory"]
-    return settings, {
-        path + "wte.weight": made.tokens,
-        path + "control_trans.0.weight": made.down.weight,
-        path + "control_trans.0.bias": made.down.bias,
-        path + "control_trans.2.weight": made.up.weight,
-        path + "control_trans.2.bias": made.up.bias,
-    }
+def _prefix_settings(adapters: "Adapters", config: Any, sites: list[str]) -> dict:
+    if _left_out(adapters, sites):
+        raise UserError("AdapterHub cannot hold it: its prefixes are for every layer")
+    flat = not config.hidden
+    return PREFIX | {"prefix_length": config.length, "flat": flat, "bottleneck_size": config.hidden or 512}
 
 
-def _fusion(adapters, config, name, at, base):
-    tensors = {}
-    for site, module in at.items():
-        path = f"{_module(adapters, site, PLACES, base, 'fusion')}.adapter_fusion_layer.{','.join(config.of)}."
-        for part in ("query", "key", "value"):
-            tensors[f"{path}{part}.weight"] = getattr(module, part).weight
-            if part != "value":
-                tensors[f"{path}{part}.bias"] = getattr(module, part).bias
-    return FUSION, tensors
+SETTINGS = {
+    **dict.fromkeys(("bottleneck", "pfeiffer", "parallel", "compacter"), _bottleneck_settings),
+    **dict.fromkeys(("lora", "ia3"), _lora_settings),
+    "prefix_tuning": _prefix_settings,
+    "fusion": lambda adapters, config, sites: FUSION,
+}
 
 
-WRITERS = {
-    "bottleneck": _bottleneck, "pfeiffer": _bottleneck, "parallel": _bottleneck, "compacter": _bottleneck, "lora": _lora,
-    "ia3": _lora, "prefix_tuning": _prefix, "fusion": _fusion,
-}  # fmt: skip
+def _head_settings(head: HeadConfig) -> dict:
+    return {
+        "activation_function": "tanh", "bias": True, "dropout_prob": None, "head_type": "classification",
+        "label2id": {label: i for i, label in enumerate(head.labels)}, "layers": 1, "num_labels": len(head.labels),
+        "use_pooler": True,
+    }  # fmt: skip
 
 
 # ---- AdapterHub's for us
 
 
-def read(adapters, folder, head: bool, pickle: bool):
+def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[str, list[Method], Tensors]:
     """(the name in the file, recipe, tensors under our names)."""
     _known_family(adapters.model)
     fusion = (folder / FUSION_CONFIG).is_file()
-    full = config_of(folder / (FUSION_CONFIG if fusion else CONFIG))
-    name, config = full.get("name"), full.get("config")
-    if not isinstance(name, str) or not isinstance(config, dict):
-        raise UserError(f'"{folder}": "name" or "config" is missing or of another kind than AdapterHub writes')
-    if (
-        full.get("model_type") != adapters.model.config.model_type
-        or full.get("hidden_size") != adapters.model.config.hidden_size
-    ):
-        raise UserError(
-            f'"{folder}" was trained on a {full.get("model_type")}, {full.get("hidden_size")} wide; this model is a '
-            f"{adapters.model.config.model_type}, {adapters.model.config.hidden_size} wide"
-        )
+    described = config_of(folder / (FUSION_CONFIG if fusion else CONFIG))
+    name, settings = _name_and_settings(adapters, folder, described)
     files = (FUSION_SAFE, FUSION_PICKLED) if fusion else (SAFE, PICKLED)
-    tensors = {_strip(adapters, k): v for k, v in tensors_of(folder, *files, pickle).items()}
-    ours: dict = {}
-    architecture = config.get("architecture")
+    root = f"{adapters.model.base_model_prefix}."
+    tensors = {key.removeprefix(root): tensor for key, tensor in tensors_of(folder, *files, pickle).items()}
+    architecture = settings.get("architecture")
     if fusion:
-        recipe = [_read_fusion(adapters, folder, full, config, tensors, ours)]
-    elif architecture is None and "reduction_factor" in config:
-        recipe = [_read_bottleneck(adapters, folder, name, config, tensors, ours)]
+        config = _read_fusion(adapters, folder, described, tensors)
+    elif architecture is None and "reduction_factor" in settings:
+        config = _read_bottleneck(adapters, folder, settings)
     elif architecture == "lora":
-        recipe = [_read_lora(adapters, folder, name, config, tensors, ours)]
+        config = _read_lora(adapters, folder, settings)
     elif architecture == "prefix_tuning":
-        recipe = [_read_prefix(adapters, folder, name, config, tensors, ours)]
+        config = _read_prefix(folder, settings, tensors)
     else:
         raise UserError(f'"{folder}": AdapterHub\'s architecture {architecture!r} cannot be held here')
+    ours = _ours(adapters, folder, config, ",".join(config.of) if isinstance(config, FusionConfig) else name, tensors)
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" ({len(tensors)} in all)')
+    recipe: list[Method] = [config]
     if head and (folder / HEAD_CONFIG).is_file():
         recipe.append(_read_head(adapters, folder, pickle, ours))
     return name.replace(".", "_"), recipe, ours
 
 
-def _strip(adapters, key: str) -> str:
-    return key.removeprefix(f"{adapters.model.base_model_prefix}.")
+def _name_and_settings(adapters: "Adapters", folder: Path, described: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name, settings = described.get("name"), described.get("config")
+    if not isinstance(name, str) or not isinstance(settings, dict):
+        raise UserError(f'"{folder}": "name" or "config" is missing or of another kind than AdapterHub writes')
+    family, width = described.get("model_type"), described.get("hidden_size")
+    model = adapters.model.config
+    if family != model.model_type or width != model.hidden_size:
+        raise UserError(
+            f'"{folder}" was trained on a {family}, {width} wide; this model is a {model.model_type}, '
+            f"{model.hidden_size} wide"
+        )
+    return name, settings
 
 
-def _take(folder, tensors: dict, key: str):
-    if key not in tensors:
-        raise UserError(f'"{folder}" lacks tensor "{key}"')
-    return tensors.pop(key)
+def _check(settings: dict[str, Any], usual: dict[str, Any], free: Iterable[str]) -> None:
+    """UserError for a setting that is neither free nor as usual."""
+    refuse("AdapterHub", settings, {key: None if key in free else (value,) for key, value in usual.items()})
 
 
-def _chosen(adapters, folder, config: dict, which) -> list[str]:
-    """Our sites of these kinds, in all layers but those left out."""
-    out = config.get("leave_out") or []
+def _sites(adapters: "Adapters", folder: Path, settings: dict[str, Any], chosen: Iterable[str]) -> tuple[str, ...]:
+    """Our sites of these kinds, in all layers but those left out, as a config has them."""
+    out = settings.get("leave_out") or []
     depth = adapters.model.config.num_hidden_layers
     if not isinstance(out, list) or not all(type(n) is int and 0 <= n < depth for n in out):
         raise UserError(f'"{folder}": "leave_out" {out!r} must list layers from 0 to {depth - 1}')
-    names = [n for n, s in adapters.sites.items() if s.kind in which and s.layer not in out]
+    names = [name for name, site in adapters.sites.items() if site.kind in chosen and site.layer not in out]
     if not names:
         raise UserError(f'"{folder}" is an adapter at no site at all')
-    return names
+    return kinds(adapters.sites, names)
 
 
-def _read_bottleneck(adapters, folder, name, config, tensors, ours):
-    allowed = {k: None if k in FREE else (v,) for k, v in BOTTLENECK.items()}
-    phm = bool(config.get("phm_layer"))
-    if not phm:
-        allowed |= {k: None for k in BOTTLENECK if "phm" in k}
-    refuse("AdapterHub", config, allowed)
-    parallel, pfeiffer = bool(config.get("is_parallel")), bool(config.get("original_ln_before"))
-    scale, factor, act = (config.get("scaling", 1.0), config.get("reduction_factor"), config.get("non_linearity"))
+def _read_bottleneck(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> Method:
+    phm, parallel, pfeiffer = (bool(settings.get(key)) for key in ("phm_layer", "is_parallel", "original_ln_before"))
+    _check(settings, BOTTLENECK, FREE if phm else (*FREE, *(key for key in BOTTLENECK if "phm" in key)))
+    scale = settings.get("scaling", 1.0)
     if parallel + pfeiffer + phm > 1 or (scale != 1.0 and not parallel):
         raise UserError(
             f'"{folder}": this mixture of is_parallel, original_ln_before, phm_layer and scaling has no counterpart here'
         )
-    number = isinstance(factor, int | float) and not isinstance(factor, bool)
-    if not number or not 0 < factor < float("inf") or not isinstance(act, str):
+    chosen = [
+        kind for kind, key in (("attention", "mh_adapter"), ("feedforward", "output_adapter")) if settings.get(key)
+    ]
+    size, act = _size_and_activation(adapters, folder, settings)
+    shared: dict[str, Any] = {"size": size, "act": act, "sites": _sites(adapters, folder, settings, chosen)}
+    if phm:
+        return CompacterConfig(n=settings["phm_dim"], rank=settings["phm_rank"], **shared)
+    if parallel:
+        return ParallelConfig(scale=scale, **shared)
+    return PfeifferConfig(**shared) if pfeiffer else BottleneckConfig(**shared)
+
+
+def _size_and_activation(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> tuple[int, str]:
+    factor, act = settings.get("reduction_factor"), settings.get("non_linearity")
+    number = isinstance(factor, int | float) and not isinstance(factor, bool) and 0 < factor < float("inf")
+    if not number or not isinstance(act, str):
         raise UserError(f'"{folder}": reduction_factor {factor!r} must be one number above 0 and non_linearity a name')
-    size = max(1, int(adapters.model.config.hidden_size // factor))
-    which = [k for k, key in (("attention", "mh_adapter"), ("feedforward", "output_adapter")) if config.get(key)]
-    names = _chosen(adapters, folder, config, which)
-    shared = {"size": size, "act": act.lower(), "sites": kinds(adapters.sites, names)}
     if act.lower() not in ACTIVATIONS:
         raise UserError(f'"{folder}": the activation "{act}" is not known here; known: {", ".join(ACTIVATIONS)}')
-    if phm:
-        made = CompacterConfig(n=config.get("phm_dim"), rank=config.get("phm_rank"), **shared)
-        ours["common.compacter.rule"] = _take(folder, tensors, f"shared_parameters.{name}.phm_rule")
-        parts = {"W_left": "s", "W_right": "t", "b": "bias"}
-    else:
-        made = (
-            ParallelConfig(scale=scale, **shared) if parallel
-            else PfeifferConfig(**shared) if pfeiffer
-            else BottleneckConfig(**shared)
-        )  # fmt: skip
-        parts = {"weight": "weight", "bias": "bias"}
-    for site in names:
-        path = f"{_module(adapters, site, PLACES, '', 'bottleneck')}.adapters.{name}."
-        for new, old in (("down", "adapter_down.0"), ("up", "adapter_up")):
-            for theirs, own in parts.items():
-                ours[f"{site}.{made.name}.{new}.{own}"] = _take(folder, tensors, f"{path}{old}.{theirs}")
-    return made
+    return max(1, int(adapters.model.config.hidden_size // float(factor))), act.lower()
 
 
-def _read_lora(adapters, folder, name, config, tensors, ours):
-    free = ("alpha", "attn_matrices", "composition_mode", "dropout", "dtype", "init_weights", "init_weights_seed",
-            "intermediate_lora", "leave_out", "output_lora", "r", "selfattn_lora")  # fmt: skip
-    refuse("AdapterHub", config, {k: None if k in free else (v,) for k, v in LORA.items()})
-    letters = config.get("attn_matrices") if config.get("selfattn_lora") else []
+def _read_lora(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> Method:
+    _check(settings, LORA, LORA_FREE)
+    letters = settings.get("attn_matrices") if settings.get("selfattn_lora") else []
     if not isinstance(letters, list) or not all(letter in LETTERS.values() for letter in letters):
         raise UserError(f'"{folder}": "attn_matrices" {letters!r} must list q, k or v')
-    which = [k for k, letter in LETTERS.items() if letter in letters]
-    which += ["inner"] * bool(config.get("intermediate_lora")) + ["outer"] * bool(config.get("output_lora"))
-    names = _chosen(adapters, folder, config, which)
-    sites, mode = kinds(adapters.sites, names), config.get("composition_mode")
-    if mode == "scale" and config.get("r") == 1 and config.get("alpha") == 1:
-        made = IA3Config(sites=sites)
-    elif mode == "add":
-        made = LoRAConfig(
-            rank=config.get("r"), alpha=config.get("alpha"), dropout=config.get("dropout") or 0.0, sites=sites
-        )
-    else:
+    chosen = [kind for kind, letter in LETTERS.items() if letter in letters]
+    chosen += [kind for kind, key in (("inner", "intermediate_lora"), ("outer", "output_lora")) if settings.get(key)]
+    sites = _sites(adapters, folder, settings, chosen)
+    mode, rank, alpha = (settings.get(key) for key in ("composition_mode", "r", "alpha"))
+    if mode == "scale" and rank == alpha == 1:
+        return IA3Config(sites=sites)
+    if mode != "add":
         raise UserError(f'"{folder}": composition_mode {mode!r} with this r and alpha has no counterpart here')
-    for site in names:
-        path = f"{_module(adapters, site, LINEARS, '', made.name)}.loras.{name}."
-        B = _take(folder, tensors, path + "lora_B")
-        if mode == "scale":
-            if B.ndim != 2 or B.shape[1] != 1:
-                raise UserError(f'"{folder}": "{path}lora_B" is {tuple(B.shape)} and must be one column')
-            ours[f"{site}.ia3.scale"] = B[:, 0]
-        else:
-            ours[f"{site}.lora.A"], ours[f"{site}.lora.B"] = _take(folder, tensors, path + "lora_A"), B
-    return made
+    return LoRAConfig(rank=settings["r"], alpha=settings["alpha"], dropout=settings.get("dropout") or 0.0, sites=sites)
 
 
-def _read_prefix(adapters, folder, name, config, tensors, ours):
-    free = ("bottleneck_size", "dropout", "flat", "init_weights_seed", "prefix_length", "cross_prefix", "shared_gating")
-    refuse("AdapterHub", config, {k: None if k in free else (v,) for k, v in PREFIX.items()})
-    start = f"prefix_tuning.prefix_tunings.{name}.self_prefix."
+def _read_prefix(folder: Path, settings: dict[str, Any], tensors: Tensors) -> Method:
+    _check(settings, PREFIX, PREFIX_FREE)
     # a pickle has the pool once more in every layer, as the same tensors
-    for key in [
-        k for k in tensors if re.fullmatch(r"encoder\.layer\.\d+\.attention\.self\.prefix_tuning\.pool\..*", k)
-    ]:
-        twin = key.split(".prefix_tuning.pool.", 1)[1]
-        twin = f"prefix_tuning.{twin}"
-        if twin not in tensors or not tensors[twin].equal(tensors[key]):
-            raise UserError(f'"{folder}": "{key}" is not the prefix of the whole model')
-        tensors.pop(key)
-    flat, length = bool(config.get("flat")), config.get("prefix_length")
-    made = PrefixTuningConfig(length=length, hidden=0 if flat else config.get("bottleneck_size"), sites=("memory",))
-    if flat:
-        depth = adapters.model.config.num_hidden_layers
-        value = _take(folder, tensors, start + "control_trans")
-        if value.numel() != length * depth * 2 * adapters.model.config.hidden_size:
-            raise UserError(f'"{folder}": the prefixes are not {length} long for {depth} layers')
-        value = value.reshape(length, depth, -1)
-        for i in range(depth):
-            ours[f"layers.{i}.memory.prefix_tuning.own"] = value[:, i]
-        return made
-    names = {"wte.weight": "tokens", "control_trans.0.weight": "down.weight", "control_trans.0.bias": "down.bias",
-             "control_trans.2.weight": "up.weight", "control_trans.2.bias": "up.bias"}  # fmt: skip
-    for theirs, own in names.items():
-        ours[f"common.prefix_tuning.layers_memory.{own}"] = _take(folder, tensors, start + theirs)
-    return made
-
-
-def _read_fusion(adapters, folder, full, config, tensors, ours):
-    refuse(
-        "AdapterHub",
-        config,
-        {k: None if k in ("dropout_prob", "regularization", "value_initialized") else (v,) for k, v in FUSION.items()},
-    )
-    of = full.get("adapter_names") or full["name"].split(",")
-    if not isinstance(of, list) or not all(isinstance(n, str) for n in of):
-        raise UserError(f'"{folder}": "adapter_names" must list names, not {of!r}')
-    places = {v: k for k, v in PLACES.items()}
-    sites = []
     for key in list(tensors):
-        m = re.fullmatch(
-            r"encoder\.layer\.(\d+)\.(attention\.output|output)\.adapter_fusion_layer\.(.+)\.(\w+\.\w+)", key
-        )
-        if m and m[3] == ",".join(of):
-            site = f"layers.{m[1]}.{places[m[2]]}"
-            if site not in adapters.sites:
-                raise UserError(f'"{folder}" has a fusion at "{site}", which this model lacks')
+        if re.fullmatch(r"encoder\.layer\.\d+\.attention\.self\.prefix_tuning\.pool\..*", key):
+            twin = f"prefix_tuning.{key.split('.prefix_tuning.pool.', 1)[1]}"
+            if twin not in tensors or not tensors[twin].equal(tensors[key]):
+                raise UserError(f'"{folder}": "{key}" is not the prefix of the whole model')
+            tensors.pop(key)
+    hidden = 0 if settings.get("flat") else settings["bottleneck_size"]
+    return PrefixTuningConfig(length=settings["prefix_length"], hidden=hidden, sites=("memory",))
+
+
+def _read_fusion(adapters: "Adapters", folder: Path, described: dict[str, Any], tensors: Tensors) -> FusionConfig:
+    _check(described["config"], FUSION, FUSION_FREE)
+    of = described.get("adapter_names") or described["name"].split(",")
+    if not isinstance(of, list) or not all(isinstance(name, str) for name in of):
+        raise UserError(f'"{folder}": "adapter_names" must list names, not {of!r}')
+    candidates = [name for name, site in adapters.sites.items() if site.kind in SUBLAYERS]
+    config, sites = FusionConfig(of=tuple(of)), []
+    for site in candidates:
+        if tensors.keys() & tensor_names(adapters, config, ",".join(of), [site]).keys():
             sites.append(site)
-            ours[f"{site}.fusion.{m[4]}"] = tensors.pop(key)
     if not sites:
         raise UserError(f'"{folder}" holds no fusion of {", ".join(of)}')
-    return FusionConfig(of=tuple(of), sites=tuple(s for s in adapters.sites if s in sites))
+    return FusionConfig(of=tuple(of), sites=tuple(sites))
 
 
-def _read_head(adapters, folder, pickle, ours):
-    full = config_of(folder / HEAD_CONFIG)
-    config, name = full.get("config"), full.get("name")
-    if not isinstance(config, dict) or not isinstance(name, str):
+def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) -> HeadConfig:
+    """The head's config; its tensors are put into `ours`."""
+    described = config_of(folder / HEAD_CONFIG)
+    settings, name = described.get("config"), described.get("name")
+    if not isinstance(settings, dict) or not isinstance(name, str):
         raise UserError(f'"{folder / HEAD_CONFIG}": "name" or "config" is missing')
-    count, ids = config.get("num_labels"), config.get("label2id")
-    if config.get("head_type") != "classification" or config.get("layers") != 1 or not config.get("use_pooler"):
+    kind, layers, pooler = (settings.get(key) for key in ("head_type", "layers", "use_pooler"))
+    if kind != "classification" or layers != 1 or not pooler:
         raise UserError(
-            f'"{folder}" has a head of type {config.get("head_type")!r} with {config.get("layers")} layers'
-            f"{'' if config.get('use_pooler') else ' on the first token'}; here a head is one linear layer on the frozen "
-            "pooler (layers=1, use_pooler=True); say head=False to read the adapter without it"
+            f'"{folder}" has a head of type {kind!r} with {layers} layers{"" if pooler else " on the first token"}; here a '
+            "head is one linear layer on the frozen pooler (layers=1, use_pooler=True); say head=False to read the adapter "
+            "without it"
         )
     if not _on_pooler(adapters):
         raise UserError(f'"{folder}" has a head on a pooler, and this model has no head there; say head=False')
+    if not settings.get("bias", True):
+        raise UserError(f'"{folder}": a head without a bias cannot be held here')
     tensors = tensors_of(folder, HEAD_SAFE, HEAD_PICKLED, pickle)
-    for part in ("weight", "bias"):
-        if part == "bias" and not config.get("bias", True):
-            raise UserError(f'"{folder}": a head without a bias cannot be held here')
-        ours[f"head.head.linear.{part}"] = _take(folder, tensors, f"heads.{name}.1.{part}")
+    ours |= {key: take(folder, tensors, theirs.format(name=name)) for theirs, key in HEAD.items()}
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" in its head')
-    names = sorted(ids, key=ids.get) if isinstance(ids, dict) and all(type(v) is int for v in ids.values()) else []
-    return HeadConfig(labels=tuple(names) if len(names) == count else tuple(str(i) for i in range(count)))
+    count, ids = settings.get("num_labels"), settings.get("label2id")
+    names = (
+        sorted(ids, key=ids.__getitem__) if isinstance(ids, dict) and all(type(v) is int for v in ids.values()) else []
+    )
+    return HeadConfig(labels=tuple(names) if len(names) == count else tuple(map(str, range(int(count)))))

