@@ -66,8 +66,9 @@ def _main(given) -> int:
 
         return doctor()
     if given.command == "refresh":
-        from .book.notebooks import choose, notebooks, pick_profile
+        from .book.notebooks import choose, notebooks
         from .book.refresh import check, refresh
+        from .profiles import pick_profile
 
         chosen = choose(given.names, notebooks())
         if given.check:

@@ -1,17 +1,18 @@
 """The setup line of every notebook: profile, seed, device, versions."""
 
-import os
 import platform
 import random
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from .errors import UserError, suggest
+from .errors import UserError
+from .profiles import pick_profile
 
-PROFILES = ("smoke", "class", "full")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Lab:
     seed: int
     device: torch.device
 
-    def pick(self, smoke, class_, full):
+    def pick(self, smoke: T, class_: T, full: T) -> T:
         """The value that belongs to the profile: `lab.pick(smoke=32, class_=2000, full=8530)`."""
         return {"smoke": smoke, "class": class_, "full": full}[self.profile]
 
@@ -37,11 +38,7 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
     """
     import transformers
 
-    profile = profile or os.environ.get("ADAPTERLAB_PROFILE", "") or "class"
-    if profile not in PROFILES:
-        raise UserError(
-            f'unknown profile "{profile}"{suggest(profile, PROFILES)}; the profiles are {", ".join(PROFILES)}'
-        )
+    profile = pick_profile(profile)
     where = pick_device(device)
     seed_everything(seed)
     transformers.logging.set_verbosity_error()

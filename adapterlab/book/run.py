@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..paths import NOTEBOOKS, ROOT
+from ..profiles import pick_profile
 from ..studies.results import provenance
 from . import times
-from .notebooks import Notebook, assign, choose, notebooks, parameters, pick_profile, write_text
+from .notebooks import Notebook, assign, choose, notebooks, parameters, write_text
 from .pages import html_page, index_page
 from .quiet import insist
 from .scrub import INJECTED

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ..paths import RESULTS
-from .notebooks import PROFILES, write_text
+from ..profiles import PROFILES
+from .notebooks import write_text
 
 TIMES = RESULTS / "notebook_times.csv"
 COLUMNS = (

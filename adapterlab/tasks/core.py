@@ -3,16 +3,22 @@
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from ..errors import UserError, suggest
+from .metrics import CLASS_METRICS, VALUE_METRICS, score
 
 SPLIT_SEED = 2019
 """The seed of every split that this package cuts itself."""
+DEV_SHARE, DEV_MOST, FEWEST = 0.1, 2000, 10
+"""What is cut off for a split that is missing: this share of the rows, at most so many, of so many at the least."""
 
 
 @dataclass(frozen=True)
-class Split:
+class Rows:
     """Texts (or pairs of texts) and labels, row by row: class numbers, or scores when it is a regression."""
 
     texts: tuple[str, ...]
@@ -23,13 +29,13 @@ class Split:
         return len(self.texts)
 
     def __repr__(self) -> str:
-        return f"Split({len(self):,} {'rows' if self.pairs is None else 'pairs'})"
+        return f"Rows({len(self):,} {'rows' if self.pairs is None else 'pairs'})"
 
-    def take(self, rows) -> "Split":
+    def take(self, rows: Iterable[int]) -> "Rows":
         """The rows with these numbers, in this order."""
         rows = list(rows)
         pairs = None if self.pairs is None else tuple(self.pairs[i] for i in rows)
-        return Split(tuple(self.texts[i] for i in rows), pairs, tuple(self.labels[i] for i in rows))
+        return Rows(tuple(self.texts[i] for i in rows), pairs, tuple(self.labels[i] for i in rows))
 
     def keys(self) -> list:
         """What makes a row a duplicate of another: its text, or its two texts."""
@@ -44,7 +50,7 @@ class Split:
         return sha.hexdigest()[:16]
 
 
-def stratified_order(labels, seed: int) -> list[int]:
+def stratified_order(labels: Sequence[int | float], seed: int) -> list[int]:
     """Row numbers in an order of which every beginning holds the classes in their proportions.
 
     Rows are shuffled within their class; the k-th of a class of n stands at (k + 1/2) / n. So the first m
@@ -53,16 +59,16 @@ def stratified_order(labels, seed: int) -> list[int]:
     numbers from it in every version.
     """
     draw = random.Random(seed).random
-    classes = {}
+    classes: dict[int | float, list[tuple[float, int]]] = {}
     for i, label in enumerate(labels):
         classes.setdefault(0 if isinstance(label, float) else label, []).append((draw(), i))
-    place = []
+    places = []
     for label, members in sorted(classes.items()):
-        place += [((k + 0.5) / len(members), label, i) for k, (_, i) in enumerate(sorted(members))]
-    return [i for _, _, i in sorted(place)]
+        places += [((k + 0.5) / len(members), label, i) for k, (_, i) in enumerate(sorted(members))]
+    return [i for _, _, i in sorted(places)]
 
 
-def cut(split: Split, *sizes: int, seed: int = SPLIT_SEED) -> list[Split]:
+def cut(split: Rows, *sizes: int, seed: int = SPLIT_SEED) -> list[Rows]:
     """Stratified pieces of these sizes, then all the rest: cut(rows, 1000, 500) -> [1000, 500, the rest].
 
     A text that occurs more than once stays in the rest, so that no text is in two pieces.
@@ -79,6 +85,32 @@ def cut(split: Split, *sizes: int, seed: int = SPLIT_SEED) -> list[Split]:
 
 
 @dataclass(frozen=True)
+class Options:
+    """How a user's data is to be read: what `load_task` takes besides the name, which says what each means."""
+
+    text: str = "text"
+    label: str = "label"
+    pair: str | None = None
+    kind: str = "classification"
+    labels: Sequence[str] | None = None
+    metric: str | None = None
+    encoding: str = "utf-8"
+    dev_as: str = "test"
+
+    def __post_init__(self):
+        if self.kind not in ("classification", "regression"):
+            raise UserError(f'unknown kind "{self.kind}"; use "classification" or "regression"')
+        if self.dev_as not in ("test", "validation"):
+            raise UserError(f'dev_as="{self.dev_as}"; use "test" or "validation"')
+        known = CLASS_METRICS if self.kind == "classification" else VALUE_METRICS
+        if self.metric is not None and self.metric not in known:
+            raise UserError(
+                f'metric "{self.metric}" is none for {self.kind}{suggest(self.metric, known)}; '
+                f"there are {', '.join(known)}"
+            )
+
+
+@dataclass(frozen=True)
 class Task:
     """A data set that is ready to train on.
 
@@ -91,20 +123,20 @@ class Task:
     kind: str
     labels: tuple[str, ...]
     metric: str
-    splits: dict[str, Split]
+    splits: dict[str, Rows]
     source: str
     licence: str
 
     @property
-    def train(self) -> Split:
+    def train(self) -> Rows:
         return self.split("train")
 
     @property
-    def validation(self) -> Split:
+    def validation(self) -> Rows:
         return self.split("validation")
 
     @property
-    def test(self) -> Split:
+    def test(self) -> Rows:
         return self.split("test")
 
     @property
@@ -112,7 +144,7 @@ class Task:
         """The width of the head: one output a class, one for a regression."""
         return 1 if self.kind == "regression" else len(self.labels)
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> Rows:
         """A split by its name; UserError when the task has none of that name."""
         if name not in self.splits:
             raise UserError(
@@ -120,7 +152,9 @@ class Task:
             )
         return self.splits[name]
 
-    def subset(self, train=2000, validation=500, test=None, seed: int = 0) -> "Task":
+    def subset(
+        self, train: int | None = 2000, validation: int | None = 500, test: int | None = None, seed: int = 0
+    ) -> "Task":
         """The same task with fewer rows: stratified, the same for the same seed, the small within the large.
 
         train, validation, test: at most so many rows; None for all. Extra test splits shrink with test.
@@ -137,18 +171,49 @@ class Task:
 
     def majority(self, split: str = "test") -> float:
         """The score, on a split, of always saying what is most frequent in training (or its mean score)."""
-        import torch
-
-        from .metrics import score
-
         labels = self.split(split).labels
         if self.kind == "regression":
-            said = torch.full((len(labels),), sum(self.train.labels) / len(self.train))
+            answer = sum(self.train.labels) / len(self.train)
         else:
-            said = torch.full((len(labels),), Counter(self.train.labels).most_common(1)[0][0])
-        return score(self.metric, said, torch.tensor(labels))
+            answer = Counter(self.train.labels).most_common(1)[0][0]
+        return score(self.metric, torch.full((len(labels),), answer), torch.tensor(labels))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         what = "a score" if self.kind == "regression" else " / ".join(self.labels[:8]) + " ..." * (len(self.labels) > 8)
         return f'Task "{self.name}": {self.kind}, {what}; {sizes}; {self.metric}; from {self.source}'
+
+
+def cut_validation(splits: dict[str, Rows]) -> dict[str, Rows]:
+    """The same splits with "validation" cut out of "train"."""
+    validation, train = cut(splits["train"], held_out(len(splits["train"])))
+    return {"train": train, "validation": validation, **{k: v for k, v in splits.items() if k != "train"}}
+
+
+def held_out(rows: int) -> int:
+    """How many rows are cut off for a split that is missing: a tenth, at most 2,000, at least 1."""
+    return max(1, min(DEV_MOST, round(DEV_SHARE * rows)))
+
+
+def assemble(
+    name: str, kind: str, labels: Sequence[str], metric: str | None, splits: dict[str, Rows], source: str, licence: str
+) -> Task:
+    """A task of these splits; "validation" and "test" are cut from "train" where they are missing."""
+    missing = [split for split in ("validation", "test") if split not in splits]
+    rows = len(splits["train"])
+    if missing and rows < FEWEST:
+        raise UserError(
+            f"{source} has {rows} training rows; at least {FEWEST} are needed to cut off {' and '.join(missing)}"
+        )
+    *pieces, train = cut(splits["train"], *(held_out(rows) for _ in missing))
+    if not all(len(piece) for piece in pieces):
+        raise UserError(
+            f"{source}: nearly every text occurs more than once, so none is left for {' and '.join(missing)}"
+        )
+    splits = {**splits, "train": train if missing else splits["train"], **dict(zip(missing, pieces, strict=True))}
+    metric = metric or ("accuracy" if kind == "classification" else "pearson_spearman")
+    if metric == "f1" and len(labels) != 2:
+        raise UserError(f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"')
+    order = [split for split in ("train", "validation", "test") if split in splits]
+    order += [split for split in splits if split not in order]
+    return Task(name, kind, tuple(labels), metric, {split: splits[split] for split in order}, source, licence)

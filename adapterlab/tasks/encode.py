@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .core import Split
+from .core import Rows
 
 UNSAID = 100_000
 LONGEST = 512
@@ -47,7 +47,7 @@ class Encoded:
         )
 
 
-def encode(split: Split, tokenizer, max_length: int | None = None) -> Encoded:
+def encode(split: Rows, tokenizer, max_length: int | None = None) -> Encoded:
     """Tokenise a split once. Pairs become one row with token types, where the tokenizer has them.
 
     max_length: tokens kept of a row, special tokens included; longer rows are cut (of a pair the longer text
@@ -80,11 +80,11 @@ def encode(split: Split, tokenizer, max_length: int | None = None) -> Encoded:
     return Encoded(out["input_ids"], out["token_type_ids"] if types else None, labels, pad, longest, cut)
 
 
-def _scores(split: Split) -> bool:
+def _scores(split: Rows) -> bool:
     return bool(split.labels) and isinstance(split.labels[0], float)
 
 
-def _truncated(split: Split, tokenizer, longest: int) -> int:
+def _truncated(split: Rows, tokenizer, longest: int) -> int:
     """How many rows are longer than `longest` tokens."""
     pairs = None if split.pairs is None else list(split.pairs)
     whole = tokenizer(list(split.texts), pairs, truncation=False, padding=False, verbose=False)

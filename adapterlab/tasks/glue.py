@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError, suggest
-from .core import Task, cut
+from .core import Task, cut_validation
 from .labels import to_splits
 from .read import read_table
-
-DEV_SHARE, DEV_MOST = 0.1, 2000
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,9 @@ def find_glue(name: str, root=None) -> tuple[str, Path]:
     roots = [Path(root).expanduser()] if root else [Path("glue_data"), Path("glue"), Path("~/glue_data").expanduser()]
     for folder in roots:
         if folder.is_dir():
-            found = [child for child in sorted(folder.iterdir()) if child.is_dir() and glue_name(child.name) == task]
-            if found:
-                return task, found[0]
+            for child in sorted(folder.iterdir()):
+                if child.is_dir() and glue_name(child.name) == task:
+                    return task, child
     places = ", ".join(str(folder / task) for folder in roots)
     raise UserError(
         f'"{name}" is not there: no folder {places}; name the folder of your GLUE download with root="...", '
@@ -103,8 +101,8 @@ def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "t
     tables = {}
     for split, file in zip(("train", dev_as, f"{dev_as}_mismatched"), ("train.tsv", *spec.dev), strict=False):
         if not (folder / file).is_file():
-            there = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
-            raise UserError(f"{folder} has no {file}, which GLUE's {name} needs; there is {there}")
+            files = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
+            raise UserError(f"{folder} has no {file}, which GLUE's {name} needs; there is {files}")
         columns = (spec.text, spec.label, spec.pair)
         tables[split] = read_table(folder / file, *columns, encoding, spec.names, spec.damaged)
     labels, splits = to_splits(tables, kind, spec.labels)
@@ -113,14 +111,3 @@ def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "t
     left = sum(table.left_out for table in tables.values())
     source = str(folder) + (f" ({left} damaged lines left out)" if left else "")
     return Task(f"glue/{name}", kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms")
-
-
-def cut_validation(splits: dict) -> dict:
-    """The same splits with "validation" cut out of "train"."""
-    validation, train = cut(splits["train"], held_out(len(splits["train"])))
-    return {"train": train, "validation": validation, **{k: v for k, v in splits.items() if k != "train"}}
-
-
-def held_out(rows: int) -> int:
-    """How many rows are cut off for a split that is missing: a tenth, at most 2,000, at least 1."""
-    return max(1, min(DEV_MOST, round(DEV_SHARE * rows)))

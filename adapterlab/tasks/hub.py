@@ -5,8 +5,8 @@ from typing import Any
 
 from .. import hub
 from ..errors import UserError
-from .core import Task
-from .glue import GLUE, cut_validation, glue_name
+from .core import Options, Task, assemble, cut_validation
+from .glue import GLUE, glue_name
 from .labels import to_splits
 from .read import Row, Table
 
@@ -16,9 +16,7 @@ INSTEAD = (
 )
 
 
-def load_hub(
-    name: str, text: str, label: str, pair: str | None, kind: str, labels, metric: str | None, dev_as: str
-) -> Task:
+def load_hub(name: str, options: Options) -> Task:
     """ "hub:owner/dataset[/configuration]" -> Task. GLUE's columns, labels and metrics are known.
 
     A split without labels (-1: GLUE's test sets) is dropped. GLUE: as `load_glue`; others: what is missing is
@@ -26,24 +24,25 @@ def load_hub(
     Errors: UserError, within 3 seconds when the Hub cannot be reached.
     """
     repo, config = parse_name(name)
-    spec = GLUE.get(glue_name(config)) if config and repo.endswith("/glue") else None
+    spec = GLUE.get(glue_name(config) or "") if config and repo.endswith("/glue") else None
     loaded = open_data_set(name, INSTEAD)
     if spec:
-        (text, pair), label, labels, metric = spec.hub, "label", spec.labels, spec.metric
-        kind = "classification" if labels else "regression"
-    tables = {split: _table(f"{name}/{split}", data, text, label, pair) for split, data in loaded.items()}
-    tables = {split: table for split, table in tables.items() if table}
+        kind = "classification" if spec.labels else "regression"
+        options = Options(spec.hub[0], "label", spec.hub[1], kind, spec.labels, spec.metric, dev_as=options.dev_as)
+    tables = {split: _table(f"{name}/{split}", data, options) for split, data in loaded.items()}
+    tables = {split: table for split, table in tables.items() if table is not None}
     if "train" not in tables:
         raise UserError(f"{name} has no train split with labels; it has {', '.join(loaded)}")
-    names, splits = to_splits(tables, kind, labels or getattr(loaded["train"].features[label], "names", None))
+    labels = options.labels or getattr(loaded["train"].features[options.label], "names", None)
+    names, splits = to_splits(tables, options.kind, labels)
     source, licence = f"the Hub, {name[4:]}", loaded["train"].info.license or "see its page on the Hub"
     if spec:
-        splits = {split.replace("validation", dev_as).replace("_matched", ""): rows for split, rows in splits.items()}
-        splits = cut_validation(splits) if dev_as == "test" else splits
-        return Task(name, kind, names, metric, splits, source, licence)
-    from .load import assemble
-
-    return assemble(name, kind, names, metric, splits, source, licence)
+        splits = {
+            split.replace("validation", options.dev_as).replace("_matched", ""): rows for split, rows in splits.items()
+        }
+        splits = cut_validation(splits) if options.dev_as == "test" else splits
+        return Task(name, options.kind, names, spec.metric, splits, source, licence)
+    return assemble(name, options.kind, names, options.metric, splits, source, licence)
 
 
 def parse_name(name: str) -> tuple[str, str | None]:
@@ -78,8 +77,9 @@ def open_data_set(name: str, instead: str, split: str | None = None) -> Any:
         raise UserError(f"{name} cannot be loaded ({type(error).__name__}: {reason}); offline, {instead}") from error
 
 
-def _table(where: str, data, text: str, label: str, pair: str | None) -> Table | None:
+def _table(where: str, data: Any, options: Options) -> Table | None:
     """A split's rows, None when its labels are hidden; the "line" of a row is its number from 1."""
+    text, pair, label = options.text, options.pair, options.label
     for role, column in (("text", text), ("pair", pair), ("label", label)):
         if column and column not in data.column_names:
             raise UserError(
@@ -89,7 +89,7 @@ def _table(where: str, data, text: str, label: str, pair: str | None) -> Table |
     if all(value in (-1, -1.0, None) for value in values):
         return None
     names = getattr(data.features[label], "names", None)
-    said = [names[v] if names and v is not None and v >= 0 else str(v) for v in values]
-    pairs = data[pair] if pair else [None] * len(said)
-    rows = enumerate(zip(data[text], pairs, said, strict=True), 1)
+    labels = [names[v] if names and v is not None and v >= 0 else str(v) for v in values]
+    pairs = data[pair] if pair else [None] * len(labels)
+    rows = enumerate(zip(data[text], pairs, labels, strict=True), 1)
     return Table(Path(where), [Row(i, t or "", (p or "") if pair else None, v) for i, (t, p, v) in rows])

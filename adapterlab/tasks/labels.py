@@ -4,14 +4,14 @@ import math
 import re
 
 from ..errors import UserError, suggest
-from .core import Split
+from .core import Rows
 from .read import Row, Table
 
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
 
 
-def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[str, ...], dict[str, Split]]:
+def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[str, ...], dict[str, Rows]]:
     """(names of the classes, splits) of the tables; the classes are those of "train", whole numbers by value.
 
     labels: the names where they are known; the files then hold these names, or 0, 1, ... in their place.
@@ -26,7 +26,7 @@ def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[s
     for split, table in tables.items():
         pairs = tuple(row.pair for row in table.rows) if table.rows[0].pair is not None else None
         numbers = tuple(value(table, row) for row in table.rows)
-        splits[split] = Split(tuple(row.text for row in table.rows), pairs, numbers)
+        splits[split] = Rows(tuple(row.text for row in table.rows), pairs, numbers)
     if kind == "classification":
         _all_seen(names, splits["train"], tables["train"])
     return names, splits
@@ -93,7 +93,7 @@ def _number(table: Table, row: Row) -> float:
     return value
 
 
-def _all_seen(names: tuple[str, ...], train: Split, table: Table) -> None:
+def _all_seen(names: tuple[str, ...], train: Rows, table: Table) -> None:
     if len(names) < 2:
         raise UserError(f'{table.path}: every label is "{names[0]}"; classification needs two classes or more')
     unseen = set(range(len(names))) - set(train.labels)

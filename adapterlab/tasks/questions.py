@@ -82,8 +82,9 @@ class Questions:
                 else f"{self.source} has one article only and cannot be split by article; give a second file"
             )
         draw = random.Random(seed).random
-        held = set(sorted(titles, key=dict(zip(titles, (draw() for _ in titles), strict=True)).get)[:test])
-        return self.of(t for t in titles if t not in held), self.of(held)
+        number = {title: draw() for title in titles}
+        held_out = set(sorted(titles, key=number.__getitem__)[:test])
+        return self.of(t for t in titles if t not in held_out), self.of(held_out)
 
 
 # ---- reading

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from adapterlab.errors import UserError
-from adapterlab.tasks import Split, Task, load_task
+from adapterlab.tasks import Rows, Task, load_task
 from adapterlab.tasks.core import cut, stratified_order
 
 SPLITS = {
@@ -67,7 +67,7 @@ def test_every_beginning_of_the_stratified_order_has_the_classes_shares():
 
 
 def test_repeated_texts_stay_on_one_side_of_a_cut():
-    split = Split(tuple(f"text {i % 60}" for i in range(100)), None, tuple(i % 60 % 2 for i in range(100)))
+    split = Rows(tuple(f"text {i % 60}" for i in range(100)), None, tuple(i % 60 % 2 for i in range(100)))
     held, rest = cut(split, 15)
     assert len(held) == 15 and len(rest) == 85 and not set(held.texts) & set(rest.texts)
 
@@ -147,7 +147,7 @@ def test_encoding_is_a_choice(tmp_path):
 
 
 def test_the_majority_is_the_training_majority():
-    train, test = Split(("a",) * 3, None, (1, 1, 0)), Split(("b",) * 4, None, (0, 0, 0, 1))
+    train, test = Rows(("a",) * 3, None, (1, 1, 0)), Rows(("b",) * 4, None, (0, 0, 0, 1))
     task = Task("t", "classification", ("n", "y"), "accuracy", {"train": train, "test": test}, "here", "mine")
     assert task.majority() == 0.25
     with pytest.raises(UserError, match='no split "validation"'):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapterlab.errors import UserError
-from adapterlab.tasks import Split, batches, encode
+from adapterlab.tasks import Rows, batches, encode
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c")
 
@@ -26,7 +26,7 @@ def tokenizer():
 def split_of(lengths, pairs=None, labels=None):
     texts = tuple(" ".join("abc"[(i + j) % 3] for j in range(n)) for i, n in enumerate(lengths))
     second = None if pairs is None else tuple(" ".join("c" * n) for n in pairs)
-    return Split(texts, second, tuple(labels) if labels else tuple(i % 2 for i in range(len(lengths))))
+    return Rows(texts, second, tuple(labels) if labels else tuple(i % 2 for i in range(len(lengths))))
 
 
 def test_encode_counts_what_it_cuts(tokenizer):

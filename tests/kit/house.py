@@ -10,7 +10,7 @@ from pathlib import Path
 
 #: Bottom to top. An import goes down or stays on its floor.
 FLOORS = [
-    {"__init__", "errors", "lab", "paths", "progress", "hub"},
+    {"__init__", "errors", "hub", "lab", "paths", "profiles", "progress"},
     {"families", "sites", "quantize", "weights"},
     {"methods"},
     {"compose"},

@@ -9,7 +9,7 @@ import random
 import pandas as pd
 
 from ...errors import UserError
-from ...tasks.core import Split, Task
+from ...tasks.core import Rows, Task
 
 FACTS = {"where": ("coast", "hills"), "what": ("glass", "wool")}
 MARKETS = tuple(f"{place}, {ware}" for place in FACTS["where"] for ware in FACTS["what"])
@@ -39,12 +39,12 @@ def almanac(count: int = 64, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["town", "where", "what", "market"])
 
 
-def sentences(towns: pd.DataFrame, column: str, templates) -> Split:
+def sentences(towns: pd.DataFrame, column: str, templates) -> Rows:
     """Every town in every template, labelled with the column's value: numbers into `labels(column)`."""
     known = labels(column)
     rows = [(t.format(town), known.index(fact)) for town, fact in zip(towns["town"], towns[column], strict=True) for t in templates]  # fmt: skip
     texts, numbers = zip(*rows, strict=True)
-    return Split(texts, None, numbers)
+    return Rows(texts, None, numbers)
 
 
 def labels(column: str) -> tuple[str, ...]:
