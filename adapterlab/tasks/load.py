@@ -53,12 +53,12 @@ def load_task(
         return load_glue(*find_glue(name, root), encoding, dev_as)
     if path.suffix.lower() in SUFFIXES:
         return _load_files(path, {"train": path}, options)
-    raise UserError(
-        f"{path} is no .csv, .tsv or .jsonl file; save it as one of these" if path.is_file() else _unknown(name)
-    )
+    raise UserError(_unknown(name, path))
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, path: Path) -> str:
+    if path.is_file():
+        return f"{path} is no .csv, .tsv or .jsonl file; save it as one of these"
     if os.sep in name or "." in name:
         return f"{name}: there is no such file or folder; check the path (it is looked for in {Path.cwd()})"
     known = [*REVIEWS, *(f"glue/{task}" for task in GLUE)]
