@@ -248,6 +248,11 @@ def _ready(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: f
         raise UserError(
             "nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model) first"
         )
+    check_recipe(train, epochs, batch_size, lr)
+
+
+def check_recipe(train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
+    """UserError when there is nothing to train on, or no way to train so."""
     if len(train) == 0:
         raise UserError("nothing to train on: the training split is empty")
     if epochs < 1 or batch_size < 1 or not lr > 0:

@@ -10,11 +10,12 @@ unit whose weights in and out are zero puts out act(0) = 0 and gets no gradient,
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..adapters import Adapters
@@ -23,7 +24,7 @@ from ..lab import device_name, mixed_precision, move, peak_memory_mb, release_me
 from ..methods import Bottleneck, Head, ScaleShift
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
-from ..train import Run, judge_logits, linear_schedule
+from ..train import Run, check_recipe, judge_logits, linear_schedule
 
 NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
 
@@ -34,35 +35,40 @@ class Banked(nn.Module):
     x, y: (members * batch, ..., width), member after member -> the same shape.
     """
 
+    bank: "Bank"
+
     def __init__(self, bank: "Bank", where: tuple, act=None):
         super().__init__()
         object.__setattr__(self, "bank", bank)
         self.where, self.act = where, act
 
-    def linear(self, name: str, x):
+    def linear(self, name: str, x: Tensor) -> Tensor:
         """x (members, n, inputs) times each member's own matrix, plus its own bias: (members, n, outputs)."""
-        weight, bias = (self.bank.views[*self.where, name + ".weight"], self.bank.views[*self.where, name + ".bias"])
+        weight = self.bank.views[*self.where, name + ".weight"]  # (members, outputs, inputs)
+        bias = self.bank.views[*self.where, name + ".bias"]  # (members, outputs)
         return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(members * batch, ..., width) -> (members, batch * ..., width)"""
+        return x.reshape(len(self.bank), -1, x.shape[-1])
 
 
 class BankedBottleneck(Banked):
-    def forward(self, x, y):
-        rows = y.reshape(len(self.bank), -1, y.shape[-1])
-        return y + self.linear("up", self.act(self.linear("down", rows))).view_as(y)
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        hidden = self.act(self.linear("down", self.rows(y)))  # (members, n, largest size)
+        return y + self.linear("up", hidden).view_as(y)
 
 
 class BankedScaleShift(Banked):
-    def forward(self, x, y):
-        views = self.bank.views
-        scale, shift = views[*self.where, "scale"], views[*self.where, "shift"]
-        rows = y.reshape(len(self.bank), -1, y.shape[-1])
-        return torch.addcmul(shift.unsqueeze(1), rows, scale.unsqueeze(1)).view_as(y)
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        scale, shift = (self.bank.views[*self.where, name].unsqueeze(1) for name in ("scale", "shift"))
+        return torch.addcmul(shift, self.rows(y), scale).view_as(y)  # (members, 1, width) with (members, n, width)
 
 
 class BankedHead(Banked):
-    def forward(self, x, y):
-        out = self.linear("linear", x.reshape(len(self.bank), -1, x.shape[-1]))
-        return out.view(*x.shape[:-1], out.shape[-1])
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        logits = self.linear("linear", self.rows(x))  # (members, n, labels)
+        return logits.view(*x.shape[:-1], logits.shape[-1])
 
 
 BANKED = {Bottleneck: BankedBottleneck, ScaleShift: BankedScaleShift, Head: BankedHead}
@@ -193,58 +199,71 @@ class Bank:
         seconds, step_ms and peak_mb of a Run are those of the whole pass.
         amp: bfloat16 on a GPU that has it; on a CPU everything is float32.
         """
-        model, device = self.adapters.model, self.flat.device
-        lrs = _each(lr, len(self), "lr")
-        rates = torch.tensor(lrs, device=device).unsqueeze(1)
-        orders = _each(seed if orders is None else orders, len(self), "orders")
-        if len(train) == 0:
-            raise UserError("nothing to train on: the training split is empty")
-        if epochs < 1 or batch_size < 1 or not all(rate > 0 for rate in lrs):
-            raise UserError("epochs and batch_size must be at least 1 and every lr above 0")
-        self.adapters.freeze()
-        self.read()
-        runs = [
-            Run(n, metric, order, rate, epochs, self.adapters.count(n), self.adapters.base_count(), device_name(device))
-            for n, order, rate in zip(self.names, orders, lrs, strict=True)
-        ]
-        total = epochs * math.ceil(len(train) / batch_size)
-        cast = partial(mixed_precision, device) if amp else torch.enable_grad
-        flat = self.flat.requires_grad_(True)
-        adam = Adam(flat)
-        best, step, training, started = flat.detach().clone(), 0, 0.0, time.perf_counter()
+        lrs, orders = _each(lr, len(self), "lr"), _each(seed if orders is None else orders, len(self), "orders")
+        for rate in lrs:
+            check_recipe(train, epochs, batch_size, rate)
+        runs, device, steps = (
+            self._begin(lrs, orders, epochs, metric),
+            self.flat.device,
+            math.ceil(len(train) / batch_size),
+        )
+        adam, best = Adam(self.flat.requires_grad_(True), lrs, clip), self.flat.detach().clone()
         seed_everything(seed)
         reset_peak_memory(device)
-        with self._running(), Progress(total, name, show) as bar:
+        training, started = 0.0, time.perf_counter()
+        with self._running(), Progress(epochs * steps, name, show) as bar:
             for epoch in range(1, epochs + 1):
-                model.train()
-                tick, passed, factors = time.perf_counter(), [], []
-                for inputs, labels, weights in rounds(train, batch_size, orders, epoch, device):
-                    with cast():
-                        self.views = self._split(flat)
-                        losses = member_losses(self.logits(inputs), labels, weights)
-                    (flat.grad,) = torch.autograd.grad(losses.sum(), flat)
-                    factors.append(linear_schedule(step, total, warmup))
-                    adam.step(rates * factors[-1], clip)
-                    step += 1
-                    passed.append(losses.detach())
-                    bar.step(f"epoch {epoch}/{epochs}")
-                for run, losses in zip(runs, torch.stack(passed).T.tolist(), strict=True):
-                    run.record(epoch, losses, [run.lr * factor for factor in factors])
+                tick, before = time.perf_counter(), (epoch - 1) * steps
+                factors = [linear_schedule(before + step, epochs * steps, warmup) for step in range(steps)]
+                feed = rounds(train, batch_size, orders, epoch, device)
+                losses = self._epoch(feed, adam, factors, amp, partial(bar.step, f"epoch {epoch}/{epochs}"))
+                for run, of_member in zip(runs, losses.tolist(), strict=True):
+                    run.record(epoch, of_member, [run.lr * factor for factor in factors])
                 training += time.perf_counter() - tick
-                logits = [None] * len(self) if validation is None else self.predict(validation, amp=amp)
-                for b, (run, of_member) in enumerate(zip(runs, logits, strict=True)):
-                    verdict = None if validation is None else judge_logits(of_member, validation.labels, metric)
-                    if run.judged(epoch, verdict):
-                        best[b] = flat.detach()[b]
-            seconds, peak = time.perf_counter() - started, peak_memory_mb(device)
+                for b in self._improved(runs, epoch, validation, metric, amp):
+                    best[b] = self.flat.detach()[b]
+            seconds, step_ms = time.perf_counter() - started, 1000 * training / (epochs * steps)
             for run in runs:
-                run.seconds, run.step_ms, run.peak_mb = seconds, 1000 * training / step, peak
-            bar.done(f"{name}: {len(self)} adapters in {seconds:.1f} s, {1000 * training / step:.0f} ms a step")
+                run.seconds, run.step_ms, run.peak_mb = seconds, step_ms, peak_memory_mb(device)
+            bar.done(f"{name}: {len(self)} adapters in {seconds:.1f} s, {step_ms:.0f} ms a step")
         self.flat = best
         self.write()
-        model.eval()
+        self.adapters.model.eval()
         release_memory()
         return runs
+
+    def _begin(self, lrs: list[float], orders: list[int], epochs: int, metric: str) -> list[Run]:
+        """Freeze the model, take the members' weights as they are now; a `Run` for each, in which nothing has run."""
+        self.adapters.freeze()
+        self.read()
+        total, where = self.adapters.base_count(), device_name(self.flat.device)
+        return [
+            Run(name, metric, order, lr, epochs, self.adapters.count(name), total, where)
+            for name, order, lr in zip(self.names, orders, lrs, strict=True)
+        ]
+
+    def _epoch(self, feed, adam: "Adam", factors: list[float], amp: bool, step_done: Callable) -> Tensor:
+        """Train on every round once, as `train.train_epoch` does for one adapter; losses: (members, steps)."""
+        cast, passed = partial(mixed_precision, self.flat.device) if amp else torch.enable_grad, []
+        self.adapters.model.train()
+        for (inputs, labels, weights), factor in zip(feed, factors, strict=True):
+            with cast():
+                self.views = self._split(adam.flat)
+                losses = member_losses(self.logits(inputs), labels, weights)  # (members,)
+            (grad,) = torch.autograd.grad(losses.sum(), adam.flat)  # one member's loss knows no other's row of flat
+            adam.step(grad, factor)
+            passed.append(losses.detach())
+            step_done()
+        return torch.stack(passed, dim=1)
+
+    def _improved(self, runs: list[Run], epoch: int, validation: Encoded | None, metric: str, amp: bool) -> list[int]:
+        """Judge every member on the validation data; which members are better than they ever were."""
+        if validation is None:
+            verdicts = [None] * len(self)
+        else:
+            every = self.predict(validation, amp=amp)  # (members, rows, labels)
+            verdicts = [judge_logits(logits, validation.labels, metric) for logits in every]
+        return [b for b, (run, verdict) in enumerate(zip(runs, verdicts, strict=True)) if run.judged(epoch, verdict)]
 
     @torch.no_grad()
     def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> torch.Tensor:
@@ -278,24 +297,25 @@ class Bank:
 class Adam:
     """torch.optim.Adam on one (members, parameters) tensor, with a learning rate and a clipped norm for each row."""
 
-    def __init__(self, flat, betas=(0.9, 0.999), eps: float = 1e-8):
-        self.flat, self.betas, self.eps, self.count = flat, betas, eps, 0
+    def __init__(self, flat: Tensor, lrs: list[float], clip: float, betas=(0.9, 0.999), eps: float = 1e-8):
+        self.flat, self.clip, self.betas, self.eps, self.count = flat, clip, betas, eps, 0
+        self.rates = torch.tensor(lrs, device=flat.device).unsqueeze(1)  # (members, 1)
         self.mean, self.square = torch.zeros_like(flat), torch.zeros_like(flat)
 
     @torch.no_grad()
-    def step(self, rates, clip: float) -> None:
-        """rates: (members, 1). Kingma and Ba 2015, algorithm 1; clipping as torch.nn.utils.clip_grad_norm_."""
-        grad, (b1, b2) = self.flat.grad, self.betas
-        norm = grad.norm(dim=1, keepdim=True)
-        grad = grad * (clip / (norm + 1e-6)).clamp(max=1)
+    def step(self, grad: Tensor, factor: float) -> None:
+        """Kingma and Ba 2015, algorithm 1, at `factor` of the rates; clipping as torch.nn.utils.clip_grad_norm_."""
+        b1, b2 = self.betas
+        norm = grad.norm(dim=1, keepdim=True)  # (members, 1)
+        grad = grad * (self.clip / (norm + 1e-6)).clamp(max=1)
         self.count += 1
         self.mean.lerp_(grad, 1 - b1)
         self.square.mul_(b2).addcmul_(grad, grad, value=1 - b2)
         below = (self.square.sqrt() / math.sqrt(1 - b2**self.count)).add_(self.eps)
-        self.flat.sub_(self.mean / below * (rates / (1 - b1**self.count)))
+        self.flat.sub_(self.mean / below * (self.rates * factor / (1 - b1**self.count)))
 
 
-def member_losses(logits, labels, weights) -> torch.Tensor:
+def member_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Each member's mean loss: (members,). logits: (members, batch, labels); labels, weights: (members, batch)."""
     if labels.is_floating_point():
         each = F.mse_loss(logits.squeeze(-1), labels, reduction="none")
@@ -304,7 +324,10 @@ def member_losses(logits, labels, weights) -> torch.Tensor:
     return (each * weights).sum(1) / weights.sum(1)
 
 
-def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, device):
+Round = tuple[dict[str, Tensor], Tensor, Tensor]
+
+
+def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, device: torch.device) -> Iterator[Round]:
     """One batch a member at a time: (inputs of all rows, labels (members, batch), weights (members, batch)).
 
     Members of one order share its batches. With several orders the last, short batch comes at different times: it is
@@ -314,10 +337,10 @@ def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, devic
     streams = [batches(train, batch_size, shuffle=True, seed=order, epoch=epoch) for order in distinct]
     if len(distinct) == 1:
         for inputs, labels, _ in streams[0]:
-            labels = labels.to(device).expand(len(orders), -1)
+            labels = labels.to(device).expand(len(orders), -1)  # (members, batch)
             yield repeat(move(inputs, device), len(orders)), labels, torch.ones(labels.shape, device=device)
         return
-    pick = torch.tensor([distinct.index(order) for order in orders], device=device)
+    pick = torch.tensor([distinct.index(order) for order in orders], device=device)  # (members,) into the streams
     for parts in zip(*streams, strict=True):
         rows = max(len(labels) for _, labels, _ in parts)
         inputs = {}
@@ -325,24 +348,24 @@ def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, devic
             fill = train.pad_id if key == "input_ids" else 0
             width = max(i[key].shape[1] for i, _, _ in parts)
             stacked = torch.stack([_grow(_widen(i[key], width, fill), rows) for i, _, _ in parts]).to(device)
-            inputs[key] = stacked[pick].flatten(0, 1)
+            inputs[key] = stacked[pick].flatten(0, 1)  # (streams, batch, tokens, ...) -> (members * batch, tokens, ...)
         labels = torch.stack([_grow(labels, rows) for _, labels, _ in parts]).to(device)[pick]
         weights = torch.stack([(torch.arange(rows) < len(labels)).float() for _, labels, _ in parts])
         yield inputs, labels, weights.to(device)[pick]
 
 
-def repeat(inputs: dict, times: int) -> dict:
-    """The same rows for every member, member after member."""
+def repeat(inputs: dict[str, Tensor], times: int) -> dict[str, Tensor]:
+    """The same rows for every member, member after member: (batch, tokens, ...) -> (times * batch, tokens, ...)."""
     return {k: v.repeat(times, *[1] * (v.ndim - 1)) for k, v in inputs.items()}
 
 
-def _widen(values, width: int, fill):
+def _widen(values: Tensor, width: int, fill: int) -> Tensor:
     """(batch, tokens, ...) -> (batch, width, ...)."""
     return F.pad(values, (0, 0) * (values.ndim - 2) + (0, width - values.shape[1]), value=fill)
 
 
-def _grow(values, rows: int):
-    """Repeat the first row until there are so many."""
+def _grow(values: Tensor, rows: int) -> Tensor:
+    """(batch, ...) -> (rows, ...): repeat the first row until there are so many."""
     return torch.cat([values, values[:1].expand(rows - len(values), *values.shape[1:])])
 
 
