@@ -1,6 +1,7 @@
 """How the tests are shared out over the cores, what counts as slow, and the notes at the end of the report."""
 
 import os
+import re
 import socket
 
 import pytest
@@ -29,6 +30,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group({"browser": kind, "notebook": item.name}.get(kind, item.path.stem)))
         order[item] = {"browser": 0, "notebook": 1}.get(kind, 2)
     items.sort(key=order.get)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Where ADAPTERLAB_ALL_TESTS is set, a test that is skipped for want of a package or a browser has failed."""
+    report = yield
+    absent = re.search(r"could not import|not installed|no chromium|no browser", str(report.longrepr))
+    if report.skipped and absent and os.environ.get("ADAPTERLAB_ALL_TESTS"):
+        report.outcome, report.longrepr = "failed", str(report.longrepr)
+    return report
 
 
 @pytest.fixture

@@ -46,6 +46,14 @@ def test_pins_are_exact_and_used():
     assert outside <= set(pins(ROOT / "requirements.txt"))
 
 
+def test_extras_name_what_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert sorted(project["dependencies"] + extras["workbook"] + extras["test"]) == sorted(
+        pins(ROOT / "requirements.txt")
+    )
+
+
 def test_post_build():
     script = BINDER / "postBuild"
     assert os.access(script, os.X_OK) and script.read_bytes().startswith(b"#!/bin/bash\n")
