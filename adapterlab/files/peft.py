@@ -6,17 +6,34 @@ of a feed-forward module in (IA)^3, which is our site "hidden", and the output o
 """
 
 import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ..adapter import base_parameters
 from ..errors import UserError
-from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, PromptTuningConfig
-from .names import base_name, body, config_of, kinds, labels, prefix, refuse, tensors_of
+from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, Method, PromptTuningConfig
+from .names import Tensors, base_name, body, config_of, kinds, labels, prefix, refuse, take, tensors_of
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 TYPES = {"lora": "LORA", "dora": "LORA", "ia3": "IA3", "layernorm": "LN_TUNING", "prompt_tuning": "PROMPT_TUNING"}
 ROOT = "base_model.model."
+PROMPT = "prompt_embeddings"
+# a method's tensors at a site: their name behind the frozen module's -> ours
+MATRICES = {"lora_A.weight": "A", "lora_B.weight": "B"}
+PARTS = {
+    "lora": MATRICES,
+    "dora": MATRICES | {"lora_magnitude_vector": "magnitude"},
+    "ia3": {"ia3_l": "scale"},
+    "layernorm": {"ln_tuning_layers.weight": "scale", "ln_tuning_layers.bias": "shift"},
+    "prompt_tuning": {},
+}
 HARMLESS = dict.fromkeys((
     "auto_mapping", "base_model_name_or_path", "peft_type", "peft_version", "revision", "inference_mode", "target_modules",
     "modules_to_save", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out", "megatron_core",
@@ -31,7 +48,8 @@ ALLOWED = HARMLESS | {
 }
 
 
-def owns(folder) -> bool:
+def owns(folder: Path) -> bool:
+    """Did PEFT write this folder?"""
     path = folder / CONFIG
     return path.is_file() and "peft_type" in config_of(path)
 
@@ -39,91 +57,93 @@ def owns(folder) -> bool:
 # ---- ours for PEFT
 
 
-def write(adapters, name: str) -> dict:
+def write(adapters: "Adapters", name: str) -> dict[str, dict]:
     """{file name: JSON object or tensors}."""
     config, head = body(adapters, name, "PEFT", TYPES)
-    model, adapter = adapters.model, adapters[name]
-    tensors, modules, feedforward = {}, [], []
-    for site, (module, *_) in adapter.at.items():
-        if site == "head":
-            continue
-        place = adapters.sites[site]
-        path = place.module
-        key = f"{ROOT}{path}."
-        if config.name in ("lora", "dora"):
-            if config.gated:
-                raise UserError(f'PEFT cannot hold "{name}": it has no gate on a LoRA')
-            tensors |= {key + "lora_A.weight": module.A, key + "lora_B.weight": module.B}
-            if config.name == "dora":
-                tensors[key + "lora_magnitude_vector"] = module.magnitude
-        elif config.name == "ia3":
-            tensors[key + "ia3_l"] = module.scale[None, :] if place.form == "hidden" else module.scale[:, None]
-            feedforward += [path] if place.form == "hidden" else []
-        elif config.name == "layernorm":
-            norm = _norm(model, path, "PEFT cannot hold")
-            tensors[key + "ln_tuning_layers.weight"] = norm.weight * module.scale
-            tensors[key + "ln_tuning_layers.bias"] = norm.bias * module.scale + module.shift
-        else:
-            tensors["prompt_embeddings"] = module.prompt
-        modules.append(path)
+    if getattr(config, "gated", False):
+        raise UserError(f'PEFT cannot hold "{name}": it has no gate on a LoRA')
+    state = adapters[name].state_dict()
+    sites = [site for site in adapters[name].at if site != "head"]
+    modules = [adapters.sites[site].module for site in sites]
     if len(set(modules)) < len(modules):
         raise UserError(f'PEFT cannot hold "{name}": (IA)^3 before and behind one matrix')
-    settings = _settings(adapters, config, modules, feedforward)
+    tensors = {PROMPT: state["prompt.prompt_tuning.prompt"]} if isinstance(config, PromptTuningConfig) else {}
+    for site, module in zip(sites, modules, strict=True):
+        own = {ours: state[f"{site}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
+        if isinstance(config, IA3Config):  # it scales a row that goes in, or a column that comes out
+            own["scale"] = own["scale"][None, :] if adapters.sites[site].form == "hidden" else own["scale"][:, None]
+        if isinstance(config, LayerNormConfig):
+            norm = _norm(adapters.model, module, "PEFT cannot hold")
+            own = {"scale": norm.weight * own["scale"], "shift": norm.bias * own["scale"] + own["shift"]}
+        tensors |= {f"{ROOT}{module}.{theirs}": own[ours] for theirs, ours in PARTS[config.name].items()}
+    settings = _settings(adapters, config, sites)
     if head:
-        site = adapters.sites["head"]
-        (module,) = adapter.at["head"]
-        root = "base_model." if config.name == "prompt_tuning" else ROOT
-        top = site.module.split(".")[0]  # PEFT keeps the whole of it, frozen parts too (RoBERTa's classifier.dense)
-        tensors |= {f"{root}{top}.{n}": p for n, p in model.get_submodule(top).named_parameters()}
-        key = f"{root}{site.module}"
-        tensors |= {f"{key}.weight": module.linear.weight, f"{key}.bias": module.linear.bias}
-        settings["modules_to_save"] = [top]
-        if type(model).__name__.endswith("ForSequenceClassification"):
-            settings["task_type"] = "SEQ_CLS"
+        tensors |= _write_head(adapters, config, state, settings)
     return {CONFIG: settings, SAFE: tensors}
 
 
-def _settings(adapters, config, modules, feedforward) -> dict:
-    model = adapters.model
+def _settings(adapters: "Adapters", config: Method, sites: list[str]) -> dict[str, Any]:
+    """adapter_config.json of an adapter without a head."""
     settings = {
         "peft_type": TYPES[config.name],
-        "base_model_name_or_path": base_name(model) or None,
+        "base_model_name_or_path": base_name(adapters.model) or None,
         "inference_mode": True,
         "task_type": None,
         "modules_to_save": None,
     }
-    if config.name != "prompt_tuning":
-        settings["target_modules"] = modules
-    if config.name in ("lora", "dora"):
+    if isinstance(config, PromptTuningConfig):
+        return settings | _prompt_settings(adapters, config)
+    modules = [adapters.sites[site].module for site in sites]
+    settings["target_modules"] = modules
+    if isinstance(config, LoRAConfig):
         settings |= {
             "r": config.rank,
             "lora_alpha": config.alpha,
             "lora_dropout": config.dropout,
             "use_rslora": config.stabilised,
-            "use_dora": config.name == "dora",
-            "fan_in_fan_out": any(hasattr(model.get_submodule(m), "nf") for m in modules),
+            "use_dora": isinstance(config, DoRAConfig),
+            "fan_in_fan_out": any(hasattr(adapters.model.get_submodule(module), "nf") for module in modules),
             "bias": "none",
         }
-    if config.name == "ia3":
-        settings["feedforward_modules"] = feedforward
-    if config.name == "prompt_tuning":
-        text = model.config.get_text_config()
-        if model.config.is_encoder_decoder:
-            raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
-        settings |= {
-            "num_virtual_tokens": config.length,
-            "token_dim": adapters.sites["prompt"].width,
-            "num_transformer_submodules": 1,
-            "num_attention_heads": text.num_attention_heads,
-            "num_layers": text.num_hidden_layers,
-            "task_type": "SEQ_CLS"
-            if type(model).__name__.endswith("ForSequenceClassification")
-            else "FEATURE_EXTRACTION",
-        }
+    if isinstance(config, IA3Config):
+        settings["feedforward_modules"] = [
+            adapters.sites[site].module for site in sites if adapters.sites[site].form == "hidden"
+        ]
     return settings
 
 
-def _norm(model, path: str, why: str) -> nn.LayerNorm:
+def _prompt_settings(adapters: "Adapters", config: PromptTuningConfig) -> dict[str, Any]:
+    model = adapters.model
+    if model.config.is_encoder_decoder:
+        raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
+    text = model.config.get_text_config()
+    return {
+        "num_virtual_tokens": config.length,
+        "token_dim": adapters.sites["prompt"].width,
+        "num_transformer_submodules": 1,
+        "num_attention_heads": text.num_attention_heads,
+        "num_layers": text.num_hidden_layers,
+        "task_type": "SEQ_CLS" if _classifies(model) else "FEATURE_EXTRACTION",
+    }
+
+
+def _classifies(model: nn.Module) -> bool:
+    return type(model).__name__.endswith("ForSequenceClassification")
+
+
+def _write_head(adapters: "Adapters", config: Method, state: Tensors, settings: dict[str, Any]) -> Tensors:
+    """The head's tensors; PEFT keeps the whole module it is in, frozen parts too (RoBERTa's classifier.dense)."""
+    module = adapters.sites["head"].module
+    root = "base_model." if isinstance(config, PromptTuningConfig) else ROOT
+    top = module.split(".")[0]
+    settings["modules_to_save"] = [top]
+    if _classifies(adapters.model):
+        settings["task_type"] = "SEQ_CLS"
+    frozen = {f"{root}{top}.{key}": p for key, p in adapters.model.get_submodule(top).named_parameters()}
+    return frozen | {f"{root}{module}.{part}": state[f"head.head.linear.{part}"] for part in ("weight", "bias")}
+
+
+def _norm(model: nn.Module, path: str, why: str) -> nn.LayerNorm:
     norm = model.get_submodule(path)
     if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None:
         raise UserError(f'{why} a change of "{path}", which is no LayerNorm with a scale and a shift')
@@ -135,61 +155,93 @@ def _norm(model, path: str, why: str) -> nn.LayerNorm:
 # ---- PEFT's for us
 
 
-def read(adapters, folder, head: bool, pickle: bool):
+def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[None, list[Method], Tensors]:
     """(None, recipe, tensors under our names): PEFT's files have no name for an adapter."""
-    config = config_of(folder / CONFIG)
-    kind = config.get("peft_type")
+    settings = config_of(folder / CONFIG)
+    kind = settings.get("peft_type")
     if kind not in TYPES.values():
         raise UserError(f"PEFT's {kind!r} cannot be held here; what can: {', '.join(dict.fromkeys(TYPES.values()))}")
-    refuse("PEFT", config, ALLOWED)
-    tensors = {_strip(k): v for k, v in tensors_of(folder, SAFE, PICKLED, pickle).items()}
-    ours: dict[str, torch.Tensor] = {}
-    recipe = []
-    own = prefix(adapters.model)
-    paths = _paths(adapters, config)
+    refuse("PEFT", settings, ALLOWED)
+    tensors = tensors_of(folder, SAFE, PICKLED, pickle)
+    tensors = {key.removeprefix(ROOT).removeprefix("base_model."): tensor for key, tensor in tensors.items()}
     if kind == "PROMPT_TUNING":
-        ours["prompt.prompt_tuning.prompt"] = tensors.pop("prompt_embeddings", None)
-        if ours["prompt.prompt_tuning.prompt"] is None:
-            raise UserError(f'"{folder}" lacks tensor "prompt_embeddings"')
-        recipe.append(PromptTuningConfig(length=config.get("num_virtual_tokens")))
+        config: Method = PromptTuningConfig(length=settings["num_virtual_tokens"])
+        ours = {"prompt.prompt_tuning.prompt": take(folder, tensors, PROMPT)}
     else:
-        wanted = {"LORA": "lora_", "IA3": "ia3_l", "LN_TUNING": "ln_tuning"}[kind]
-        found: dict[str, dict] = {}
-        for key in [k for k in tensors if f".{wanted}" in k]:
-            path, part = key.split(f".{wanted}", 1)
-            full = path if path in paths or not own or path.startswith(own) else own + path
-            found.setdefault(full, {})[wanted + part] = tensors.pop(key)
-        recipe.append(_method(adapters, folder, config, kind, found, paths, ours))
-    recipe += _head(adapters, config, tensors, ours, head)
+        config, ours = _read_method(adapters, folder, settings, tensors)
+    recipe = [config, *_read_head(adapters, settings, tensors, ours, head)]
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" ({len(tensors)} in all)')
     return None, recipe, ours
 
 
-def _strip(key: str) -> str:
-    for start in (ROOT, "base_model."):
-        if key.startswith(start):
-            return key[len(start) :]
-    return key
+def _read_method(
+    adapters: "Adapters", folder: Path, settings: dict[str, Any], tensors: Tensors
+) -> tuple[Method, Tensors]:
+    """The config of a method that sits at frozen modules, and its tensors under our names."""
+    kind = settings["peft_type"]
+    method = {"LORA": "dora" if settings.get("use_dora") else "lora", "IA3": "ia3", "LN_TUNING": "layernorm"}[kind]
+    modules = _by_module(adapters, tensors, PARTS[method])
+    if not modules:
+        raise UserError(f'"{folder}" holds no tensor of a {kind} adapter')
+    sites = _sites(adapters, settings)
+    for module in modules:
+        if module not in sites:
+            raise UserError(
+                f'"{folder}" has tensors for "{module}", where this model has no site that such an adapter fits'
+            )
+    _complete(adapters, folder, settings, modules)
+    ours = {}
+    for module, own in modules.items():
+        site = f"{sites[module]}.{method}"
+        values = {part: take(folder, own, f"{module}.{theirs}") for theirs, part in PARTS[method].items()}
+        if method == "ia3":
+            values["scale"] = _flat(folder, f"{module}.ia3_l", values["scale"])
+        if method == "layernorm":
+            values = _relative(adapters.model, module, **values)
+        ours |= {f"{site}.{part}": value for part, value in values.items()}
+    return _config(method, settings, kinds(adapters.sites, [sites[module] for module in modules])), ours
 
 
-def _paths(adapters, config) -> dict[str, str]:
-    """Dotted path of a frozen module -> our site, of those that the kind of adapter can sit at."""
-    feedforward = _matcher(config.get("feedforward_modules") or [], "feedforward_modules")
-    found = {}
+def _config(method: str, settings: dict[str, Any], sites: tuple[str, ...]) -> Method:
+    if method == "ia3":
+        return IA3Config(sites=sites)
+    if method == "layernorm":
+        return LayerNormConfig(sites=sites)
+    return (DoRAConfig if method == "dora" else LoRAConfig)(
+        rank=settings["r"], alpha=settings["lora_alpha"], stabilised=bool(settings.get("use_rslora")),
+        dropout=settings.get("lora_dropout") or 0.0, sites=sites,
+    )  # fmt: skip
+
+
+def _by_module(adapters: "Adapters", tensors: Tensors, parts: Iterable[str]) -> dict[str, Tensors]:
+    """{frozen module: {name: tensor}} of a method's tensors, which are taken out of `tensors`."""
+    modules: dict[str, Tensors] = {}
+    base = prefix(adapters.model)
+    known = dict(adapters.model.named_modules())
+    for key in list(tensors):
+        part = next((part for part in parts if key.endswith(f".{part}")), None)
+        if part is not None:
+            module = key.removesuffix(f".{part}")
+            module = module if module in known else base + module  # it was saved on the bare base
+            modules.setdefault(module, {})[f"{module}.{part}"] = tensors.pop(key)
+    return modules
+
+
+def _sites(adapters: "Adapters", settings: dict[str, Any]) -> dict[str, str]:
+    """Frozen module -> our site, of those that the kind of adapter can sit at."""
+    feedforward = _matcher(settings.get("feedforward_modules") or [], "feedforward_modules")
+    sites = {}
     for name, site in adapters.sites.items():
-        if config["peft_type"] == "LN_TUNING":
-            fits = site.form == "norm"
-        elif config["peft_type"] == "IA3" and feedforward(site.module):
-            fits = site.form == "hidden"
-        else:
-            fits = site.form == "linear"
-        if fits:
-            found[site.module] = name
-    return found
+        form = "norm" if settings["peft_type"] == "LN_TUNING" else "linear"
+        if settings["peft_type"] == "IA3" and feedforward(site.module):
+            form = "hidden"
+        if site.form == form:
+            sites[site.module] = name
+    return sites
 
 
-def _matcher(target, key: str):
+def _matcher(target: Any, key: str) -> Callable[[str], bool]:
     """PEFT's rule: a whole name by a regular expression, or the end of a name out of a list."""
     if isinstance(target, str):
         try:
@@ -202,105 +254,57 @@ def _matcher(target, key: str):
     return lambda path: any(path == t or path.endswith("." + t) for t in target)
 
 
-def _method(adapters, folder, config, kind, found, paths, ours):
-    """The config of the method, its tensors put into `ours`."""
-    if not found:
-        raise UserError(f'"{folder}" holds no tensor of a {kind} adapter')
-    for path in found:
-        if path not in paths:
-            raise UserError(
-                f'"{folder}" has tensors for "{path}", where this model has no site that such an adapter fits'
-            )
-    _complete(adapters, folder, config, found)
-    sites = kinds(adapters.sites, [paths[path] for path in found])
-    if kind == "LORA":
-        dora = bool(config.get("use_dora"))
-        make = DoRAConfig if dora else LoRAConfig
-        made = make(
-            rank=config.get("r"), alpha=config.get("lora_alpha"), stabilised=bool(config.get("use_rslora")),
-            dropout=config.get("lora_dropout") or 0.0, sites=sites,
-        )  # fmt: skip
-        names = {"lora_A.weight": "A", "lora_B.weight": "B"} | ({"lora_magnitude_vector": "magnitude"} if dora else {})
-    elif kind == "IA3":
-        made, names = IA3Config(sites=sites), {"ia3_l": "scale"}
-    else:
-        made, names = (
-            LayerNormConfig(sites=sites),
-            {"ln_tuning_layers.weight": "scale", "ln_tuning_layers.bias": "shift"},
-        )
-    for path, parts in found.items():
-        for theirs, new in names.items():
-            if theirs not in parts:
-                raise UserError(f'"{folder}" lacks tensor "{path}.{theirs}"')
-            value = parts.pop(theirs)
-            if kind == "IA3":
-                if 1 not in value.shape or value.ndim != 2:
-                    raise UserError(
-                        f'"{folder}": "{path}.{theirs}" is {tuple(value.shape)} and must be a row or a column'
-                    )
-                value = value.flatten()
-            ours[f"{paths[path]}.{made.name}.{new}"] = value
-        if parts:
-            raise UserError(f'"{folder}" has an unexpected tensor "{path}.{sorted(parts)[0]}"')
-        if kind == "LN_TUNING":
-            _relative(adapters.model, path, f"{paths[path]}.{made.name}.", ours)
-    return made
-
-
-def _complete(adapters, folder, config, found) -> None:
+def _complete(adapters: "Adapters", folder: Path, settings: dict[str, Any], modules: Iterable[str]) -> None:
     """Every module that the config asks for has its tensors: PEFT would start a missing one anew and only warn."""
-    target = config.get("target_modules")
+    target = settings.get("target_modules")
     if target == "all-linear" or target is None:
         return
-    wanted, skip = (
-        _matcher(target, "target_modules"),
-        _matcher(config.get("exclude_modules") or [], "exclude_modules"),
-    )
-    own = prefix(adapters.model)
+    asked = _matcher(target, "target_modules")
+    excluded = _matcher(settings.get("exclude_modules") or [], "exclude_modules")
     for path, _ in adapters.model.named_modules():
-        short = path.removeprefix(own)
-        if not path.startswith("adapterlab") and wanted(path) and not skip(path) and not {path, short} & set(found):
+        if not path.startswith("adapterlab") and asked(path) and not excluded(path) and path not in modules:
             raise UserError(f'"{folder}" lacks the tensors for "{path}", which its target_modules name')
 
 
-def _relative(model, path: str, key: str, ours: dict) -> None:
+def _flat(folder: Path, key: str, scale: torch.Tensor) -> torch.Tensor:
+    if scale.ndim != 2 or 1 not in scale.shape:
+        raise UserError(f'"{folder}": "{key}" is {tuple(scale.shape)} and must be a row or a column')
+    return scale.flatten()
+
+
+def _relative(model: nn.Module, path: str, scale: torch.Tensor, shift: torch.Tensor) -> Tensors:
     """PEFT's w' and b' to our scale and shift: s = w' / w and t = b' - b s."""
     norm = _norm(model, path, "there is no way to hold")
-    weight, bias = ours[key + "scale"], ours[key + "shift"]
-    if weight.shape != norm.weight.shape or bias.shape != norm.bias.shape:
-        raise UserError(f'"{path}" is {norm.weight.shape[0]} wide and the file has {tuple(weight.shape)} for it')
-    w, b = norm.weight.detach().to("cpu", weight.dtype), norm.bias.detach().to("cpu", weight.dtype)
-    ours[key + "scale"] = weight / w
-    ours[key + "shift"] = bias - b * ours[key + "scale"]
+    if scale.shape != norm.weight.shape or shift.shape != norm.bias.shape:
+        raise UserError(f'"{path}" is {norm.weight.shape[0]} wide and the file has {tuple(scale.shape)} for it')
+    w, b = norm.weight.detach().to("cpu", scale.dtype), norm.bias.detach().to("cpu", scale.dtype)
+    return {"scale": scale / w, "shift": shift - b * (scale / w)}
 
 
-def _head(adapters, config, tensors: dict, ours: dict, head: bool) -> list:
-    """The head's config, if there is one; whatever else of the model was trained cannot be held."""
-    site = adapters.sites.get("head")
-    keys = [f"{site.module}.weight", f"{site.module}.bias"] if site else []
-    there = [tensors.pop(key, None) for key in keys]
+def _read_head(
+    adapters: "Adapters", settings: dict[str, Any], tensors: Tensors, ours: Tensors, head: bool
+) -> list[HeadConfig]:
+    """The head's config, if there is one; its tensors go to `ours`. What else of the model was trained cannot be held."""
     if not head:
-        for name in config.get("modules_to_save") or []:
-            for key in [k for k in tensors if k.startswith(f"{name}.")]:
+        for name in settings.get("modules_to_save") or []:
+            for key in [key for key in tensors if key.startswith(f"{name}.")]:
                 tensors.pop(key)
         return []
-    if site is None or all(t is None for t in there):
+    site = adapters.sites.get("head")
+    if site is None:
         return []
-    weight, bias = there
+    weight, bias = (tensors.pop(f"{site.module}.{part}", None) for part in ("weight", "bias"))
+    if weight is None and bias is None:
+        return []
     if weight is None or weight.ndim != 2 or weight.shape[1] != site.source_width:
         raise UserError(f'the head of the file does not fit "{site.module}", which reads {site.source_width} values')
-    top = site.module.split(".")[0]
-    for key in [k for k in tensors if k.startswith(f"{top}.")]:
-        mine = (
-            adapters.model.get_parameter(key).detach().to("cpu")
-            if key in dict(adapters.model.named_parameters())
-            else None
-        )
-        if mine is None or not torch.equal(mine.to(tensors[key].dtype), tensors[key]):
+    frozen = base_parameters(adapters.model)
+    for key in [key for key in tensors if key.startswith(f"{site.module.split('.')[0]}.")]:
+        tensor = tensors.pop(key)
+        if key not in frozen or not torch.equal(frozen[key].detach().to("cpu", tensor.dtype), tensor):
             raise UserError(
                 f'"{key}" was trained along with the head, and here a head is "{site.module}" alone; say head=False'
             )
-        tensors.pop(key)
     ours["head.head.linear.weight"] = weight
     ours["head.head.linear.bias"] = torch.zeros(len(weight)) if bias is None else bias
     return [HeadConfig(labels=labels(adapters.model, len(weight)))]
