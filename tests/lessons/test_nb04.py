@@ -73,9 +73,11 @@ def test_the_slider_shows_share_and_accuracy():
 
 def test_the_curve_has_means_intervals_paper_and_guess():
     figure = plots.size_curve(recorded=MEASURED, guess=16)
-    assert list(figure.data[0].y) == [81, 83] and figure.data[0].error_y.array[0] == pytest.approx(12.706)
+    assert list(figure.data[0].y) == [81, 83] and figure.data[0].customdata[0] == "size 8, 2 seeds, ± 12.7"
+    assert plots.size_curve(live=MEASURED.iloc[2:], rows=100).data[0].error_y.array[0] == pytest.approx(7.36, abs=0.01)
+    assert figure.data[0].error_y.array[0] == pytest.approx(12.706)
     assert list(figure.data[1].y) == [86.2, 85.8, 85.7] and "paper" in figure.data[1].name
-    assert figure.layout.annotations[0].text == "your guess: 16"
+    assert figure.layout.shapes[0].name == "your guess: 16"
 
 
 def test_the_frontier_is_relative_to_full_seed_by_seed():

@@ -77,7 +77,7 @@ def test_sentences_by_hand():
 def test_the_heatmap_holds_every_span_and_nothing_else():
     result = ablated()
     spans = pd.DataFrame(result.spans)
-    cells, numbers = plots.heatmap(spans).data
+    (cells,) = plots.heatmap(spans).data
     for first in range(3):
         for last in range(3):
             if first <= last:
@@ -85,7 +85,8 @@ def test_the_heatmap_holds_every_span_and_nothing_else():
                 assert f"drop {100 * result.span(first, last)['drop']:.1f}%" in cells.customdata[first][last]
             else:
                 assert cells.z[first][last] != cells.z[first][last]
-    printed = {(y, x): float(text) for x, y, text in zip(numbers.x, numbers.y, numbers.text, strict=True)}
+    printed = {(y, x): float(text) for y, row in enumerate(cells.text) for x, text in enumerate(row) if text}
+    assert (cells.zmin, cells.zmax) == (0, 40), "one scale for all that are compared"
     assert printed == {(r["first"], r["last"]): round(100 * r["drop"], 1) for r in result.spans}
     two = pd.concat([spans, spans.assign(drop=spans["drop"] + 0.1)])
     figure = plots.heatmap(two, "recorded")
@@ -96,16 +97,19 @@ def test_the_heatmap_holds_every_span_and_nothing_else():
 def test_the_other_figures():
     result = ablated()
     spans = pd.DataFrame(result.spans)
-    low, high, floor = plots.from_both_ends(spans, 0.4).data
-    assert set(floor.y) == {40}
+    figure = plots.from_both_ends(spans, 0.4)
+    (low, high), (floor,) = figure.data, figure.layout.shapes
+    assert floor.y0 == 40 and floor.name == "majority class: 40%" and figure.layout.yaxis.autorangeoptions.include == (40,)
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((0, 0), (0, 1), (0, 2))))]
     assert list(low.y) == pytest.approx(scores, abs=1e-4)
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((2, 2), (1, 2), (0, 2))))]
     assert list(high.y) == pytest.approx(scores, abs=1e-4)
-    bar, star, paper = plots.single_layers(pd.DataFrame(result.singles), guess=1).data
+    figure = plots.single_layers(pd.DataFrame(result.singles), guess=1)
+    (bar,), (paper,) = figure.data, figure.layout.shapes
     assert list(bar.y) == pytest.approx([100 * r["drop"] for r in result.singles], abs=1e-4)
-    assert list(star.x) == [1] and set(paper.y) == {2} and "paper" in paper.name
+    assert figure.layout.xaxis.ticktext == ("0", "1<br>★ your guess", "2") and paper.y0 == 2 and "paper" in paper.name
     frame = pd.DataFrame({"what": ["all", "none"], "score": [0.9, 0.5], "rows": [100, 100]})
-    bar, star, floor = plots.halves(frame, {"none": 55}, 0.5).data
+    figure = plots.halves(frame, {"none": 55}, 0.5)
+    (bar,), (guess, floor) = figure.data, figure.layout.shapes
     assert list(bar.error_y.array) == pytest.approx([100 * 1.96 * 0.03, 100 * 1.96 * 0.05])
-    assert list(star.y) == [55] and set(floor.y) == {50}
+    assert (guess.y0, guess.x0, floor.y0) == (55, 0.52, 50)

@@ -72,4 +72,4 @@ def test_the_curve_has_means_sources_and_guess():
     figure = plots.init_curve(MEASURED.iloc[:2], recorded, guess=0.1)
     assert list(figure.data[1].y) == [81, 60] and "recorded" in figure.data[1].name
     assert list(figure.data[0].y) == [80, 50]
-    assert "your guess: 0.1" in text(figure) and "paper: robust" in text(figure)
+    assert figure.layout.shapes[-1].name == "your guess: 0.1" and "paper: robust" in text(figure)

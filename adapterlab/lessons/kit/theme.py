@@ -32,15 +32,21 @@ SIGNED = "RdBu_r"
 SOURCES = {"live": ("", ""), "recorded": ("-open", "/"), "paper": ("x-thin-open", "x"), "your guess": ("star", ".")}
 GUESS_COLOUR = OKABE_ITO[6]
 PAPER_COLOUR = OKABE_ITO[5]
+GUESS_LINE = {"color": GUESS_COLOUR, "dash": "dashdot", "width": 4}
+LEVEL_LINE = {"color": PAPER_COLOUR, "dash": "dot", "width": 3}
 
-#: A horizontal legend (two rows at most) between title and plot: it covers nothing.
-LEGEND = {
-    "showlegend": True,
-    "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "traceorder": "normal"},
-    "margin": {"l": 90, "r": 30, "t": 115, "b": 75},
-    "title_y": 0.96,
-}
 
+def above(rows: int = 2) -> dict:
+    """The layout of a horizontal legend of so many rows between title and plot, where it covers nothing."""
+    return {
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "traceorder": "normal"},
+        "margin": {"l": 90, "r": 30, "t": 61 + 27 * rows, "b": 75},
+        "title_y": 0.96,
+    }
+
+
+LEGEND = above()
 _AXIS = {"gridcolor": "#E5E5E5", "linecolor": "#666666", "zeroline": False, "automargin": True}
 TEMPLATE = go.layout.Template(
     layout={
@@ -142,15 +148,19 @@ def means(frame: pd.DataFrame, by: str, value: str = "accuracy", rows: int | Non
 
 def lines(
     fig: go.Figure, frame: pd.DataFrame, x: str, y: str, by: str, hover: str, *, source: str = "live",
-    index: Callable[[str], int] | None = None, half: str | None = None, note: str | None = None, **more,
+    index: Callable[[str], int] | None = None, half: str | tuple[str, str] | None = None, note: str | None = None, **more,
 ) -> go.Figure:  # fmt: skip
     """A line for every value of the column `by`, in their order, each with its own colour, dash and marker.
 
     hover: what follows the name, in plotly's words ("%{x} tasks: %{y:.0f} MB"). index: name -> its colour, dash and
-    marker; None: by the order. half: the column of the intervals' half widths; note: of what %{customdata} is; more: mode="lines" ...
+    marker; None: by the order. half: the column of the intervals' half widths, or of those up and down; note: of what %{customdata} is; more: mode="lines" ...
     """
     for place, (name, rows) in enumerate(frame.groupby(by, sort=False)):
-        extra = {} if half is None else {"error_y": error(rows[half])}
+        extra = (
+            {}
+            if half is None
+            else {"error_y": error(*(rows[column] for column in ([half] if isinstance(half, str) else half)))}
+        )
         extra |= {} if note is None else {"customdata": rows[note].tolist()}
         style = series(source, str(name), place if index is None else index(str(name)))
         fig.add_scatter(
@@ -205,23 +215,25 @@ def star(fig: go.Figure, x, y, name: str = "") -> go.Figure:
 
 def mark(
     fig: go.Figure, value: float | None, source: str = "your guess", name: str = "", axis: str = "y",
-    at: float | tuple[float, float] | None = None, unit: str = "",
+    at: float | tuple[float, float] | None = None, unit: str = "", text: str | None = None,
 ) -> go.Figure:  # fmt: skip
-    """A number as a line across the figure, named in the legend, where it covers nothing: a guess, the paper's result.
+    """A number as a line across the figure, named in the legend, where it covers nothing: a guess, the paper's, chance.
 
     axis: the axis that the number is on; at: the bar (0: the first; or from, to) that it is about, and then the line
-    crosses it alone. None as value: nothing is drawn.
+    crosses it alone; text: the legend's, if it is another one ("": none). None as value: nothing is drawn.
     """
     if value is None:
         return fig
     other = "x" if axis == "y" else "y"
     ends = (0, 1) if at is None else at if isinstance(at, tuple) else (at - 0.48, at + 0.48)
     fig.add_shape(
-        type="line", showlegend=True, name=f"{label(name, source)}: {value:g}{unit}",
-        line={"color": colour(source, 0), "dash": "dot" if source == "paper" else "dashdot", "width": 4},
+        type="line", line=GUESS_LINE if source == "your guess" else LEVEL_LINE, showlegend=text != "",
+        name=f"{label(name, source)}: {value:.3g}{unit}" if text is None else text,
         **{f"{axis}0": value, f"{axis}1": value, f"{other}0": ends[0], f"{other}1": ends[1]},
         **{f"{axis}ref": axis, f"{other}ref": f"{other} domain" if at is None else other},
     )  # fmt: skip
+    scale = fig.layout[f"{axis}axis"]  # a line alone would not widen the axis
+    scale.autorangeoptions.include = (*(scale.autorangeoptions.include or ()), value)
     return fig.update_layout(showlegend=True)
 
 

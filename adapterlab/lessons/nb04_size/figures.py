@@ -1,34 +1,38 @@
 """Figures of 04_bottleneck_size: accuracy against size, and the accuracy-parameters frontier."""
 
-import math
-
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from ...studies.stats import mean_interval
 from ..kit import theme
 
 # Houlsby et al. 2019, section 3.6: mean validation accuracy over eight GLUE tasks, BERT-Large
-PAPER = pd.DataFrame({"size": [8, 64, 256], "accuracy": [86.2, 85.8, 85.7]})
+PAPER = pd.DataFrame({"size": [8, 64, 256], "accuracy": [86.2, 85.8, 85.7], "name": "eight GLUE tasks, BERT-Large"})
 QUANTILES = (0.2, 0.5, 0.8)
+SIZES = [2**n for n in range(10)]
+NAMES = {
+    "adapter": "adapters of all sizes",
+    "top": "top k layers",
+    "LayerNorm only": "LayerNorm only",
+    "head only": "head only",
+}
 
 
-def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool = True) -> go.Figure:
+def size_curve(
+    live=None, recorded=None, guess: int | None = None, paper: bool = True, rows: int | None = None
+) -> go.Figure:
     """Accuracy over the bottleneck size (log scale), mean and 95% interval over seeds.
 
-    live, recorded: columns size, accuracy (in %), one row a seed; recorded may have n_train, a curve for each.
-    guess: the size that the learner thinks is best.
+    live, recorded: columns size, accuracy (in %), one row a seed; recorded may have n_train, a curve for each; the
+    curves stand a little apart. guess: the size that the learner thinks is best. rows: the live run's test sentences.
     """
+    ticks = {"tickvals": SIZES, "ticktext": [str(size) for size in SIZES]}
     fig = theme.figure(
         title="Accuracy against bottleneck size",
-        xaxis={
-            "title": "bottleneck size m (log scale)",
-            "type": "log",
-            "tickvals": [2**n for n in range(10)],
-            "ticktext": [str(2**n) for n in range(10)],
-        },
+        xaxis=theme.log("bottleneck size m (log scale)", 1, 512, **ticks),
         yaxis={"title": "accuracy, %"},
-        legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
+        height=520,
+        **theme.above(3),
     )
     parts = [("live", "Rotten Tomatoes, MiniLM", live)]
     for n, part in [] if recorded is None else _by_rows(recorded):
@@ -36,34 +40,19 @@ def size_curve(live=None, recorded=None, guess: int | None = None, paper: bool =
     for i, (source, name, frame) in enumerate(parts):
         if frame is None or frame.empty:
             continue
-        sizes = sorted(set(int(size) for size in frame["size"]))
-        means = [mean_interval(frame[frame["size"] == size]["accuracy"]) for size in sizes]
-        counts = [int((frame["size"] == size).sum()) for size in sizes]
-        fig.add_scatter(
-            x=sizes,
-            y=[mean for mean, _ in means],
-            error_y={"array": [0 if half != half else half for _, half in means], "thickness": 2, "width": 6},
-            customdata=[
-                f"{n} seed{'s' * (n > 1)}" + ("" if half != half else f", ± {half:.1f}")
-                for n, (_, half) in zip(counts, means, strict=True)
-            ],
-            hovertemplate=f"{source}, {name}: size %{{x}}<br>%{{y:.1f}}% (%{{customdata}})<extra></extra>",
-            **theme.series(source, name, i),
+        means = theme.means(frame, "size", rows=rows if source == "live" else None).sort_values("size")
+        means = means.assign(
+            name=name,
+            x=means["size"] * 1.06 ** (i - 1),
+            note="size " + means["size"].astype(str) + ", " + means["note"],
+        )
+        hover = "%{customdata}<br>%{y:.1f}%"
+        theme.lines(
+            fig, means, "x", "mean", "name", hover, source=source, index=lambda _, i=i: i, half="half", note="note"
         )
     if paper:
-        fig.add_scatter(
-            x=PAPER["size"].tolist(),
-            y=PAPER["accuracy"].tolist(),
-            hovertemplate="paper: size %{x}<br>%{y:.1f}%, mean of eight GLUE tasks<extra></extra>",
-            **theme.series("paper", "eight GLUE tasks, BERT-Large"),
-        )
-    if guess is not None:
-        fig.add_vline(guess, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
-        fig.add_annotation(
-            x=math.log10(guess), y=1.04, yref="paper", showarrow=False, text=f"your guess: {guess}",
-            font={"color": theme.GUESS_COLOUR},
-        )  # fmt: skip
-    return fig
+        theme.lines(fig, PAPER, "size", "accuracy", "name", "size %{x}: %{y:.1f}%", source="paper")
+    return theme.mark(fig, guess, axis="x")
 
 
 def _by_rows(frame: pd.DataFrame) -> list[tuple]:
@@ -78,47 +67,31 @@ def frontier(frame: pd.DataFrame) -> go.Figure:
     line, top-k fine-tuning another; the bars span the 20th to the 80th percentile over the seeds.
     """
     full = frame[frame["method"] == "full"].groupby("seed")["accuracy"].mean()
-    rows = frame[frame["method"] != "full"].assign(
+    runs = frame[frame["method"] != "full"].assign(
         delta=lambda f: f["accuracy"] - f["seed"].map(full).fillna(full.mean()),
         kind=lambda f: f["method"].str.replace(r" \d+$", "", regex=True),
     )
+    methods = runs.groupby("method")
+    points = methods["delta"].quantile(QUANTILES).unstack().set_axis(["low", "median", "high"], axis=1)
+    points = points.join(methods[["trained_percent", "kind"]].first()).sort_values("trained_percent")
+    points["note"] = [
+        f"{row.Index}<br>median {row.median:+.1f}, 20th to 80th percentile {row.low:+.1f} to {row.high:+.1f}"
+        for row in points.itertuples()
+    ]
+    points = points.assign(up=points["high"] - points["median"], down=points["median"] - points["low"])
+    points = pd.concat([points[points["kind"] == kind].assign(kind=name) for kind, name in NAMES.items()])
     fig = theme.figure(
         title="What each trained parameter buys",
-        xaxis={"title": "trained parameters, % of the model (log scale)", "type": "log", "dtick": 1},
-        yaxis={"title": "points from full"},
-        legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
+        xaxis=theme.log("trained parameters, % of the model (log scale)", 0.003, 100),
+        yaxis={"title": "accuracy, points from full"},
+        height=520,
+        **theme.above(3),
     )
-    names = {
-        "adapter": "adapters of all sizes",
-        "top": "top k layers",
-        "LayerNorm only": "LayerNorm only",
-        "head only": "head only",
-    }
-    for i, (kind, name) in enumerate(names.items()):
-        part = rows[rows["kind"] == kind].groupby("method")
-        points = part["delta"].quantile(QUANTILES).unstack()
-        if points.empty:
-            continue
-        points = points.assign(x=part["trained_percent"].first()).sort_values("x")
-        low, mid, high = (points[q] for q in QUANTILES)
-        style = theme.series("recorded", name, i)
-        style["marker"] = style["marker"] | {"symbol": theme.MARKERS[i]}
-        fig.add_scatter(
-            x=points["x"].tolist(),
-            y=mid.tolist(),
-            error_y={"array": (high - mid).tolist(), "arrayminus": (mid - low).tolist(), "thickness": 2, "width": 6},
-            customdata=[
-                f"{method}<br>median {m:+.1f}, 20th to 80th percentile {lo:+.1f} to {hi:+.1f}"
-                for method, lo, m, hi in zip(points.index, low, mid, high, strict=True)
-            ],
-            hovertemplate="%{customdata}<br>%{x:.3g}% trained<extra></extra>",
-            **style,
-        )
-    fig.add_hline(0, line={"color": "#000000", "width": 2})
-    fig.add_annotation(
-        x=0.01, xref="paper", y=0, yanchor="bottom", showarrow=False, text="full fine-tuning", font={"size": 16}
-    )
-    return fig
+    theme.lines(
+        fig, points, "trained_percent", "median", "kind", "%{customdata}<br>%{x:.3g}% trained", source="recorded",
+        index=list(NAMES.values()).index, half=("up", "down"), note="note",
+    )  # fmt: skip
+    return theme.mark(fig, 0, "live", "full fine-tuning")
 
 
 def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame, source: str = "recorded") -> go.Figure:
@@ -127,29 +100,19 @@ def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame, sour
     frame: columns size, accuracy, one row a seed; base_percent: columns size, trained_percent, for every size.
     source: of the accuracy, "live" or "recorded".
     """
-    from plotly.subplots import make_subplots
-
-    fig = theme.apply(
-        make_subplots(1, 2, subplot_titles=("trained share, %", f"accuracy, % ({source})"), horizontal_spacing=0.12)
-    )
+    titles = ("trained share, % of the model", f"accuracy, % ({source})")
+    fig = theme.apply(make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.12), showlegend=False)
     means = frame.groupby("size")["accuracy"].mean()
-    sizes = base_percent["size"].tolist()
-    colours = [theme.OKABE_ITO[1] if s == size else "#BBBBBB" for s in sizes]
-    labels = [str(s) for s in sizes]
-    share = base_percent["trained_percent"]
-    fig.add_bar(
-        x=labels, y=theme.f32(share), marker={"color": colours}, showlegend=False, row=1, col=1,
-        text=[f"{p:.2f}" if s == size else "" for s, p in zip(sizes, share, strict=True)], textposition="outside",
-        hovertemplate="size %{x}: %{y:.2f}% trained<extra></extra>",
-    )  # fmt: skip
-    measured = [float(means.get(s, float("nan"))) for s in sizes]
-    fig.add_bar(
-        x=labels, y=theme.f32(measured), marker={"color": colours}, showlegend=False, row=1, col=2,
-        text=[f"{m:.1f}" if s == size and m == m else "" for s, m in zip(sizes, measured, strict=True)],
-        textposition="outside", hovertemplate="size %{x}: %{y:.1f}%<extra></extra>",
-    )  # fmt: skip
-    fig.update_xaxes(type="category", title="bottleneck size m")
+    sizes, share = base_percent["size"].tolist(), base_percent["trained_percent"]
+    marker = {"color": [theme.OKABE_ITO[1] if s == size else "#BBBBBB" for s in sizes]}
+    panels = ((share, ".2f", "trained"), (means.reindex(sizes), ".1f", "accuracy"))
+    for column, (values, form, name) in enumerate(panels, 1):
+        fig.add_bar(
+            x=[str(s) for s in sizes], y=theme.f32(values), marker=marker, row=1, col=column, textposition="outside",
+            text=[f"{v:{form}}" if s == size and v == v else "" for s, v in zip(sizes, values, strict=True)],
+            textfont={"size": 18}, constraintext="none", hovertemplate=f"size %{{x}}: {name} %{{y:{form}}}%<extra></extra>",
+        )  # fmt: skip
+    fig.update_xaxes(type="category", title="bottleneck size m", tickangle=0, tickfont={"size": 14})
     low = float(means.min()) if len(means) else 50.0
     fig.update_yaxes(range=[max(0.0, min(50.0, low - 5)), 100], row=1, col=2)
-    fig.update_yaxes(range=[0, 1.15 * float(share.max())], row=1, col=1)
-    return fig
+    return fig.update_yaxes(range=[0, 1.15 * float(share.max())], row=1, col=1)

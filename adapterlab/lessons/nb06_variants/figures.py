@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from ...studies.experiments import VARIANTS
 from ...studies.stats import mean_interval
 from ..kit import theme
+from ..kit.drawing import arrow, box, write
 
 ROBUST_BELOW = 1e-2  # Houlsby et al. 2019, section 3.6 and Figure 6, right
 NO_GAIN, SILENT = "tried, no gain", "says nothing"
@@ -20,97 +21,66 @@ PAPER = {name: NO_GAIN for name in VARIANTS} | {
 """What section 3.6 says of each of our variants."""
 
 
-def _std_axis(title="standard deviation of the initial weights (log scale)") -> dict:
-    return {"title": title, "type": "log", "exponentformat": "power", "dtick": 1}
+def _std_axis() -> dict:
+    return theme.log("standard deviation of the initial weights (log scale)", 1e-7, 1)
 
 
 def movement(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """How far a new adapter moves its input: columns std, moved (a share of the input's norm). Both axes log."""
+    frame = frame[frame["moved"] > 0]  # no logarithm of 0
+    low, high = float(frame["moved"].min()), max(1.0, float(frame["moved"].max()))
     fig = theme.figure(
         title="A new adapter's change, relative to its input",
         xaxis=_std_axis(),
-        yaxis={"title": "|y' - y| / |y|", "type": "log", "exponentformat": "power", "dtick": 3},
+        yaxis=theme.log("change / input, |y' − y| / |y|", low, high),
+        **theme.LEGEND,
     )
-    fig.add_scatter(
-        x=frame["std"].tolist(),
-        y=frame["moved"].tolist(),
-        hovertemplate="std %{x:.0e}: moves by %{y:.1e}<extra></extra>",
-        showlegend=False,
-        **theme.series("live", "measured"),
-    )
-    fig.add_hline(0.01, line={"color": "#000000", "dash": "dot", "width": 2})
-    fig.add_annotation(x=-6, y=-2, text="1%", showarrow=False, yanchor="bottom", font={"size": 16})
-    return _guess(fig, guess)
+    theme.lines(fig, frame.assign(name="measured"), "std", "moved", "name", "std %{x:.0e}: moves by %{y:.1e}")
+    return theme.mark(theme.mark(fig, 0.01, "live", text="1%"), guess, axis="x")
 
 
 def gradients(frame: pd.DataFrame) -> go.Figure:
     """Columns std, quantity, value: one line a quantity, both axes log."""
+    frame = frame[frame["value"] > 0]
     fig = theme.figure(
         title="First gradient, and what Adam makes of it",
         xaxis=_std_axis(),
-        yaxis={"title": "root mean square", "type": "log", "exponentformat": "power", "dtick": 3},
-        legend={"x": 0.98, "xanchor": "right", "y": 0.02, "yanchor": "bottom"},
+        yaxis=theme.log("root mean square", float(frame["value"].min()), float(frame["value"].max())),
+        **theme.LEGEND,
     )
-    for i, (name, part) in enumerate(frame.groupby("quantity", sort=False)):
-        style = theme.series("live", name, i)
-        style["line"] = style["line"] | {"dash": theme.DASHES[i]}
-        style["marker"] = style["marker"] | {"symbol": theme.MARKERS[i]}
-        fig.add_scatter(
-            x=part["std"].tolist(),
-            y=part["value"].tolist(),
-            hovertemplate=f"{name}<br>std %{{x:.0e}}: %{{y:.1e}}<extra></extra>",
-            **style,
-        )
-    return fig
+    return theme.lines(fig, frame, "std", "value", "quantity", "std %{x:.0e}: %{y:.1e}")
 
 
-def init_curve(live=None, recorded=None, guess: float | None = None) -> go.Figure:
+def init_curve(live=None, recorded=None, guess: float | None = None, rows: int | None = None) -> go.Figure:
     """Figure 6, right: the score over the std; mean and 95% interval over the seeds.
 
     live, recorded: columns std, accuracy (in %), one row a seed; several tasks in a column `task` make several lines.
+    rows: the live run's test sentences, which alone give it an interval.
     """
     fig = theme.figure(
         title="Score against the size of the initial weights",
         xaxis=_std_axis(),
         yaxis={"title": "accuracy, % (CoLA: Matthews)"},
-        legend={"x": 0.02, "y": 0.02, "yanchor": "bottom"},
+        **theme.LEGEND,
     )
     for source, frame in (("live", live), ("recorded", recorded)):
         if frame is None or frame.empty:
             continue
-        parts = frame.groupby("task", sort=False) if "task" in frame else [("Rotten Tomatoes", frame)]
-        for i, (task, part) in enumerate(parts):
-            stds = sorted(set(part["std"]))
-            points = [mean_interval(part[part["std"] == std]["accuracy"]) for std in stds]
-            halves = [0 if half != half else half for _, half in points]
-            fig.add_scatter(
-                x=stds,
-                y=[mean for mean, _ in points],
-                error_y={
-                    "array": [min(half, 100 - mean) for (mean, _), half in zip(points, halves, strict=True)],
-                    "arrayminus": [min(half, mean) for (mean, _), half in zip(points, halves, strict=True)],
-                    "thickness": 2,
-                    "width": 6,
-                },
-                customdata=[f"± {half:.1f}" if half else "one run" for half in halves],
-                hovertemplate=f"{task}, {source}<br>std %{{x:.0e}}: %{{y:.1f}} (%{{customdata}})<extra></extra>",
-                **theme.series(source, task, i + (source == "recorded")),
+        frame = frame if "task" in frame else frame.assign(task="Rotten Tomatoes")
+        for i, (task, part) in enumerate(frame.groupby("task", sort=False), source == "recorded"):
+            means = (
+                theme.means(part, "std", rows=rows if source == "live" else None).sort_values("std").assign(task=task)
             )
+            means = means.assign(
+                up=means["half"].clip(upper=100 - means["mean"]), down=means["half"].clip(upper=means["mean"])
+            )
+            theme.lines(
+                fig, means, "std", "mean", "task", "std %{x:.0e}: %{y:.1f} (%{customdata})", source=source,
+                index=lambda _, i=i: i, half=("up", "down"), note="note",
+            )  # fmt: skip
     fig.add_vrect(1e-7, ROBUST_BELOW, fillcolor="#000000", opacity=0.06, line_width=0)
-    fig.add_annotation(
-        x=-4.5, y=1.0, yref="paper", yanchor="top", showarrow=False, text="paper: robust", font={"size": 16}
-    )
-    return _guess(fig, guess)
-
-
-def _guess(fig: go.Figure, guess: float | None) -> go.Figure:
-    if guess is not None:
-        fig.add_vline(guess, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
-        fig.add_annotation(
-            x=math.log10(guess), y=1.06, yref="paper", showarrow=False, text=f"your guess: {guess:g}",
-            font={"color": theme.GUESS_COLOUR},
-        )  # fmt: skip
-    return fig
+    write(fig, -4.5, 0.99, "paper: robust", yref="y domain", yanchor="top")
+    return theme.mark(fig, guess, axis="x")
 
 
 def compare(recorded=None, live=None) -> pd.DataFrame:
@@ -158,20 +128,17 @@ def variant_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
         height=520,
         margin={"l": 220},
     )
-    halves = [0 if half != half else half for half in rows["half"].astype(float)]
     fig.add_bar(
         orientation="h",
         y=rows["variant"].tolist(),
         x=rows["difference"].astype(float).tolist(),
-        error_x={"array": halves, "thickness": 2, "width": 6},
+        error_x=theme.error(rows["half"].astype(float)),
         customdata=rows[["seeds", "paper", "verdict"]].to_numpy().tolist(),
         hovertemplate="%{y}: %{x:+.2f} points, %{customdata[0]} seeds<br>paper: %{customdata[1]}<br>ours: %{customdata[2]}"
         "<extra></extra>",
-        showlegend=False,
-        **theme.bars(source),
+        **theme.bars(source, showlegend=False),
     )
-    fig.add_vline(0, line={"color": "#000000", "width": 2})
-    return fig
+    return fig.add_vline(0, line={"color": "#000000", "width": 2})
 
 
 # ---- the forward formula as a drawing
@@ -196,47 +163,28 @@ def drawing(name: str, size: int, width: int) -> go.Figure:
     """The variant as boxes: what goes into the sub-layer (x), what comes out (y), the adapter's path, the result."""
     changes, blue, red = VARIANTS[name], theme.OKABE_ITO[0], theme.OKABE_ITO[1]
     place, sites = changes.get("place", "serial"), changes.get("sites", ("attention", "feedforward"))
-    fig = theme.figure(
-        title=f"{name}: {formula(name)}",
-        height=360,
-        xaxis={"visible": False, "range": [-0.3, 10.3]},
-        yaxis={"visible": False, "range": [-0.4, 3.4]},
-        margin={"l": 20, "r": 20, "t": 60, "b": 20},
-    )
+    fig = theme.figure(title=f"{name}: {formula(name)}", height=360, margin={"l": 20, "r": 20, "t": 60, "b": 20})
     fig.update_layout(title_font_size=16)
-
-    def box(x0, x1, y, text, colour, hover, half=0.35):
-        fig.add_shape(
-            type="rect", x0=x0, x1=x1, y0=y - half, y1=y + half, line={"color": colour, "width": 3},
-            fillcolor="white",
-        )  # fmt: skip
-        fig.add_annotation(x=(x0 + x1) / 2, y=y, text=text, showarrow=False, font={"size": 15}, hovertext=hover)
-
-    def arrow(x0, y0, x1, y1, colour="#666666"):
-        fig.add_annotation(
-            x=x1, y=y1, ax=x0, ay=y0, xref="x", yref="y", axref="x", ayref="y", text="", showarrow=True,
-            arrowhead=2, arrowwidth=2.5, arrowcolor=colour,
-        )  # fmt: skip
-
+    fig.update_xaxes(visible=False, range=[-0.3, 10.3]).update_yaxes(visible=False, range=[-0.4, 3.4])
     where = "<br>and ".join({"attention": "attention", "feedforward": "feed-forward"}[s] for s in sites)
-    arrow(-0.2, 1, 0.5, 1)
+    frozen, plus = {"edge": blue, "width": 3, "size": 15}, {"edge": red, "width": 3, "size": 15}
     hover = "the sub-layer's output projection, which is not trained"
-    box(0.5, 2.75, 1, f"{where}<br>(frozen)", blue, hover, half=0.65)
-    arrow(2.75, 1, 8.6, 1)
-    box(8.6, 9.2, 1, "×" if place == "multiply" else "+", red, formula(name))
-    arrow(9.2, 1, 10.2, 1)
+    box(fig, 0.5, 0.35, 2.25, 1.3, f"{where}<br>(frozen)", hover=hover, **frozen)
+    box(fig, 8.6, 0.65, 0.6, 0.7, "×" if place == "multiply" else "+", hover=formula(name), **plus)
+    for x0, x1 in ((-0.2, 0.5), (2.75, 8.6), (9.2, 10.2)):
+        arrow(fig, x0, 1, x1, 1)
     for x, text in ((0.2, "x"), (3.0, "y"), (9.8, "y'")):
-        fig.add_annotation(x=x, y=0.7, text=text, showarrow=False, font={"size": 18})
+        write(fig, x, 0.7, text, 18)
     start = 3.0 if place == "serial" else 0.2
-    arrow(start, 1, start, 2.5, red)
+    low = max(start, 0.6) + 0.3
     steps = _steps(changes)
-    low, wide = max(start, 0.6) + 0.3, (8.6 - max(start, 0.6) - 0.3) / len(steps)
-    arrow(start, 2.5, low, 2.5, red)
+    wide = (8.6 - low) / len(steps)
+    arrow(fig, start, 1, start, 2.5, red)
+    arrow(fig, start, 2.5, low, 2.5, red)
     for i, step in enumerate(steps):
-        first = i == 0
-        shape = f"{width if first else size} → {size}" if step == "down" else f"{size} → {width}"
+        shape = f"{size if i else width} → {size}" if step == "down" else f"{size} → {width}"
         hover = f"trained, {shape}" if step in ("down", "up") else step
         text = {"LayerNorm": "LN", "BatchNorm": "BN"}.get(step, step)
-        box(low + i * wide + 0.04, low + (i + 1) * wide - 0.12, 2.5, text, red, hover)
-    arrow(low + len(steps) * wide - 0.12, 2.5, 8.9, 1.4, red)
+        box(fig, low + i * wide + 0.04, 2.15, wide - 0.16, 0.7, text, hover=hover, **plus)
+    arrow(fig, low + len(steps) * wide - 0.12, 2.5, 8.9, 1.4, red)
     return fig
