@@ -1,5 +1,7 @@
 """The package keeps its plan: imports go down, the library stands without lessons and book, nothing grows past its bar."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import house
@@ -30,6 +32,15 @@ def test_bar(what):
         longest = sorted(house.functions(PACKAGE).items(), key=lambda f: -f[1])[: max(most, 12)]
         names = [f"{n} {name}" for name, n in longest if n > 40] if "function" in what else []
         broken(what, "\n".join([f"{what}: {figure}, at most {most}", *names]))
+
+
+def test_types():
+    """mypy over the library, at the level and less the modules that pyproject.toml names."""
+    pytest.importorskip("mypy")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy"], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 #: A sound package, to which each case adds one file.
