@@ -1,12 +1,16 @@
 """One adapter: what its file says besides its numbers, and its modules by site."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from .errors import UserError
-from .methods import Method
+from .methods import Change, Method
 from .sites import Site
+
+if TYPE_CHECKING:
+    from .adapters import Adapters
 
 CHILD = "adapterlab"  # the name under which the adapters hang on the model while attached
 
@@ -35,7 +39,7 @@ class Adapter(nn.Module):
     def __init__(self, info: Info, sites: dict[str, Site]):
         super().__init__()
         self.info = info
-        self.at: dict[str, list[nn.Module]] = {}
+        self.at: dict[str, list[Change]] = {}
         for i, config in enumerate(info.recipe):
             targets = config.targets(sites)
             common = config.common(targets)
@@ -49,12 +53,11 @@ class Adapter(nn.Module):
                 _place(self, f"{site.name}.{config.name}", module)
                 self.at.setdefault(site.name, []).append(module)
 
-    def bind(self, owner, new: bool = False) -> None:
-        """Show the modules that ask for it the frozen module at their site; `new`: they may start from its weights."""
+    def bind(self, owner: "Adapters", new: bool = False) -> None:
+        """Show every module the frozen one at its site; `new`: it may start from the frozen weights."""
         for name, modules in self.at.items():
             for module in modules:
-                if hasattr(module, "bind"):
-                    module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
+                module.bind(owner.model.get_submodule(owner.sites[name].module), owner, new)
 
 
 def _place(root: nn.Module, path: str, module: nn.Module) -> None:

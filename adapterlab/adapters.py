@@ -8,8 +8,6 @@ adapters.save("reviews", "reviews_adapter")
 adapters.detach()                  # the model is bit for bit what it was
 """
 
-import threading
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -20,36 +18,12 @@ from . import combine as combining
 from . import compose
 from . import merge as merging
 from .adapter import CHILD, Adapter, Info, base_parameters
+from .compose import Setup
 from .errors import UserError, suggest
 from .files import checkpoint, formats
-from .hooks import SPECIAL, Pass, Rows
-from .hooks import first as _first
+from .hooks import Attachment, Here, by_rows
 from .methods import FusionConfig, HeadConfig, Method
-from .sites import Site, find_sites
-
-CONTEXT = ""  # among the hooks by site: the one on the whole model
-ROWS = "*"  # and the one that counts and repeats the batch's rows
-
-
-class Hook:
-    """What runs at one site: x is noted on the way in, y is changed on the way out."""
-
-    def __init__(self, owner: "Adapters", site: Site, norm: nn.Module | None):
-        self.owner, self.site, self.norm = owner, site, norm
-
-    def enter(self, module, args, kwargs):
-        if self.owner.active is not None:
-            self.owner.inputs[self.site.name] = _first(args, kwargs)
-
-    def leave(self, module, args, kwargs, output):
-        setup = self.owner.active
-        if setup is None:
-            return None
-        same = self.site.source == self.site.module
-        x = _first(args, kwargs) if same else self.owner.inputs.pop(self.site.name, None)
-        y = output[0] if isinstance(output, tuple) else output
-        new = self.owner.evaluate(setup, self.site.name, x, y, self.norm)
-        return (new, *output[1:]) if isinstance(output, tuple) else new
+from .sites import find_sites
 
 
 class Adapters:
@@ -69,11 +43,10 @@ class Adapters:
         self.model = model
         self.sites = find_sites(model, sites)
         self.store = nn.ModuleDict()
-        self.setup = None
-        self._local = threading.local()
-        self._using, self._lock = Counter(), threading.Lock()
-        self._divides = False
-        self._handles: dict[str, list] = {}
+        self.setup: Setup = None
+        self.here = Here()  # this thread's own pass
+        self._uses: dict[object, list[str]] = {}  # for every `use` block of any thread: the adapters in it
+        self.attachment = Attachment(self)
         self.skipped = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
         self.originals: dict = {}  # the weights that it replaced
@@ -90,7 +63,7 @@ class Adapters:
             self._flags = {name: p.requires_grad for name, p in self.model.named_parameters()}
             self.model.add_module(CHILD, self.store)
             self.attached = True
-            self._hook()
+            self.attachment.update()
         return self
 
     def detach(self) -> nn.Module:
@@ -98,78 +71,22 @@ class Adapters:
         if self.merged is not None:
             self.unmerge()
         if self.attached:
-            self._unhook()
+            self.attachment.remove(*self.attachment.handles)
             delattr(self.model, CHILD)
             for name, p in self.model.named_parameters():
                 p.requires_grad_(self._flags.get(name, True))
             self.attached = False
         return self.model
 
-    def _hook(self) -> None:
-        """Hooks at exactly the sites that some adapter uses."""
-        used = {name for adapter in self.store.values() for name in adapter.at}
-        if used and self._divides:
-            used.add(ROWS)
-        modules = [m for adapter in self.store.values() for at in adapter.at.values() for m in at]
-        if any(getattr(module, "wants_context", False) for module in modules):
-            used.add(CONTEXT)
-        for name in set(self._handles) - used:
-            self._unhook(name)
-        frozen = dict(self.model.named_modules())
-        for name in used - set(self._handles):
-            if name in (CONTEXT, ROWS):
-                self._handles[name] = Pass(self).handles if name == CONTEXT else Rows.install(self)
-            else:
-                self._handles[name] = self._install(self.sites[name], frozen)
-
-    def _install(self, site: Site, frozen: dict[str, nn.Module]) -> list:
-        """Hooks for one site: handles that can be removed. What changes a linear map comes before its sub-layer's."""
-        if site.form in SPECIAL:
-            return SPECIAL[site.form](self, site, frozen)
-        hook = Hook(self, site, frozen[site.norm] if site.norm else None)
-        linear = site.form == "linear"
-        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True, prepend=linear)]
-        if site.source != site.module:
-            handles.append(frozen[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
-        return handles
-
-    def _unhook(self, *which: str) -> None:
-        for name in which or list(self._handles):
-            for handle in self._handles.pop(name):
-                handle.remove()
-
     # ---- what a hook asks
 
     @property
-    def active(self):
+    def active(self) -> Setup:
         """The setup that this thread runs: the one of `use`, else the one of `activate`."""
-        return getattr(self._local, "setup", self.setup)
+        return self.here.setups[-1] if self.here.setups else self.setup
 
-    @property
-    def inputs(self) -> dict:
-        """This thread's x of the sites that have been entered and not yet left."""
-        if not hasattr(self._local, "inputs"):
-            self._local.inputs = {}
-        return self._local.inputs
-
-    @property
-    def rows(self) -> int | None:
-        """Rows of the batch that this thread runs, where a setup divides them; see `hooks.Rows`."""
-        return getattr(self._local, "rows", None)
-
-    @rows.setter
-    def rows(self, rows: int | None) -> None:
-        self._local.rows = rows
-
-    @property
-    def context(self) -> dict:
-        """This thread's pass through the model, for methods that must know of it; see `hooks.Pass`."""
-        if not hasattr(self._local, "context"):
-            self._local.context = {}
-        return self._local.context
-
-    def evaluate(self, setup, site: str, x, y, norm=None):
-        """y' at a site, in y's precision."""
+    def evaluate(self, setup: Setup, site: str, x, y, norm=None) -> torch.Tensor:
+        """y' of a setup at a site, in y's precision. x: (..., source_width), y: (..., width); norm: see `Hook`."""
         if self.skipped and self.sites[site].layer in self.skipped:
             return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
@@ -177,7 +94,7 @@ class Adapters:
             return y
         flat = None
         if isinstance(setup, compose.Block):
-            x, y, flat = self._by_rows(setup, x, y)
+            x, y, flat = by_rows(setup, self.here.rows, x, y)
         first = next((p for name, ms in methods.items() if ms for p in self.store[name].parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
             new = compose.evaluate(setup, methods, x, y, norm)
@@ -186,16 +103,6 @@ class Adapters:
             frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
             new = compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
         return new if flat is None else new.reshape(flat, -1)
-
-    def _by_rows(self, setup, x, y):
-        """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), the length of that."""
-        rows = self.rows
-        if rows is None and compose.copies(setup) > 1:
-            raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
-        if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
-            x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
-            return x, y.view(rows, -1, y.shape[-1]), len(y)
-        return x, y, None
 
     # ---- life cycle
 
@@ -227,10 +134,10 @@ class Adapters:
         self.store[name] = adapter
         if self.attached:
             try:
-                self._hook()
+                self.attachment.update()
             except UserError:
                 del self.store[name]
-                self._hook()
+                self.attachment.update()
                 raise
         return adapter
 
@@ -282,19 +189,21 @@ class Adapters:
     def use(self, setup):
         """Run this setup within the `with` block, in this thread only."""
         setup = self._check(setup)
-        before, names = getattr(self._local, "setup", self), compose.names(setup)
-        with self._lock:
-            self._using.update(names)
-        self._local.setup = setup
+        block = object()
+        self._uses[block] = compose.names(setup)
+        self.here.setups.append(setup)
         try:
             yield self
         finally:
-            with self._lock:
-                self._using.subtract(names)
-            if before is self:
-                del self._local.setup
-            else:
-                self._local.setup = before
+            self.here.setups.pop()
+            del self._uses[block]
+
+    def in_use(self, name: str) -> str:
+        """Where a `use` block runs adapter `name`, in words; "" where none does."""
+        if any(name in compose.names(setup) for setup in self.here.setups):
+            return "this `with` block"
+        used = any(name in names for names in list(self._uses.values()))
+        return "a `with` block of another thread" if used else ""
 
     def _check(self, setup):
         """The setup as it will run: every adapter is there, and each block makes sense for what it holds."""
@@ -306,15 +215,14 @@ class Adapters:
         compose.allowed(setup, self._recipe)
         compose.answering(setup, self._recipe)
         divides = (compose.Split, compose.BatchSplit, compose.Parallel)
-        if not self._divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
-            self._divides = True
+        if not self.attachment.divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
+            self.attachment.divides = True
             if self.attached:
-                self._hook()
+                self.attachment.update()
         return setup
 
     def _recipe(self, name: str) -> tuple[Method, ...]:
-        info = getattr(self[name], "info", None)  # a bank of adapters has none
-        return info.recipe if info else ()
+        return self[name].info.recipe
 
     def answers(self, logits, setup=None) -> dict:
         """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
@@ -358,8 +266,8 @@ class Adapters:
         UserError while it is part of an active composition, of a fusion, or of a `use` in any thread.
         """
         self.free(name)
-        if self._using[name] > 0:
-            raise UserError(f'"{name}" is in use in a `with` block; delete it after the block')
+        if where := self.in_use(name):
+            raise UserError(f'"{name}" is in use in {where}; delete it after the block')
         for other in self.store:
             fusion = compose.fusion(other, self._recipe)
             if fusion and name in fusion.of:
@@ -371,7 +279,7 @@ class Adapters:
             self.setup = None
         del self.store[name]
         if self.attached:
-            self._hook()
+            self.attachment.update()
 
     def free(self, name: str | None = None) -> None:
         """UserError when adapter `name` (None: any) is merged, or there is no such adapter."""
@@ -455,12 +363,5 @@ class Adapters:
         info = asdict(self[name].info)
         return {key: info[key] for key in ("task", "metric", "score")}
 
-    # a deep copy or a pickle of the model takes its adapters along; the thread's own state stays behind
-
-    def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("_local", "_lock", "_using")}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._local = threading.local()
-        self._using, self._lock = Counter(), threading.Lock()
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_uses": {}}  # a copy is in no `with` block

@@ -13,7 +13,7 @@ import torch
 from .adapter import Adapter, Info
 from .errors import UserError, suggest
 from .methods import Bottleneck, DoRA, Head, HeadConfig, LoRA, LoRAConfig, Scale, ScaleShift, Shift
-from .weights import matrix
+from .quantize import matrix
 
 if TYPE_CHECKING:
     from .adapters import Adapters

@@ -11,13 +11,14 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
 
 from .errors import UserError
-from .methods import FusionConfig, HeadConfig
+from .methods import Change, FusionConfig, HeadConfig, Method
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,11 @@ class Parallel(Block):
             raise UserError(f"{self} names an adapter twice, which would compute the same twice")
 
 
-def blocks(setup) -> list[Block]:
+Setup = str | Block | None
+Recipe = Callable[[str], tuple[Method, ...]]  # an adapter's name -> the configs of its methods; UserError without one
+
+
+def blocks(setup: Setup) -> list[Block]:
     """The blocks of a setup, from the outside to the inside."""
     if not isinstance(setup, Block):
         return []
@@ -256,7 +261,7 @@ def answerers(setup, rows: list, recipe) -> list[tuple]:
 # ---- running it
 
 
-def evaluate(setup, methods: dict, x, y, norm=None):
+def evaluate(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm=None) -> torch.Tensor:
     """y' of a setup at one site.
 
     setup: None, a name or a block. methods: adapter name -> its modules at this site, in order.
@@ -268,7 +273,7 @@ def evaluate(setup, methods: dict, x, y, norm=None):
             return y
         case str():
             for module in methods.get(setup, ()):
-                y = module(x, y, norm) if getattr(module, "wants_norm", False) else module(x, y)
+                y = module(x, y, norm) if module.wants_norm else module(x, y)
             return y
         case Stack():
             for child in setup.children:
@@ -278,67 +283,78 @@ def evaluate(setup, methods: dict, x, y, norm=None):
             outputs = [evaluate(child, methods, x, y, norm) for child in setup.children]
             return sum(w * output for w, output in zip(setup.weights, outputs, strict=True) if w)
         case Fuse():
-            there = [c for c in setup.children if any(methods.get(name) for name in names(c))]
+            present = [child for child in setup.children if any(methods.get(name) for name in names(child))]
             for module in methods.get(setup.name, ()):
-                if getattr(module, "fuses", False):
-                    last = (methods.get(names(there[-1])[-1]) or [None])[-1]
-                    read = norm(y + x) if norm is not None and getattr(last, "wants_norm", False) else y
-                    y = y + module(read, [evaluate(c, methods, x, y, norm) - y for c in there])
+                if module.fuses:
+                    h = _read(present[-1], methods, x, y, norm)
+                    z = [evaluate(child, methods, x, y, norm) - y for child in present]  # each (rows, tokens, width)
+                    y = y + module(h, z)
                 else:
                     y = module(x, y)
             return y
         case Split():
-            if y.ndim < 3:
+            if y.ndim < 3:  # (rows, width): there are no positions
                 return evaluate(setup.children[0], methods, x, y, norm)
-            ends = zip((0, *setup.at), (*setup.at, y.shape[1]), setup.children, strict=True)
-            parts = [evaluate(c, methods, x[:, a:b], y[:, a:b], norm) for a, b, c in ends if a < y.shape[1]]
-            return torch.cat(parts, 1)
+            spans = zip((0, *setup.at), (*setup.at, y.shape[1]), setup.children, strict=True)
+            parts = [evaluate(c, methods, x[:, a:b], y[:, a:b], norm) for a, b, c in spans if a < y.shape[1]]
+            return torch.cat(parts, 1)  # (rows, tokens, width) again
         case BatchSplit() | Parallel():
-            parts, children = {}, shares(setup, len(y))
-            kin = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
-            if _broadcasts(kin):
-                return _at_once([modules[0] for modules in kin], children.values(), x, y)
-            for child, rows in children.items():
-                rows = _index(rows, y.device)
-                parts[child] = rows, evaluate(child, methods, x[rows], y[rows], norm)
-            return _join(parts.values(), y)
+            return _divided(setup, methods, x, y, norm)
 
 
-def _broadcasts(kin) -> bool:
-    """Does each of these have one module, all of one kind, whose parameters may have the rows in front?"""
-    first = kin[0][0] if kin[0] else None
-    return getattr(first, "broadcasts", False) and all(len(k) == 1 and type(k[0]) is type(first) for k in kin)
+def _read(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm):
+    """h of a fusion, (rows, tokens, width): what the last adapter of its last child reads."""
+    last = methods.get(names(setup)[-1])
+    return norm(y + x) if norm is not None and last and last[-1].wants_norm else y
 
 
-def _at_once(modules, rows, x, y):
+def _divided(setup: "BatchSplit | Parallel", methods: dict[str, Sequence[Change]], x, y, norm):
+    """Each child on its own rows, and all rows in their places again: (rows, ..., the widest child's width)."""
+    children = shares(setup, len(y))
+    modules = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
+    if _broadcast(modules):
+        return _at_once([module for (module,) in modules], children.values(), x, y)
+    parts = []
+    for child, rows in children.items():
+        rows = _index(rows, y.device)
+        parts.append((rows, evaluate(child, methods, x[rows], y[rows], norm)))
+    return _join(parts, y)
+
+
+def _broadcast(modules: list[Sequence[Change]]) -> bool:
+    """Has each child one module, all of one kind, whose parameters may have the rows in front?"""
+    kinds = {type(module) for child in modules for module in child}
+    return len(kinds) == 1 and kinds.pop().broadcasts and all(len(child) == 1 for child in modules)
+
+
+def _at_once(modules: list[Change], shares: Iterable[Sequence[int]], x, y):
     """Elementwise modules of one kind: each row by the parameters of its own adapter, in one operation."""
     which = torch.empty(len(y), dtype=torch.long)
-    for i, own in enumerate(rows):
-        which[list(own)] = i
-    which = which.to(y.device)
-    shape = (len(y), *[1] * (y.ndim - 2), -1)
+    for i, rows in enumerate(shares):
+        which[list(rows)] = i
+    which = which.to(y.device)  # (rows,): whose each row is
+    shape = (len(y), *[1] * (y.ndim - 2), -1)  # (rows, 1, ..., width), to broadcast over positions
     keys = [key for key, _ in modules[0].named_parameters()]
-    own = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
-    return type(modules[0]).forward(SimpleNamespace(**own), x, y)  # the modules stay as they are, for other threads
+    values = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
+    return type(modules[0]).forward(SimpleNamespace(**values), x, y)  # the modules stay as they are, for other threads
 
 
-def _index(rows, device):
+def _index(rows: Sequence[int], device):
     """Neighbouring rows as a slice, which copies nothing; others as a tensor."""
     if len(rows) == rows[-1] - rows[0] + 1:
         return slice(rows[0], rows[-1] + 1)
     return torch.tensor(rows, device=device)
 
 
-def _join(parts, y):
-    """Every part's rows in their places: (rows, ..., the widest part)."""
-    parts = list(parts)
+def _join(parts: list[tuple], y):
+    """Every (rows, their y') in its place: (rows, ..., the widest part)."""
     width = max(part.shape[-1] for _, part in parts)
     if len({part.shape[1:-1] for _, part in parts}) > 1:
         raise UserError("the adapters of one batch lengthen the text differently; give them prompts of one length")
     if all(isinstance(rows, slice) and part.shape[-1] == width for rows, part in parts):
         return torch.cat([part for _, part in sorted(parts, key=lambda item: item[0].start)])
-    dtype = parts[0][1].dtype
-    joined = torch.full((len(y), *parts[0][1].shape[1:-1], width), -math.inf, dtype=dtype, device=y.device)
-    for rows, part in parts:
-        joined[rows, ..., : part.shape[-1]] = part.to(dtype)
+    first = parts[0][1]
+    joined = torch.full((len(y), *first.shape[1:-1], width), -math.inf, dtype=first.dtype, device=y.device)
+    for rows, part in parts:  # a head of fewer labels leaves -inf behind its own
+        joined[rows, ..., : part.shape[-1]] = part.to(first.dtype)
     return joined

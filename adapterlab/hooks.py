@@ -1,32 +1,70 @@
-"""How a method gets at what is no module's output; for all else a forward hook is enough, see `adapters.Hook`.
+"""How adapters hang on a frozen model: forward hooks at the sites in use, which ask `Adapters.evaluate` for y'.
 
-`SPECIAL[site.form](owner, site, modules)` hangs what one site needs on the owner's model and returns handles, each with
-`remove()`. Every one asks `owner.evaluate(setup, site, x, y)` for y' whenever a setup is active.
+`Hook` is all that a method at a module's output needs, which is most of them; `positions` has the two that add
+positions. `Here` is what a thread knows of its own pass, so that several can run one model with different setups.
 """
 
-import copy
 import inspect
-import sys
+import threading
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 from . import compose
 from .errors import UserError
+from .positions import Memory, Tokens, first
+from .sites import Site
 
-INTERFACE = "adapterlab"  # our name in transformers' registry of attention functions
-MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
+if TYPE_CHECKING:
+    from .adapters import Adapters
+
+PASS = ""  # among the handles by site: the hooks on the base model, see `Pass`
+ROWS = "*"  # and those on the whole model, see `Rows`
 
 
-def first(args, kwargs):
-    """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
-    return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
+class Here(threading.local):
+    """What one thread knows of its own pass through the model.
+
+    setups: those of the `use` blocks that it is in. inputs: x of the sites that have been entered and not yet left.
+    rows: of the batch, where a setup divides them, see `Rows`. context: what methods may have to know, see `Pass`.
+    """
+
+    def __init__(self):
+        self.setups: list[compose.Setup] = []
+        self.inputs: dict[str, Any] = {}
+        self.rows: int | None = None
+        self.context: dict[str, Any] = {}
+
+    def __reduce__(self):
+        return Here, ()  # it stays behind when the adapters are copied or pickled
+
+
+class Hook:
+    """What runs at one site: x is noted on the way in, y is changed on the way out."""
+
+    def __init__(self, owner: "Adapters", site: Site, norm: nn.Module | None):
+        self.owner, self.site, self.norm = owner, site, norm
+
+    def enter(self, module, args, kwargs):
+        if self.owner.active is not None:
+            self.owner.here.inputs[self.site.name] = first(args, kwargs)
+
+    def leave(self, module, args, kwargs, output):
+        setup = self.owner.active
+        if setup is None:
+            return None
+        same = self.site.source == self.site.module
+        x = first(args, kwargs) if same else self.owner.here.inputs.pop(self.site.name, None)
+        y = output[0] if isinstance(output, tuple) else output
+        new = self.owner.evaluate(setup, self.site.name, x, y, self.norm)
+        return (new, *output[1:]) if isinstance(output, tuple) else new
 
 
 class Incoming:
     """x and y are both what goes into the module, which gets y' in its place."""
 
-    def __init__(self, owner, site):
+    def __init__(self, owner: "Adapters", site: Site):
         self.owner, self.site = owner, site
 
     @classmethod
@@ -45,150 +83,14 @@ class Incoming:
         return args, {**kwargs, key: new}
 
 
-class Memory:
-    """A handle. x is what enters the attention; y its keys and values in one tensor, (batch, 2, heads, tokens, head_width).
-
-    transformers looks up an attention function by the name in the module's config: while this hook is installed the
-    module has a copy of its config with our name in it, and our function hands on to the one that was there.
-    """
-
-    def __init__(self, owner, site, module):
-        self.owner, self.site, self.module, self.config = owner, site, module, module.config
-        self.name = module.config._attn_implementation
-        if self.name not in MASKED:
-            raise UserError(
-                f'keys and values cannot be added to "{self.name}" attention; '
-                f'load the model with attn_implementation="sdpa" or "eager"'
-            )
-        register()
-        module.config = copy.copy(module.config)
-        module.config._attn_implementation_internal = INTERFACE
-        module._adapterlab_memory = self
-        self.entering = module.register_forward_pre_hook(self.enter, with_kwargs=True)
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        register()  # a pickled model may come to a process that has not
-
-    def remove(self):
-        self.entering.remove()
-        self.module.config = self.config
-        del self.module._adapterlab_memory
-
-    def enter(self, module, args, kwargs):
-        if self.owner.active is not None:
-            self.owner.inputs[self.site.name] = first(args, kwargs)
-
-    def frozen(self):
-        """The attention function that the model would have used."""
-        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-        eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
-        return ALL_ATTENTION_FUNCTIONS.get_interface(self.name, eager)
-
-
-def register() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(INTERFACE, attend)
-
-
-def attend(module, query, key, value, attention_mask, **kwargs):
-    """Attention with the keys and values that the active setup makes of the frozen ones, the new ones in front."""
-    hook = module._adapterlab_memory
-    setup, function = hook.owner.active, hook.frozen()
-    x = hook.owner.inputs.pop(hook.site.name, None)
-    if setup is None:
-        return function(module, query, key, value, attention_mask, **kwargs)
-    y = torch.stack([key, value], dim=1)
-    new = hook.owner.evaluate(setup, hook.site.name, x, y)
-    more = new.shape[3] - y.shape[3]
-    if more:
-        if attention_mask is None and hook.name == "sdpa" and causal(module, kwargs) and query.shape[2] > 1:
-            attention_mask = query.new_ones(query.shape[2], key.shape[2], dtype=torch.bool).tril()[None, None]
-        if attention_mask is not None:
-            attention_mask = F.pad(attention_mask, (more, 0), value=attention_mask.dtype == torch.bool)
-        if kwargs.get("position_bias") is not None:
-            kwargs["position_bias"] = F.pad(kwargs["position_bias"], (more, 0))
-    return function(module, query, *new.unbind(1), attention_mask, **kwargs)
-
-
-def causal(module, kwargs) -> bool:
-    asked = kwargs.get("is_causal")
-    return getattr(module, "is_causal", True) if asked is None else asked
-
-
-class Tokens:
-    """x and y are both the embedded text, on its way into the stack that reads it; y' may be longer.
-
-    The attention mask grows along; the positions at the front are cut off `last_hidden_state` again, so that it has the
-    text's own; a decoder that looks back at a longer text sees all of it.
-    """
-
-    def __init__(self, owner, site, modules):
-        self.owner, self.site, stack = owner, site, modules[site.module]
-        self.names = list(inspect.signature(type(stack).forward).parameters)[1:]
-        decoder = modules.get(site.module.removesuffix("encoder") + "decoder")
-        self.handles = [stack.register_forward_pre_hook(self.enter, with_kwargs=True)]
-        if site.module.endswith("encoder") and decoder is not None:
-            self.handles.append(decoder.register_forward_pre_hook(self.look_back, with_kwargs=True))
-        else:
-            self.handles.append(stack.register_forward_hook(self.leave))
-
-    def enter(self, stack, args, kwargs):
-        setup = self.owner.active
-        if setup is None:
-            return None
-        kwargs = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        ids, y, mask = (kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask"))
-        past = kwargs.get("past_key_values")
-        seen = 0 if past is None else past.get_seq_length()
-        if y is None:
-            y = stack.get_input_embeddings()(ids)
-        new = y if seen else self.owner.evaluate(setup, self.site.name, y, y)
-        more = max(0, seen + y.shape[1] - mask.shape[1] if seen and mask is not None else new.shape[1] - y.shape[1])
-        limit = getattr(stack.config, "max_position_embeddings", None)
-        if not seen and more and limit and new.shape[1] > limit:
-            raise UserError(
-                f"a prompt of {more} and a text of {y.shape[1]} tokens are more than this model's {limit} positions; "
-                f"cut the text to {limit - more}"
-            )
-        self.owner.inputs[self.site.name] = 0 if seen else more
-        kwargs["inputs_embeds"] = new
-        if mask is not None:
-            kwargs["attention_mask"] = F.pad(mask, (more, 0), value=1)
-        if kwargs.get("token_type_ids") is not None:
-            kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
-        positions = kwargs.pop("position_ids", None)
-        if positions is not None and more:
-            front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
-            kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
-        return (), kwargs
-
-    def leave(self, stack, args, output):
-        more = self.owner.inputs.pop(self.site.name, 0)
-        if not more:
-            return None
-        if isinstance(output, tuple):
-            return (output[0][:, more:], *output[1:])
-        output["last_hidden_state"] = output["last_hidden_state"][:, more:]
-        return output
-
-    def look_back(self, decoder, args, kwargs):
-        states, mask = kwargs.get("encoder_hidden_states"), kwargs.get("encoder_attention_mask")
-        if states is None or mask is None or states.shape[1] == mask.shape[1]:
-            return None
-        return args, {**kwargs, "encoder_attention_mask": F.pad(mask, (states.shape[1] - mask.shape[1], 0), value=1)}
-
-
 class Pass:
-    """Notes on the base model's way in what methods may have to know of the pass, in the owner's `context`.
+    """Notes on the base model's way in what methods may have to know of the pass, in the thread's `context`.
 
     mask: (batch, tokens), 1 for a token and 0 for padding, or None; past: how many tokens a cache holds already, when a
     text is being generated.
     """
 
-    def __init__(self, owner):
+    def __init__(self, owner: "Adapters"):
         self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
         self.names = list(inspect.signature(type(base).forward).parameters)[1:]
         self.handles = [
@@ -200,17 +102,17 @@ class Pass:
         given = {**dict(zip(self.names, args, strict=False)), **kwargs}
         past = given.get("past_key_values")
         length = past.get_seq_length() if hasattr(past, "get_seq_length") else 0
-        self.owner.context.clear()
-        self.owner.context.update(mask=given.get("attention_mask"), past=length)
+        self.owner.here.context.clear()
+        self.owner.here.context.update(mask=given.get("attention_mask"), past=length)
 
     def leave(self, model, args, output):
-        self.owner.context.clear()
+        self.owner.here.context.clear()
 
 
 class Rows:
     """Hooks on the whole model for setups that divide its rows: counts them, and repeats the input for `Parallel`."""
 
-    def __init__(self, owner):
+    def __init__(self, owner: "Adapters"):
         self.owner = owner
 
     @classmethod
@@ -224,7 +126,7 @@ class Rows:
     def enter(self, model, args, kwargs):
         given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
         rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
-        self.owner.rows = rows and rows * copies
+        self.owner.here.rows = rows and rows * copies
         if copies == 1:
             return None
         if kwargs.get("past_key_values") is not None:
@@ -237,12 +139,69 @@ class Rows:
         return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
 
     def leave(self, model, args, output):
-        self.owner.rows = None
+        self.owner.here.rows = None
 
 
+def by_rows(setup: compose.Block, rows: int | None, x, y):
+    """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), also the length of that."""
+    if rows is None and compose.copies(setup) > 1:
+        raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
+    if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
+        x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
+        return x, y.view(rows, -1, y.shape[-1]), len(y)
+    return x, y, None
+
+
+# site.form -> what hangs on the owner's model for such a site: handles, each with `remove()`
 SPECIAL = {
     "hidden": Incoming.install,
     "stream": Incoming.install,
     "memory": lambda owner, site, modules: [Memory(owner, site, modules[site.module])],
     "prompt": lambda owner, site, modules: Tokens(owner, site, modules).handles,
 }
+
+
+class Attachment:
+    """The hooks of some adapters on their model, at exactly the sites that one of them uses.
+
+    divides: whether a setup was asked for that divides the batch's rows, so that they have to be counted.
+    """
+
+    def __init__(self, owner: "Adapters"):
+        self.owner = owner
+        self.divides = False
+        self.handles: dict[str, list] = {}
+
+    def update(self) -> None:
+        """Hang what is missing and take off what no adapter needs any more."""
+        adapters = self.owner.store.values()
+        used = {site for adapter in adapters for site in adapter.at}
+        if used and self.divides:
+            used.add(ROWS)
+        if any(m.wants_context for adapter in adapters for modules in adapter.at.values() for m in modules):
+            used.add(PASS)
+        self.remove(*set(self.handles) - used)
+        frozen = dict(self.owner.model.named_modules())
+        for name in used - set(self.handles):
+            self.handles[name] = self._install(name, frozen)
+
+    def remove(self, *sites: str) -> None:
+        for name in sites:
+            for handle in self.handles.pop(name):
+                handle.remove()
+
+    def _install(self, name: str, frozen: dict[str, nn.Module]) -> list:
+        """Hooks for one site. What changes a linear map comes before what changes its sub-layer."""
+        if name == PASS:
+            return Pass(self.owner).handles
+        if name == ROWS:
+            return Rows.install(self.owner)
+        site = self.owner.sites[name]
+        if site.form in SPECIAL:
+            return SPECIAL[site.form](self.owner, site, frozen)
+        hook = Hook(self.owner, site, frozen[site.norm] if site.norm else None)
+        linear = site.form == "linear"
+        handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True, prepend=linear)]
+        if site.source != site.module:
+            handles.append(frozen[site.source].register_forward_pre_hook(hook.enter, with_kwargs=True))
+        return handles

@@ -5,15 +5,23 @@ DoRA, VeRA, (IA)^3, BitFit, LayerNorm tuning, a head); a bottleneck has an activ
 Unmerging puts back the original tensors, which are kept: subtracting what was added would not be exact in floats.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
 from . import compose
+from .adapter import Adapter
 from .errors import UserError
-from .weights import matrix, quantized, write
+from .methods import Change
+from .quantize import matrix, quantized, write
+from .sites import Site
+
+if TYPE_CHECKING:
+    from .adapters import Adapters
 
 
-def merge(adapters, name: str) -> None:
+def merge(adapters: "Adapters", name: str) -> None:
     """Write adapter `name` into the weights of the model; it is then no longer active, but its effect is there.
 
     Every weight is computed before the first is written. Errors: UserError for a method that has no exact merge, a
@@ -26,9 +34,7 @@ def merge(adapters, name: str) -> None:
         raise UserError("these adapters are detached; attach them before merging one")
     if adapters.model.training:
         raise UserError(f'"{name}" cannot be merged while the model is in training mode; call model.eval() first')
-    if adapters._using[name] > 0:
-        here = name in compose.names(getattr(adapters._local, "setup", None))
-        where = "this `with` block" if here else "a `with` block of another thread"
+    if where := adapters.in_use(name):
         raise UserError(f'"{name}" is in use in {where}; merge it after the block')
     with torch.no_grad():
         plan = _plan(adapters, adapter, name)
@@ -43,7 +49,7 @@ def merge(adapters, name: str) -> None:
         adapters.setup = None
 
 
-def unmerge(adapters) -> None:
+def unmerge(adapters: "Adapters") -> None:
     """Put the original weights back, bit for bit. UserError when nothing is merged."""
     if adapters.merged is None:
         raise UserError("nothing is merged into this model")
@@ -56,7 +62,9 @@ def unmerge(adapters) -> None:
     adapters.merged, adapters.originals = None, {}
 
 
-def _plan(adapters, adapter, name: str) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
+def _plan(
+    adapters: "Adapters", adapter: Adapter, name: str
+) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
     """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes the map."""
     sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
     plan = {}
@@ -81,10 +89,11 @@ def _tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     return (frozen.weight if frozen.weight.ndim == 1 else matrix(frozen)), getattr(frozen, "bias", None)
 
 
-def _refuse(name: str, site, frozen: nn.Module, method: nn.Module, first: bool) -> None:
+def _refuse(name: str, site: Site, frozen: nn.Module, method: Change, first: bool) -> None:
+    """UserError where a method cannot go into the frozen weights; first: it is the first one there."""
     kind = type(method).__name__
-    inward = site.form == "hidden" and not getattr(method, "reads", False)  # y is the map's input, and it changes more
-    if not hasattr(method, "merged") or getattr(frozen, "weight", None) is None or inward:
+    inward = site.form == "hidden" and not method.reads  # y is the map's input, and it changes more
+    if not method.merges or getattr(frozen, "weight", None) is None or inward:
         raise UserError(
             f'"{name}" cannot be merged: {kind} at "{site.name}" is not a change of the weights alone; keep it attached'
         )
@@ -92,7 +101,7 @@ def _refuse(name: str, site, frozen: nn.Module, method: nn.Module, first: bool) 
         raise UserError(
             f'"{name}" cannot be merged into the quantized weights at "{site.name}"; load the model in full precision'
         )
-    if getattr(method, "needs_bias", False) and getattr(frozen, "bias", None) is None:
+    if method.needs_bias and getattr(frozen, "bias", None) is None:
         raise UserError(f'"{name}" cannot be merged: "{site.name}" has no bias that could hold what {kind} adds')
-    if hasattr(method, "frozen") and not first:
+    if method.frozen and not first:
         raise UserError(f'"{name}" cannot be merged: {kind} at "{site.name}" must be the first method there')

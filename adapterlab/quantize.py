@@ -2,16 +2,17 @@
 
 The linear maps of the layers are packed by bitsandbytes, on a CPU too; embeddings, norms, pooler and heads stay as they
 are. Packed weights are frozen for good, and a hook does not ask how the map behind it computes: so every method that
-trains beside the base works, and merging into it is refused.
+trains beside the base works, and merging into it is refused. `matrix` and `write` reach the weights of a frozen map
+however its class keeps them: nn.Linear, GPT-2's Conv1D, quantized.
 """
 
 import logging
 
+import torch
 from torch import nn
 
 from .errors import UserError, suggest
 from .sites import find_layers
-from .weights import quantized
 
 KINDS = ("int8", "4bit")
 
@@ -65,6 +66,36 @@ def _pack(library, linear: nn.Linear, kind: str) -> nn.Module:
         new.weight = library.nn.Int8Params(linear.weight.data, requires_grad=False, has_fp16_weights=False)
     new.bias = linear.bias
     return new.to(linear.weight.device).train(linear.training).requires_grad_(False)
+
+
+def quantized(module: nn.Module) -> bool:
+    """Is this a linear map of bitsandbytes, int8 or 4-bit?"""
+    return type(module).__name__ in ("Linear8bitLt", "Linear4bit")
+
+
+def matrix(module: nn.Module) -> torch.Tensor:
+    """W as (outputs, inputs), as y = W x + b has it; a quantized one is unpacked into a new tensor."""
+    if type(module).__name__ == "Linear4bit":
+        from bitsandbytes.functional import dequantize_4bit
+
+        return dequantize_4bit(module.weight.data, module.weight.quant_state)
+    if type(module).__name__ == "Linear8bitLt":
+        from bitsandbytes.functional import int8_vectorwise_dequant
+
+        state = module.state
+        packed, scale = (module.weight.CB, module.weight.SCB) if module.weight.CB is not None else (state.CB, state.SCB)
+        return int8_vectorwise_dequant(packed, scale)
+    if getattr(module, "weight", None) is None or module.weight.ndim != 2:
+        raise UserError(f"a {type(module).__name__} has no weight matrix")
+    return module.weight.T if hasattr(module, "nf") else module.weight
+
+
+def write(module: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    """Put W (outputs, inputs; or a norm's scale) and b into the module, in its own precision."""
+    with torch.no_grad():
+        module.weight.copy_(weight.T if hasattr(module, "nf") else weight)
+        if bias is not None:
+            module.bias.copy_(bias)
 
 
 def memory_mb(model: nn.Module) -> float:

@@ -19,7 +19,7 @@ from .. import __version__
 from ..adapter import CHILD, Adapter, Info
 from ..errors import UserError
 from ..methods import HeadConfig, Method, from_dict
-from ..weights import quantized
+from ..quantize import quantized
 
 if TYPE_CHECKING:
     from ..adapters import Adapters

@@ -1,17 +1,55 @@
-"""What every method has in common: a frozen config that says what goes where, and builds the module for a site."""
+"""What every method has in common: `Change`, its module at a site, and `Method`, the config that says what goes where."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import nn
 
 from ..errors import UserError, suggest
 from ..sites import Site, match
 
+if TYPE_CHECKING:
+    from ..adapters import Adapters
+    from ..hooks import Here
+
 METHODS: dict[str, type["Method"]] = {}
 BLOCKS = frozenset({"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"})
 OUTPUTS = ("linear", "norm", "sublayer", "block", "module", "hidden", "stream")
 FUSED = {"query": "qkv", "key": "qkv", "value": "qkv", "gate": "gate_inner", "inner": "gate_inner"}
+
+
+class Change(nn.Module):
+    """A method's module at one site: forward(x, y) -> y'. What else the package asks of one stands here.
+
+    x: (..., source_width), what went into the site; y: (..., width), what the frozen module made of it.
+    """
+
+    wants_norm: bool = False  # forward(x, y, norm): the frozen LayerNorm that follows y + x, None where there is none
+    wants_context: bool = False  # it reads `Here.context`, so the model's padding and cache are to be noted
+    fuses: bool = False  # forward(h, z): what its Fuse's children read, and a list of what each of them adds
+    broadcasts: bool = False  # elementwise: its parameters may have the batch's rows in front
+    reads: bool = False  # y is the input of a frozen matrix, not its output
+    needs_bias: bool = False  # only a frozen module with a bias can take it in
+    act: Callable[[torch.Tensor], torch.Tensor] | None = None  # the activation inside, where there is one
+    here: "Here | None" = None  # what a thread knows of its pass, for those that want the context
+    # in tuples, so that they are not parts of this module:
+    common: tuple[nn.Module, ...] = ()  # (what its config's sites share,)
+    frozen: tuple[nn.Module, ...] = ()  # (the frozen module itself,), where y' depends on its weights
+
+    def bind(self, frozen: nn.Module, owner: "Adapters", new: bool) -> None:
+        """Look at the frozen module of the site and at the owner; `new`: it may start from the frozen weights."""
+        if self.wants_context:
+            self.here = owner.here
+
+    def merged(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(W', b') of a frozen module that does by itself what this one does to W, (width, source_width), and b."""
+        raise NotImplementedError(f"a {type(self).__name__} is not a change of the weights alone")
+
+    @property
+    def merges(self) -> bool:
+        return type(self).merged is not Change.merged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +84,7 @@ class Method:
             if value is not None:
                 object.__setattr__(self, key, (value,) if isinstance(value, str | int) else tuple(value))
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: Site) -> Change:
         """The module for one site: forward(x, y) -> y'."""
         raise NotImplementedError
 

@@ -6,15 +6,13 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from .base import Method
+from .base import Change, Method
 
 
-class Shift(nn.Module):
+class Shift(Change):
     """y + delta: exactly a trained bias, W x + (b + delta). y: (..., width) -> the same shape. width parameters."""
 
-    needs_bias = True  # to be merged
-
-    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+    broadcasts = needs_bias = True
 
     def __init__(self, width: int):
         super().__init__()

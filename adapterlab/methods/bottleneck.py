@@ -7,12 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError, suggest
-from .base import Method, positive
+from .base import Change, Method, positive
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "tanh": F.tanh, "swish": F.silu, "identity": lambda h: h}
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Change):
     """Houlsby et al. 2019: y + up(act(down(y))), nearly the identity when it is new.
 
     y: (batch, tokens, width) -> the same shape. 2*width*size + width + size parameters.
@@ -60,12 +60,12 @@ class BottleneckConfig(Method):
         if not 0 < self.std < float("inf"):
             raise UserError(f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)")
 
-    def fit(self, site) -> None:
+    def admit(self, site) -> None:
         """UserError where the bottleneck would be wider than what it narrows."""
         positive(self.name, "size", self.size, site.width)
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         return Bottleneck(site.width, self.size, self.act, self.std)
 
     def count(self, site):

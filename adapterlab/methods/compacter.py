@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .base import between, positive
+from .base import Change, between, positive
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
 
@@ -38,7 +38,7 @@ class LPHM(nn.Module):
         return x @ W.reshape(x.shape[-1], -1) + self.bias
 
 
-class Compacter(nn.Module):
+class Compacter(Change):
     """y + up(act(down(y))), nearly the identity when it is new, for the rule starts near 0.
 
     y: (batch, tokens, width) -> the same shape. 2 * rank * (width + size) + width + size parameters.
@@ -85,7 +85,7 @@ class CompacterConfig(BottleneckConfig):
         return self.n**3
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         if site.width % self.n:
             raise UserError(f'compacter: n={self.n} does not divide the width {site.width} of "{site.name}"')
         positive("compacter", "rank", self.rank, self.size // self.n)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..weights import matrix
+from ..quantize import matrix
 from .lora import LoRA, LoRAConfig
 
 
@@ -62,7 +62,7 @@ class DoRAConfig(LoRAConfig):
             raise UserError("dora: there is no gated DoRA; use LoRAConfig(gated=True)")
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         return DoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
 
     def count(self, site):

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .base import Method
+from .base import Change, Method
 
 
-class Fusion(nn.Module):
+class Fusion(Change):
     """Section 3.2: softmax over adapters of (Q h) . (K z_t), then the so weighted sum of V z_t.
 
     h: (batch, tokens, width), what the adapters read; z: what each of them adds, a list of the same shapes.
@@ -20,7 +20,7 @@ class Fusion(nn.Module):
     `attention` holds the last weights, (batch, tokens, adapters), while `watch` is on.
     """
 
-    fuses = True  # compose.evaluate hands it what the children add, not (x, y)
+    fuses = True
 
     def __init__(self, width: int):
         super().__init__()

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .base import Change
+
 
 class Gate(nn.Module):
     """sigmoid(w x + b), its mean over a sentence's tokens. x: (batch, tokens, width) -> (batch, 1, 1). width + 1."""
@@ -17,13 +19,13 @@ class Gate(nn.Module):
         return torch.sigmoid(self.linear(x)).mean(dim=-2, keepdim=True)
 
 
-class Gated(nn.Module):
+class Gated(Change):
     """y + g(x) (method(x, y) - y): the method's change of y, times the gate."""
 
-    def __init__(self, method: nn.Module, source_width: int):
+    def __init__(self, method: Change, source_width: int):
         super().__init__()
         self.method, self.gate = method, Gate(source_width)
-        self.wants_norm = getattr(method, "wants_norm", False)
+        self.wants_norm = method.wants_norm
 
     def forward(self, x, y, *norm):
         return y + self.gate(x) * (self.method(x, y, *norm) - y)

@@ -6,16 +6,16 @@ from typing import ClassVar
 from torch import nn
 
 from ..errors import UserError
-from .base import Method
+from .base import Change, Method
 
 
-class Head(nn.Module):
+class Head(Change):
     """W x + b on what goes into the model's classifier; what the classifier made of it, y, is dropped.
 
     x: (..., source_width) -> (..., labels). (source_width + 1) * labels parameters; W ~ N(0, 0.02^2), b = 0 as in BERT.
     """
 
-    needs_bias = True  # to be merged
+    needs_bias = True
 
     def __init__(self, width: int, labels: int):
         super().__init__()

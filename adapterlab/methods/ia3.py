@@ -6,16 +6,16 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from .base import Method
+from .base import Change, Method
 
 
-class Scale(nn.Module):
+class Scale(Change):
     """y * l, the identity when it is new (l = 1). y: (..., width) -> the same shape. width parameters.
 
     reads: y is the input of a frozen matrix, not its output; it matters to merging alone.
     """
 
-    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+    broadcasts = True
 
     def __init__(self, width: int, reads: bool = False):
         super().__init__()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from .base import Method
+from .base import Change, Method
 
 
 class Coupling(nn.Module):
@@ -37,7 +37,7 @@ class Coupling(nn.Module):
         return torch.cat([y1 - self.F(y2), y2], dim=-1)
 
 
-class Invertible(nn.Module):
+class Invertible(Change):
     """The coupling on what enters the first layer; its inverse on what enters the output embeddings."""
 
     def __init__(self, inverse: bool):

@@ -8,16 +8,33 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
+from torch.nn import functional as F
 
 from ..errors import UserError
 from ..sites import match
-from .base import Method, among, positive
-from .encoder import Encoder
+from .base import Change, Method, among, positive
 
 FUSIONS = ("add", "linear")
 
 
-class Fusion(nn.Module):
+class Encoder(nn.Module):
+    """A transformer layer, post-norm as BERT's. h: (batch, tokens, width), mask: (batch, tokens) or None -> h's shape."""
+
+    def __init__(self, width: int, heads: int, inner: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.dense = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+
+    def forward(self, h, mask):
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        seen = None if mask is None else mask[:, None, None, :].bool()
+        h = self.norms[0](h + self.dense(F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)))
+        return self.norms[1](h + self.outer(F.gelu(self.inner(h))))
+
+
+class Join(nn.Module):
     """Where the adapter's state goes into y: at the last layer, plainly or through a matrix that starts at 0."""
 
     def __init__(self, last: str, width: int, fusion: str):
@@ -33,8 +50,8 @@ class Fusion(nn.Module):
         return y + (state if self.matrix is None else self.matrix(state))
 
 
-class KLayer(nn.Module):
-    """k = h + up(encoders(down(h))), h = the frozen hidden state + the k of the adapter layer before; `Fusion` adds it.
+class KLayer(Change):
+    """k = h + up(encoders(down(h))), h = the frozen hidden state + the k of the adapter layer before; `Join` adds it.
 
     y: (batch, tokens, width) -> the same shape. Padding is masked, which the published code does not do.
     """
@@ -49,11 +66,8 @@ class KLayer(nn.Module):
             nn.init.normal_(linear.weight, std=2e-4)
             nn.init.zeros_(linear.bias)
 
-    def bind(self, frozen, owner, new):
-        self.owner = (owner,)
-
     def forward(self, x, y):
-        context, fusion = self.owner[0].context, self.common[0]
+        context, join = self.here.context, self.common[0]
         if "mask" not in context:
             raise UserError("kadapter: a layer ran outside a pass of the model; call the model itself")
         mask = context["mask"]
@@ -62,12 +76,12 @@ class KLayer(nn.Module):
                 f"kadapter: an attention mask of shape {tuple(mask.shape)} does not fit {tuple(y.shape[:2])} positions"
             )
         frozen = context.setdefault(self.site, y)  # y itself may hold another K-Adapter's state by now
-        h = frozen + context.get(id(fusion), 0)
+        h = frozen + context.get(id(join), 0)
         k = self.down(h)
         for encoder in self.encoders:
             k = encoder(k, mask)
-        context[id(fusion)] = k = h + self.up(k)
-        return fusion(self.site, y, k)
+        context[id(join)] = k = h + self.up(k)
+        return join(self.site, y, k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +128,7 @@ class KAdapterConfig(Method):
         return match(sites, ("block",), tuple(sorted({*layers, last})))
 
     def common(self, sites):
-        return Fusion(sites[-1].name, sites[-1].width, self.fusion)
+        return Join(sites[-1].name, sites[-1].width, self.fusion)
 
     def count_common(self, sites):
         return sites[-1].width ** 2 * (self.fusion == "linear")

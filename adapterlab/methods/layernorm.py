@@ -6,18 +6,16 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from .base import Method
+from .base import Change, Method
 
 
-class ScaleShift(nn.Module):
+class ScaleShift(Change):
     """y * scale + shift: exactly a trained LayerNorm, for (w z + b) * s + t = (w s) z + (b s + t).
 
     y: (batch, tokens, width) -> the same shape. 2*width parameters; starts as the identity.
     """
 
-    needs_bias = True  # to be merged
-
-    broadcasts = True  # rows of several adapters at once: the parameters with the rows in front
+    broadcasts = needs_bias = True
 
     def __init__(self, width: int):
         super().__init__()

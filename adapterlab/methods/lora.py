@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import Method, between, positive
+from .base import Change, Method, between, positive
 from .gate import Gated
 
 
-class LoRA(nn.Module):
+class LoRA(Change):
     """y + s B A x: a change of the frozen matrix by one of rank r, nothing at all when it is new (B = 0).
 
     x: (..., source_width), y: (..., width) -> the shape of y. r * (source_width + width) parameters.
@@ -64,12 +64,12 @@ class LoRAConfig(Method):
     def scale(self) -> float:
         return self.alpha / (math.sqrt(self.rank) if self.stabilised else self.rank)
 
-    def fit(self, site) -> None:
+    def admit(self, site) -> None:
         """UserError where the rank is larger than the matrix has."""
         positive(self.name, "rank", self.rank, min(site.width, site.source_width))
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         module = LoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
         return Gated(module, site.source_width) if self.gated else module
 

@@ -10,7 +10,7 @@ from .base import between
 from .bottleneck import Bottleneck, BottleneckConfig
 
 
-class Parallel(Bottleneck):
+class ScaledParallel(Bottleneck):
     """y + s * up(act(down(x))): beside the sub-layer, not behind it; nothing at all when it is new (up = 0).
 
     x: what the sub-layer is given, y: (batch, tokens, width) -> the same shape. 2*width*size + width + size parameters.
@@ -44,5 +44,5 @@ class ParallelConfig(BottleneckConfig):
         between("parallel", "scale", self.scale, 0)
 
     def build(self, site):
-        self.fit(site)
-        return Parallel(site.width, self.size, self.act, self.scale)
+        self.admit(site)
+        return ScaledParallel(site.width, self.size, self.act, self.scale)

@@ -34,7 +34,7 @@ class PfeifferConfig(BottleneckConfig):
     sites: tuple[str, ...] = ("feedforward",)
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         module = Pfeiffer(site.width, self.size, self.act, self.std)
         return Gated(module, site.source_width) if self.gated else module
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import Method, positive
+from .base import Change, Method, positive
 from .gate import Gate
 
 
@@ -31,7 +31,7 @@ class Prefixes(nn.Module):
         return F.linear(torch.tanh(self.down(self.tokens)), self.up.weight[part], self.up.bias[part])
 
 
-class PrefixTuning(nn.Module):
+class PrefixTuning(Change):
     """[P; y] for keys and values alike. y: (batch, 2, heads, tokens, head_width) -> with `length` more tokens.
 
     Without the network: 2 * length * wide parameters of its own, wide = heads * head_width.

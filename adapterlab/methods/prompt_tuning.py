@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from .base import Method, among, positive
+from .base import Change, Method, among, positive
 
 STARTS = ("vocabulary", "normal")
 
 
-class Prompt(nn.Module):
+class Prompt(Change):
     """[P; y]. y: (batch, tokens, width), the embedded text -> (batch, length + tokens, width). length * width parameters."""
 
     def __init__(self, length: int, width: int, start: str):

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from .base import Method, positive
+from .base import Change, Method, positive
 
 
-class LoReFT(nn.Module):
+class LoReFT(Change):
     """y + R^T (W y + b - R y): within the rows of R, y becomes what W and b say; the rest of y stays.
 
     y: (batch, tokens, width) -> the same shape. 2 * rank * width + rank parameters. R's rows are orthonormal: R is the
@@ -24,9 +24,6 @@ class LoReFT(nn.Module):
         self.first = first
         self.wants_context = first is not None
 
-    def bind(self, frozen, owner, new):
-        self.owner = (owner,)
-
     @property
     def R(self):
         """(rank, width), orthonormal rows; the signs are such that an orthonormal `raw` is R itself."""
@@ -40,7 +37,7 @@ class LoReFT(nn.Module):
     def forward(self, x, y):
         if self.first is None:
             return self.edit(y)
-        left = max(0, self.first - self.owner[0].context.get("past", 0))  # of the first, when a text is generated
+        left = max(0, self.first - self.here.context.get("past", 0))  # of the first, when a text is generated
         return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
 
 

@@ -6,14 +6,14 @@ from typing import ClassVar
 from torch import nn
 
 from ..errors import UserError, suggest
-from .base import positive
+from .base import Change, positive
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
 NORMS = (None, "batch", "layer")
 PLACES = ("serial", "parallel", "multiply")
 
 
-class Variant(nn.Module):
+class Variant(Change):
     """A bottleneck with a norm inside, more hidden layers, or beside the sub-layer instead of behind it.
 
     serial: y + f(y). parallel: y + f(x). multiply: y * (1 + f(x)). f = up(act(norm(down(.)))), and with depth n there
@@ -76,7 +76,7 @@ class VariantConfig(BottleneckConfig):
             )
 
     def build(self, site):
-        self.fit(site)
+        self.admit(site)
         return Variant(site.width, self.size, self.act, self.std, self.norm, self.depth, self.place)
 
     def count(self, site):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import Method, between, positive
+from .base import Change, Method, between, positive
 
 
 class Projections(nn.Module):
@@ -26,7 +26,7 @@ class Projections(nn.Module):
             self.register_buffer(name, numbers, persistent=False)
 
 
-class VeRA(nn.Module):
+class VeRA(Change):
     """y + diag(b) B diag(d) A x, nothing at all when it is new (b = 0); of A and B the part that the site needs.
 
     x: (..., source_width), y: (..., width) -> the shape of y. width + rank parameters.

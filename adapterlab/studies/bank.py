@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from ..adapter import Adapter, Info
 from ..adapters import Adapters
 from ..errors import UserError
 from ..lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
-from ..methods import Bottleneck, Head, ScaleShift
+from ..methods import Bottleneck, Change, Head, ScaleShift
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
 from ..train import Run, check_recipe, judge_logits, linear_schedule
@@ -29,7 +30,7 @@ from ..train import Run, check_recipe, judge_logits, linear_schedule
 NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
 
 
-class Banked(nn.Module):
+class Banked(Change):
     """The members' modules at one site as one: `weights` names this site's slices of the bank's tensor.
 
     x, y: (members * batch, ..., width), member after member -> the same shape.
@@ -114,14 +115,14 @@ class Bank:
                             f'"{other}" has a {type(m).__name__} at {site}, which no bank can hold; '
                             "train it alone, with fit"
                         )
-                    if type(m) is not type(module) or getattr(m, "act", None) is not getattr(module, "act", None):
+                    if type(m) is not type(module) or m.act is not module.act:
                         raise UserError(f'"{other}" and "{name}" differ at {site} in more than their size')
                 for key, _ in module.named_parameters():
                     shapes = [tuple(m.get_parameter(key).shape) for m in kin]
                     self.slots[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
                     if isinstance(module, Head) and len(set(shapes)) > 1:
                         raise UserError("the members' heads have different labels; a bank is for one task")
-                made.setdefault(site, []).append(BANKED[type(module)](self, (site, i), getattr(module, "act", None)))
+                made.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module.act))
         return made
 
     # ---- between the members and the bank's tensor
@@ -153,17 +154,17 @@ class Bank:
     @contextmanager
     def _running(self):
         """Hang the bank on the model in the place of the members."""
-        store, held = self.adapters.store, nn.Module()
-        held.at = self.modules
-        store[NAME] = held
-        self.adapters._hook()
+        store = self.adapters.store
+        store[NAME] = adapter = Adapter(Info(()), {})
+        adapter.at = self.modules
+        self.adapters.attachment.update()
         try:
             with self.adapters.use(NAME):
                 yield
         finally:
             del store[NAME]
             self.views = {}
-            self.adapters._hook()
+            self.adapters.attachment.update()
 
     def logits(self, inputs: dict) -> torch.Tensor:
         """inputs: rows of all members, member after member. (members, batch, labels), float32."""

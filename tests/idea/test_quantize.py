@@ -11,8 +11,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.methods import DoRAConfig, IA3Config, LoRAConfig, PrefixTuningConfig, houlsby
 from adapterlab.models import load_base
-from adapterlab.quantize import KINDS, memory_mb, quantize
-from adapterlab.weights import matrix, quantized
+from adapterlab.quantize import KINDS, matrix, memory_mb, quantize, quantized
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 

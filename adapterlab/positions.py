@@ -1,0 +1,164 @@
+"""How methods that add positions get in: beside the keys and values of an attention, in front of the embedded text.
+
+Neither is the output of a module, so a forward hook is not enough. Both ask `owner.evaluate(setup, site, x, y)` for y'
+whenever a setup is active, as `hooks.Hook` does; `remove()`, or that of the handles, takes them off again.
+"""
+
+import copy
+import inspect
+import sys
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .errors import UserError
+from .sites import Site
+
+if TYPE_CHECKING:
+    from .adapters import Adapters
+
+INTERFACE = "adapterlab"  # our name in transformers' registry of attention functions
+MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
+
+
+def first(args: tuple, kwargs: dict) -> torch.Tensor:
+    """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
+    return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
+
+
+class Memory:
+    """A handle. x is what enters the attention; y its keys and values in one tensor, (batch, 2, heads, tokens, head_width).
+
+    transformers looks up an attention function by the name in the module's config: while this hook is installed the
+    module has a copy of its config with our name in it, and our function hands on to the one that was there.
+    """
+
+    def __init__(self, owner: "Adapters", site: Site, module: nn.Module):
+        self.owner, self.site, self.module, self.config = owner, site, module, module.config
+        self.name = module.config._attn_implementation
+        if self.name not in MASKED:
+            raise UserError(
+                f'keys and values cannot be added to "{self.name}" attention; '
+                f'load the model with attn_implementation="sdpa" or "eager"'
+            )
+        register()
+        module.config = copy.copy(module.config)
+        module.config._attn_implementation_internal = INTERFACE
+        module._adapterlab_memory = self
+        self.entering = module.register_forward_pre_hook(self.enter, with_kwargs=True)
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        register()  # a pickled model may come to a process that has not
+
+    def remove(self):
+        self.entering.remove()
+        self.module.config = self.config
+        del self.module._adapterlab_memory
+
+    def enter(self, module, args, kwargs):
+        if self.owner.active is not None:
+            self.owner.here.inputs[self.site.name] = first(args, kwargs)
+
+    def frozen(self):
+        """The attention function that the model would have used."""
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
+        return ALL_ATTENTION_FUNCTIONS.get_interface(self.name, eager)
+
+
+def register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(INTERFACE, attend)
+
+
+def attend(module, query, key, value, attention_mask, **kwargs):
+    """Attention with the keys and values that the active setup makes of the frozen ones, the new ones in front."""
+    hook = module._adapterlab_memory
+    setup, function = hook.owner.active, hook.frozen()
+    x = hook.owner.here.inputs.pop(hook.site.name, None)
+    if setup is None:
+        return function(module, query, key, value, attention_mask, **kwargs)
+    y = torch.stack([key, value], dim=1)
+    new = hook.owner.evaluate(setup, hook.site.name, x, y)
+    more = new.shape[3] - y.shape[3]
+    if more:
+        if attention_mask is None and hook.name == "sdpa" and causal(module, kwargs) and query.shape[2] > 1:
+            attention_mask = query.new_ones(query.shape[2], key.shape[2], dtype=torch.bool).tril()[None, None]
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (more, 0), value=attention_mask.dtype == torch.bool)
+        if kwargs.get("position_bias") is not None:
+            kwargs["position_bias"] = F.pad(kwargs["position_bias"], (more, 0))
+    return function(module, query, *new.unbind(1), attention_mask, **kwargs)
+
+
+def causal(module, kwargs) -> bool:
+    asked = kwargs.get("is_causal")
+    return getattr(module, "is_causal", True) if asked is None else asked
+
+
+class Tokens:
+    """x and y are both the embedded text, on its way into the stack that reads it; y' may be longer.
+
+    The attention mask grows along; the positions at the front are cut off `last_hidden_state` again, so that it has the
+    text's own; a decoder that looks back at a longer text sees all of it.
+    """
+
+    def __init__(self, owner: "Adapters", site: Site, modules: dict[str, nn.Module]):
+        self.owner, self.site, stack = owner, site, modules[site.module]
+        self.names = list(inspect.signature(type(stack).forward).parameters)[1:]
+        decoder = modules.get(site.module.removesuffix("encoder") + "decoder")
+        self.handles = [stack.register_forward_pre_hook(self.enter, with_kwargs=True)]
+        if site.module.endswith("encoder") and decoder is not None:
+            self.handles.append(decoder.register_forward_pre_hook(self.look_back, with_kwargs=True))
+        else:
+            self.handles.append(stack.register_forward_hook(self.leave))
+
+    def enter(self, stack, args, kwargs):
+        setup = self.owner.active
+        if setup is None:
+            return None
+        kwargs = {**dict(zip(self.names, args, strict=False)), **kwargs}
+        ids, y, mask = (kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask"))
+        past = kwargs.get("past_key_values")
+        seen = 0 if past is None else past.get_seq_length()
+        if y is None:
+            y = stack.get_input_embeddings()(ids)
+        new = y if seen else self.owner.evaluate(setup, self.site.name, y, y)
+        more = max(0, seen + y.shape[1] - mask.shape[1] if seen and mask is not None else new.shape[1] - y.shape[1])
+        limit = getattr(stack.config, "max_position_embeddings", None)
+        if not seen and more and limit and new.shape[1] > limit:
+            raise UserError(
+                f"a prompt of {more} and a text of {y.shape[1]} tokens are more than this model's {limit} positions; "
+                f"cut the text to {limit - more}"
+            )
+        self.owner.here.inputs[self.site.name] = 0 if seen else more
+        kwargs["inputs_embeds"] = new
+        if mask is not None:
+            kwargs["attention_mask"] = F.pad(mask, (more, 0), value=1)
+        if kwargs.get("token_type_ids") is not None:
+            kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
+        positions = kwargs.pop("position_ids", None)
+        if positions is not None and more:
+            front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
+            kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
+        return (), kwargs
+
+    def leave(self, stack, args, output):
+        more = self.owner.here.inputs.pop(self.site.name, 0)
+        if not more:
+            return None
+        if isinstance(output, tuple):
+            return (output[0][:, more:], *output[1:])
+        output["last_hidden_state"] = output["last_hidden_state"][:, more:]
+        return output
+
+    def look_back(self, decoder, args, kwargs):
+        states, mask = kwargs.get("encoder_hidden_states"), kwargs.get("encoder_attention_mask")
+        if states is None or mask is None or states.shape[1] == mask.shape[1]:
+            return None
+        return args, {**kwargs, "encoder_attention_mask": F.pad(mask, (states.shape[1] - mask.shape[1], 0), value=1)}
