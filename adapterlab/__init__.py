@@ -1,15 +1,53 @@
 """adapterlab: build adapters from scratch, train them, measure them, take them away.
 
-The core (sites, methods, compose, adapters, checkpoint, models, tasks, train) needs torch, transformers and
-safetensors only; figures, widgets and the command line import what they use where they use it.
+    from adapterlab import Adapters, encode, fit, houlsby, load_base, load_task
+
+The rooms, from the bottom to the top; what stands in one imports from those below it alone:
+
+    errors lab paths progress hub          the ground
+    families sites quantize                where: the sites of a model, and how a frozen map keeps its weights
+    methods/                               what: y' = method(x, y), a short file each
+    compose adapter positions hooks        together; one adapter; how it gets at the model
+    merge combine                          into the frozen weights; of weights
+    files/                                 an adapter on disk, and away
+    adapters                               the life of many on one model
+    models tasks/ train                    a base, a task, a loop
+    studies/                               measuring and comparing
+    lessons/                               what the notebooks need: exercises, figures, views
+    book/                                  running the notebooks
+
+Up to `train` it takes torch, transformers and safetensors; figures, widgets and the command line import what they use
+where they use it. The names of `LESSON` are imported when they are first asked for.
 """
+
+import importlib
 
 __version__ = "0.1.0"
 
+LESSON = {
+    "Adapters": "adapters",
+    "Ledger": "train",
+    "UserError": "errors",
+    "batches": "tasks",
+    "check": "lessons.check",
+    "encode": "tasks",
+    "evaluate": "train",
+    "fit": "train",
+    "houlsby": "methods",
+    "load_base": "models",
+    "load_task": "tasks",
+    "predict": "train",
+    "setup": "lab",
+    "tree": "studies.tree",
+}
+
 
 def __getattr__(name: str):
-    if name != "check":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+    if name not in LESSON:
+        raise AttributeError(f'adapterlab has no "{name}"; import it from its module')
+    module = importlib.import_module(f"{__name__}.{LESSON[name]}")
+    return module if name == "check" else getattr(module, name)
 
-    return importlib.import_module(".lessons.check", __name__)
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *LESSON])

@@ -40,10 +40,12 @@ class Adapter(nn.Module):
         super().__init__()
         self.info = info
         self.at: dict[str, list[Change]] = {}
+        self.in_common: list[nn.Module] = []
         for i, config in enumerate(info.recipe):
             targets = config.targets(sites)
             common = config.common(targets)
             if common is not None:
+                self.in_common.append(common)
                 again = config.name in [other.name for other in info.recipe[:i]]
                 _place(self, f"common.{config.name}{i if again else ''}", common)
             for site in targets:

@@ -12,7 +12,7 @@ import torch
 
 from .adapter import Adapter, Info
 from .errors import UserError, suggest
-from .methods import Bottleneck, DoRA, Head, HeadConfig, LoRA, LoRAConfig, Scale, ScaleShift, Shift
+from .methods import Bottleneck, Change, DoRA, Head, HeadConfig, LoRA, LoRAConfig, Method, Scale, ScaleShift, Shift
 from .quantize import matrix
 
 if TYPE_CHECKING:
@@ -49,6 +49,23 @@ def combine(
     """
     adapters.claim(name)
     adapters.free()
+    weights = _weights(parts, way, density)
+    members = {part: adapters[part] for part in weights}
+    recipe = _recipe(members, way, rank)
+    answer = _head(members, weights, head)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapter = Adapter(Info(recipe + ((answer[0],) if answer else ())), adapters.sites)
+        adapter.bind(adapters, new=True)
+        adapter.to(next(adapters.model.parameters()).device)
+        _fill(adapter, [(members[part], w) for part, w in weights.items()], way, density)
+    if answer:
+        adapter.at["head"][-1].load_state_dict(answer[1])
+    return adapters.insert(name, adapter)
+
+
+def _weights(parts, way: str, density: float) -> dict[str, float]:
+    """Adapter -> its weight; UserError for weights, a way or a density that make no sense."""
     weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
     if way not in WAYS:
         raise UserError(f'unknown way to combine "{way}"{suggest(way, WAYS)}; known: {", ".join(WAYS)}')
@@ -56,35 +73,29 @@ def combine(
         raise UserError(f"combine needs a finite weight for each of one or more adapters, not {weights}")
     if not 0 < density <= 1:
         raise UserError(f"density is the share of values that is kept, above 0 up to 1, not {density}")
-    members = [adapters[part] for part in weights]
-    recipe = _recipe(members, list(weights), way, rank)
-    body = tuple(c for c in recipe if not isinstance(c, HeadConfig))
-    for member in (m for m, w in zip(members, weights.values(), strict=True) if w < 0):
-        for module in (m for site, modules in member.at.items() if site != "head" for m in modules):
-            _outermost(module)
-    top = _head(members, weights, head)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        made = Adapter(Info(body + ((top[0],) if top else ())), adapters.sites)
-        made.bind(adapters, new=True)
-        made.to(next(members[0].parameters()).device)
-        for site, modules in made.at.items():
-            for i, module in enumerate(modules):
-                if isinstance(module, Head):
-                    module.load_state_dict(top[1])
-                    continue
-                kin = list(zip([member.at[site][i] for member in members], weights.values(), strict=True))
-                if type(module) is LoRA and way != "linear":
-                    _factor(module, mix([(change(m), w) for m, w in kin], way, density), kin, way)
-                else:
-                    _tensors(module, kin, way, density)
-        if hasattr(made, "common"):
-            for key, p in made.common.named_parameters():
-                kin = [
-                    (member.common.get_parameter(key), w) for member, w in zip(members, weights.values(), strict=True)
-                ]
-                p.copy_(mix(kin, way, density))
-    return adapters.insert(name, made)
+    return weights
+
+
+def _body(adapter: Adapter) -> dict[str, list[Change]]:
+    """An adapter's modules by site, its head left out."""
+    return {site: [m for m in modules if not isinstance(m, Head)] for site, modules in adapter.at.items()}
+
+
+def _fill(adapter: Adapter, members: list[tuple[Adapter, float]], way: str, density: float) -> None:
+    """Mix the members' tensors into those of the new adapter, all but the head's."""
+    bodies = [(_body(member), weight) for member, weight in members]
+    for site, modules in _body(adapter).items():
+        for i, module in enumerate(modules):
+            parts = [(body[site][i], weight) for body, weight in bodies]
+            for part in (part for part, weight in parts if weight < 0):
+                _outermost(part)
+            if type(module) is LoRA and way != "linear":
+                _factor(module, mix([(change(part), weight) for part, weight in parts], way, density), parts, way)
+            else:
+                _tensors(module, parts, way, density)
+    for i, shared in enumerate(adapter.in_common):
+        for key, p in shared.named_parameters():
+            p.copy_(mix([(member.in_common[i].get_parameter(key), weight) for member, weight in members], way, density))
 
 
 def change(module: LoRA) -> torch.Tensor:
@@ -130,11 +141,11 @@ def _largest(t: torch.Tensor, density: float) -> torch.Tensor:
     return t * mask.view_as(t)
 
 
-def _factor(module: LoRA, target: torch.Tensor, kin: list, way: str) -> None:
+def _factor(module: LoRA, target: torch.Tensor, parts: list, way: str) -> None:
     """Make the module's s B A the target, as far as its rank allows."""
     if way == "concatenate":
-        module.A.copy_(torch.cat([m.A for m, _ in kin]))
-        module.B.copy_(torch.cat([w * m.scale / module.scale * m.B for m, w in kin], dim=1))
+        module.A.copy_(torch.cat([m.A for m, _ in parts]))
+        module.B.copy_(torch.cat([w * m.scale / module.scale * m.B for m, w in parts], dim=1))
         return
     U, S, Vh = torch.linalg.svd(target.double(), full_matrices=False)
     r, root = len(module.A), (S / module.scale).sqrt()
@@ -142,25 +153,32 @@ def _factor(module: LoRA, target: torch.Tensor, kin: list, way: str) -> None:
     module.A.copy_(root[:r, None] * Vh[:r])
 
 
-def _tensors(module, kin: list, way: str, density: float) -> None:
+def _tensors(module: Change, parts: list, way: str, density: float) -> None:
     """Mix the parameters themselves, each as its difference from where the method does nothing."""
     for key, p in module.named_parameters():
         zero = _neutral(module, key, p)
-        turned = [-1 if w < 0 and key in _outermost(m) else 1 for m, w in kin]
-        changes = [(s * (m.get_parameter(key) - zero), abs(w)) for s, (m, w) in zip(turned, kin, strict=True)]
+        signs = [-1 if w < 0 and key in _outermost(m) else 1 for m, w in parts]
+        changes = [(s * (m.get_parameter(key) - zero), abs(w)) for s, (m, w) in zip(signs, parts, strict=True)]
         p.copy_(zero + mix(changes, way, density))
 
 
-def _neutral(module, key: str, p):
+def _neutral(module: Change, key: str, p: torch.Tensor) -> torch.Tensor | float:
+    """The value of a parameter at which the method does nothing."""
     if key == "magnitude":  # DoRA
         return matrix(module.frozen[0]).to(p.dtype).norm(dim=1)
     return 1.0 if key == "scale" else 0.0
 
 
-OUTERMOST = {LoRA: ("B",), Bottleneck: ("up.weight", "up.bias"), Scale: ("scale",), Shift: ("shift",), ScaleShift: ("scale", "shift")}  # fmt: skip
+OUTERMOST = {
+    LoRA: ("B",),
+    Bottleneck: ("up.weight", "up.bias"),
+    Scale: ("scale",),
+    Shift: ("delta",),
+    ScaleShift: ("scale", "shift"),
+}
 
 
-def _outermost(module) -> tuple[str, ...]:
+def _outermost(module: Change) -> tuple[str, ...]:
     """The parameters whose sign is turned to take an adapter away: of B and A only one, for (-B)(-A) is B A again."""
     for kind, outer in OUTERMOST.items():
         if isinstance(module, kind) and not isinstance(module, DoRA):
@@ -168,19 +186,20 @@ def _outermost(module) -> tuple[str, ...]:
     raise UserError(f"a {type(module).__name__} cannot be taken away: no sign of its weights undoes what it does")
 
 
-def _recipe(members: list, names: list, way: str, rank: int | None) -> tuple:
+def _recipe(members: dict[str, Adapter], way: str, rank: int | None) -> tuple[Method, ...]:
     """The recipe of what comes out, without heads; UserError where the parts differ in more than they may."""
-    bodies = [tuple(c for c in m.info.recipe if not isinstance(c, HeadConfig)) for m in members]
+    bodies = [tuple(c for c in m.info.recipe if not isinstance(c, HeadConfig)) for m in members.values()]
+    first = next(iter(members))
     loras = [c for body in bodies for c in body if type(c) is LoRAConfig]
     free = {"rank": 1, "alpha": 1, "stabilised": False, "dropout": 0.0} if way != "linear" else {}
 
     def form(config):
         return replace(config, **free) if free and type(config) is LoRAConfig else config
 
-    for name, body in zip(names, bodies, strict=True):
+    for name, body in zip(members, bodies, strict=True):
         if [form(c) for c in body] != [form(c) for c in bodies[0]]:
             more = "" if way != "linear" or not loras else '; LoRA of several ranks: way="svd" or "concatenate"'
-            raise UserError(f'"{name}" and "{names[0]}" differ in their methods, sites or sizes{more}')
+            raise UserError(f'"{name}" and "{first}" differ in their methods, sites or sizes{more}')
     if way != "linear" and any(c.gated for c in loras):
         raise UserError("a gated LoRA is no fixed change of a matrix, so several cannot be added")
     if way in ("concatenate", "svd") and (not bodies[0] or len(loras) < sum(map(len, bodies))):
@@ -189,19 +208,22 @@ def _recipe(members: list, names: list, way: str, rank: int | None) -> tuple:
         raise UserError("these adapters have heads only: there is nothing to combine")
     if way == "linear":
         return bodies[0]
-    out = []
-    for i, config in enumerate(bodies[0]):
-        if type(config) is LoRAConfig:
-            ranks = [body[i].rank for body in bodies]
-            new = rank or (max(ranks) if way == "svd" else sum(ranks))
-            if way == "concatenate" and new != sum(ranks):
-                raise UserError(f'"concatenate" has the rank {sum(ranks)} of all parts together; "svd" takes any')
-            config = replace(config, rank=new, alpha=new, stabilised=False)
-        out.append(config)
-    return tuple(out)
+    return tuple(
+        _ranked([body[i] for body in bodies], way, rank) if type(config) is LoRAConfig else config
+        for i, config in enumerate(bodies[0])
+    )
 
 
-def _head(members: list, weights: dict, head: str | None):
+def _ranked(parts: list[LoRAConfig], way: str, rank: int | None) -> LoRAConfig:
+    """The LoRA that can hold these, with s = 1."""
+    ranks = [config.rank for config in parts]
+    new = rank or (max(ranks) if way == "svd" else sum(ranks))
+    if way == "concatenate" and new != sum(ranks):
+        raise UserError(f'"concatenate" has the rank {sum(ranks)} of all parts together; "svd" takes any')
+    return replace(parts[0], rank=new, alpha=new, stabilised=False)
+
+
+def _head(members: dict[str, Adapter], weights: dict[str, float], head: str | None) -> tuple[HeadConfig, dict] | None:
     """(config, state) of the head, or None."""
     if head is None:
         return None
@@ -209,18 +231,18 @@ def _head(members: list, weights: dict, head: str | None):
         raise UserError(
             f'head "{head}"{suggest(head, weights)} is none of the parts; give one of them, "average" or None'
         )
-    found = {}
-    for name, member in zip(weights, members, strict=True):
+    heads = {}
+    for name, member in members.items():
         config = next((c for c in member.info.recipe if isinstance(c, HeadConfig)), None)
         if config and head in ("average", name):
-            found[name] = config, member.at["head"][-1].state_dict()
-    if not found:
+            heads[name] = config, member.at["head"][-1].state_dict()
+    if not heads:
         return None
-    configs = [config for config, _ in found.values()]
-    if any(config != configs[0] for config in configs) or any(weights[name] < 0 for name in found if len(found) > 1):
+    configs = [config for config, _ in heads.values()]
+    if any(config != configs[0] for config in configs) or any(weights[name] < 0 for name in heads if len(heads) > 1):
         raise UserError(
             "the parts' heads have other labels or are taken away; say whose head to keep: head=name or None"
         )
-    total = sum(abs(weights[name]) for name in found) or 1.0
-    states = [(state, abs(weights[name]) / total) for name, (_, state) in found.items()]
+    total = sum(abs(weights[name]) for name in heads) or 1.0
+    states = [(state, abs(weights[name]) / total) for name, (_, state) in heads.items()]
     return configs[0], {key: sum(w * state[key] for state, w in states) for key in states[0][0]}

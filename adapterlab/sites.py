@@ -61,19 +61,19 @@ def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[st
 
 def find_layers(model: nn.Module) -> dict[str, str]:
     """ "layers.0" -> dotted path of the layer, from the input to the output (encoder first, then decoder)."""
-    prefix, family = _base(model), family_of(model)
+    base, family = prefix(model), family_of(model)
     names = [name for name, _ in model.named_modules()]
     found = {}
     for label, patterns in family.layers.items():
         for pattern in _several(patterns):
-            wanted = re.compile(re.escape(prefix + pattern).replace(r"\*", r"\d+"))
+            wanted = re.compile(re.escape(base + pattern).replace(r"\*", r"\d+"))
             paths = [name for name in names if wanted.fullmatch(name)]
             found |= {f"{label}.{i}": path for i, path in enumerate(paths)}
     return found
 
 
 def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
-    family, prefix = family_of(model), _base(model)
+    family, base = family_of(model), prefix(model)
     flag = family.pre_norm
     pre_norm = getattr(model.config, flag) if isinstance(flag, str) else flag
     found: dict[str, Site] = {}
@@ -83,7 +83,7 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
             causal = name.split(".")[0] in family.causal
             found[name] = Site(name, kind, layer, module, source, width, source_width or width, norm, form, causal)
 
-    outer = [p for p in (prefix + path for path in family.outer_norms) if _scale(modules.get(p))]
+    outer = [p for p in (base + path for path in family.outer_norms) if _scale(modules.get(p))]
     for i, path in enumerate(outer):
         place("norm", f"norm.{i}", "norm", None, path, path, _scale(modules[path]))
     for label, layer in find_layers(model).items():
@@ -109,7 +109,7 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
 
 def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:
     """The sites whose y is no module's output: hidden units, the stream's two ends, keys and values, embedded tokens."""
-    family, prefix, found = family_of(model), _base(model), {}
+    family, base, found = family_of(model), prefix(model), {}
 
     def place(form, kind, name, layer, path, width, source_width=None):
         causal = name.split(".")[0] in family.causal
@@ -120,7 +120,7 @@ def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Si
         stack, index = label.rsplit(".", 1)
         outer, width = sites.get(f"{label}.outer"), sites[f"{label}.block"].width
         if stack not in stacks:  # where one layer is applied again and again, the stream enters above it
-            stacks[stack] = prefix + family.entry if family.entry else layer
+            stacks[stack] = base + family.entry if family.entry else layer
             inner = getattr(modules[stacks[stack]], "embedding_hidden_mapping_in", None)
             name = "embedding" if stack in ("layers", "shared") else f"{stack}.embedding"
             place("stream", "embedding", name, None, stacks[stack], _shape(inner)[1] or width)
@@ -137,7 +137,7 @@ def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Si
     if path is not None:
         place("stream", "unembedding", "unembedding", None, path, _shape(out)[1])
     if family.text:
-        path = prefix + "encoder" if {"encoder", "decoder"} & set(stacks) else prefix.removesuffix(".")
+        path = base + "encoder" if {"encoder", "decoder"} & set(stacks) else base.removesuffix(".")
         embeddings = modules[path].get_input_embeddings()
         place("prompt", "prompt", "prompt", None, path, embeddings.weight.shape[1])
     return found
@@ -172,7 +172,7 @@ def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pa
     return found
 
 
-def _base(model: nn.Module) -> str:
+def prefix(model: nn.Module) -> str:
     """What the base model's modules are called within the model: "bert.", or "" when it is the base model."""
     name = getattr(model, "base_model_prefix", "")
     return f"{name}." if name and hasattr(model, name) else ""

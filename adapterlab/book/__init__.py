@@ -1,4 +1,4 @@
-"""Running the workbook: execute it headless, make pages of it, keep it fit to commit, say what a machine lacks.
+"""Running the workbook: notebooks executed headless, made into pages, kept clean and measured; what a machine lacks.
 
-refresh -> run -> pages -> scrub -> notebooks; the top of the package: nothing below imports from here.
+It imports anything below it and is imported by the command line; nothing here is needed to run a notebook by hand.
 """

@@ -25,7 +25,8 @@ from ..methods import (
     PfeifferConfig,
     PrefixTuningConfig,
 )
-from .names import Tensors, base_name, body, config_of, kinds, prefix, refuse, take, tensors_of
+from ..sites import prefix
+from .names import Tensors, base_name, body, config_of, kinds, refuse, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters

@@ -61,12 +61,6 @@ def take(folder: Path, tensors: Tensors, key: str) -> torch.Tensor:
     return tensors.pop(key)
 
 
-def prefix(model) -> str:
-    """ "bert." for a model with a head, "" for the base model itself."""
-    name = getattr(model, "base_model_prefix", "")
-    return f"{name}." if name and hasattr(model, name) else ""
-
-
 def base_name(model) -> str:
     """The base as the peers write it down: where they can fetch it, for a Hub id and for the bundled model."""
     name = checkpoint.base_name(model)

@@ -16,7 +16,8 @@ from torch import nn
 from ..adapter import base_parameters
 from ..errors import UserError
 from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, Method, PromptTuningConfig
-from .names import Tensors, base_name, body, config_of, kinds, labels, prefix, refuse, take, tensors_of
+from ..sites import prefix
+from .names import Tensors, base_name, body, config_of, kinds, labels, refuse, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters

@@ -1,4 +1,9 @@
-"""One short file a method: a frozen config and the module it builds, y' = method(x, y) at a site."""
+"""What changes: one short file a method, a frozen config and the `Change` it builds, y' = method(x, y) at a site.
+
+base.py holds the contract of both. A method is given all it needs: it imports the ground, sites and quantize, and knows
+nothing of adapters, hooks, tasks or training. Beside the methods stand gate.py (UniPELT's, inside several of them),
+recipes.py (known combinations) and adapterdrop.py (layers left out).
+"""
 
 from .adapterdrop import drop_layers, robust_training
 from .base import METHODS, Change, Method, from_dict, table

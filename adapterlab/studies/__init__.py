@@ -1,4 +1,5 @@
-"""Measuring: many adapters in one pass, ablation, counts and costs; experiments, and the rows that are recorded of them.
+"""Measuring and comparing: what adapters cost and count, many trained at once, experiments, and their recorded rows.
 
-May import whatever trains and loads (models, tasks, train, adapters and below), nothing of lessons or book.
+It imports anything of the library below it, up to `train`, and is imported by lessons, the book and the benchmarks.
+pandas and the like are imported where they are used; figures and exercises belong to lessons.
 """

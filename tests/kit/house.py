@@ -11,11 +11,11 @@ from pathlib import Path
 #: Bottom to top. An import goes down or stays on its floor.
 FLOORS = [
     {"__init__", "errors", "hub", "lab", "paths", "profiles", "progress"},
-    {"families", "sites", "quantize", "weights"},
+    {"families", "sites", "quantize"},
     {"methods"},
     {"compose"},
     {"adapter"},
-    {"hooks", "merge", "combine"},
+    {"hooks", "positions", "merge", "combine"},
     {"files"},
     {"adapters"},
     {"models", "tasks", "train"},

@@ -101,12 +101,12 @@ def test_predict_evaluate_and_the_model_is_left_as_it_was():
         adapters.activate(name)
         want.append(predict(adapters.model, data))
     adapters.activate(None)
-    handles, names = set(adapters._handles), list(adapters)
+    handles, names = set(adapters.attachment.handles), list(adapters)
     bank = Bank(adapters, ["small", "large"])
     assert torch.allclose(bank.predict(data, batch_size=4), torch.stack(want), atol=1e-5)
     adapters.activate("large")
     assert bank.evaluate(data)[1] == evaluate(adapters.model, data)
-    assert set(adapters._handles) == handles and list(adapters) == names
+    assert set(adapters.attachment.handles) == handles and list(adapters) == names
 
 
 def test_what_does_not_fit_together_is_refused():

@@ -1,0 +1,95 @@
+"""What is asked of a method's module is written down in `Change`, and nothing is asked by guessing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from recipes import EVERY
+from torch import nn
+
+import adapterlab
+from adapterlab.adapters import Adapters
+from adapterlab.methods import METHODS, Change, FusionConfig, HeadConfig, LoRAConfig, PfeifferConfig, PrefixTuningConfig
+from adapterlab.sites import find_sites
+from adapterlab.studies.bank import BANKED
+
+PACKAGE = Path(adapterlab.__file__).parent
+ASKED = {name for name, value in vars(Change).items() if not name.startswith("_")} | set(Change.__annotations__)
+RECIPES = {
+    **EVERY,
+    "head": HeadConfig(labels=("no", "yes")),
+    "fusion": FusionConfig(of=("a",), sites=("attention",)),
+    "lora, gated": LoRAConfig(rank=2, gated=True),
+    "pfeiffer, gated": PfeifferConfig(size=2, gated=True),
+    "prefix_tuning, gated": PrefixTuningConfig(length=2, hidden=0, gated=True),
+}
+
+
+def test_the_recipes_are_all_methods():
+    assert {config.name for config in RECIPES.values()} == set(METHODS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_module_is_a_change(recipe):
+    """Built by its config and bound in an adapter; each answers everything that may be asked of it."""
+    model = tiny.model("bert")
+    adapters = Adapters(model)
+    adapter = adapters.add("a", RECIPES[recipe])
+    modules = [module for modules in adapter.at.values() for module in modules]
+    assert modules and all(isinstance(module, Change) for module in modules)
+    gated = "gated" in recipe
+    for module in modules:
+        flags = {name: getattr(module, name) for name in ("wants_norm", "wants_context", "fuses", "broadcasts")}
+        assert {type(value) for value in flags.values()} == {bool}
+        assert module.merges == (RECIPES[recipe].merges and not gated)
+        assert (module.here is adapters.here) == module.wants_context
+
+
+def test_banked_modules_are_changes():
+    assert all(issubclass(kind, Change) for pair in BANKED.items() for kind in pair)
+
+
+def test_nothing_is_asked_by_guessing():
+    """No getattr or hasattr with a name of the contract, anywhere in the library."""
+    guesses = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr")
+        if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) and node.args[1].value in ASKED
+    ]
+    assert ASKED >= {
+        "wants_norm",
+        "fuses",
+        "broadcasts",
+        "bind",
+        "merged",
+        "reads",
+        "needs_bias",
+        "frozen",
+        "common",
+        "act",
+    }
+    assert guesses == []
+
+
+def test_merging_is_declared_by_doing_it():
+    """A module can be merged where it says how; without that, being asked says what it is."""
+    module = Change()
+    assert not module.merges
+    with pytest.raises(NotImplementedError, match="a Change is not a change of the weights alone"):
+        module.merged(torch.eye(2), None)
+
+
+def test_what_is_shared_or_frozen_counts_once():
+    """Neither the frozen module nor what the sites share is a part of a site's own module."""
+    model = tiny.model("bert")
+    adapters = Adapters(model)
+    for name in ("dora", "compacter"):
+        for modules in adapters.add(name, EVERY[name]).at.values():
+            for module in modules:
+                (outer,) = module.frozen or module.common
+                assert isinstance(outer, nn.Module) and outer not in list(module.modules())
+    assert len(find_sites(model)) and adapters.count("compacter") == EVERY["compacter"].total(adapters.sites)
