@@ -4,17 +4,17 @@
 
 The rooms, from the bottom to the top; what stands in one imports from those below it alone:
 
-    errors lab paths progress hub          the ground
-    families sites quantize                where: the sites of a model, and how a frozen map keeps its weights
-    methods/                               what: y' = method(x, y), a short file each
-    compose adapter positions hooks        together; one adapter; how it gets at the model
-    merge combine                          into the frozen weights; of weights
-    files/                                 an adapter on disk, and away
-    adapters                               the life of many on one model
-    models tasks/ train                    a base, a task, a loop
-    studies/                               measuring and comparing
-    lessons/                               what the notebooks need: exercises, figures, views
-    book/                                  running the notebooks
+    errors paths profiles progress lab hub  the ground: UserError; device, seeds, memory; is the Hub there?
+    families sites quantize                 where: the sites of a model, and how a frozen map keeps its weights
+    methods/                                what: y' = method(x, y), a short file each
+    compose adapter positions hooks         together; one adapter; how it gets at the model
+    merge combine                           into the frozen weights; of weights
+    files/                                  an adapter on disk, and away
+    adapters                                the life of many on one model
+    models tasks/ train                     a base, a task, a loop
+    studies/                                measuring and comparing
+    lessons/                                what the notebooks need: exercises, figures, views
+    book/                                   running the notebooks
 
 Up to `train` it takes torch, transformers and safetensors; figures, widgets and the command line import what they use
 where they use it. The names of `LESSON` are imported when they are first asked for.
