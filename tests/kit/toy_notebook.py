@@ -5,12 +5,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 SETUP = """from types import SimpleNamespace
 
-from adapterlab.lessons.kit.exercise import agrees, exercise, mistake
+from adapterlab.lessons.kit.exercise import exercise
 from adapterlab.lab import setup
 
 lab = setup(PROFILE, SEED)
-twice = exercise("00a", lambda x: 2 * x, mistake(lambda x: 3 * x, "you tripled it", (1,)), agrees(lambda x: 2 * x, (5,)))
-half = exercise("00b", lambda x: x / 2, agrees(lambda x: x / 2, (5,)))
+twice = exercise("00a", "x", "2 * x", [(5,)], {"3 * x": "you tripled it"})
+half = exercise("00b", "x", "x / 2", [(5,)])
 check = SimpleNamespace(double=twice, half=half)"""
 
 WIDGET = """import ipywidgets

@@ -1,12 +1,15 @@
 """Exercises of 01_build_an_adapter: the module, its size, where it goes, what is trained."""
 
 import copy
+import inspect
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..kit.exercise import _Blank, _has_blank, agrees, exercise, mistake
+from ..kit.attempt import Blank, has_dots
+from ..kit.exercise import CUTS, exercise
+from ..kit.values import Unfit, convert, same
 
 # ---- 01a: the module
 
@@ -31,9 +34,13 @@ def _shape(cls):
     before = y.clone()
     out = adapter(y)
     if out is None or out is Ellipsis:
-        if _has_blank(cls):
-            raise _Blank
+        if has_dots(cls.forward, as_value=True) or out is Ellipsis:
+            raise Blank
         return "forward returns nothing: is a `return` missing?"
+    try:
+        out = convert(out, y)
+    except Unfit as unfit:
+        return f"forward: {unfit}"
     if out.shape != y.shape:
         return f"{tuple(y.shape)} went in and {tuple(out.shape)} came out: up must bring it back to the width"
     if not torch.equal(y, before):
@@ -49,16 +56,29 @@ def _shape(cls):
 
 #: What forward may compute instead, and what to say then.
 FORWARDS = (
+    (lambda y, d, u: y, "y comes back unchanged: add up(gelu(down(y)))"),
     (lambda y, d, u: u(F.gelu(d(y))), "the skip connection is missing: return y + up(gelu(down(y)))"),
     (lambda y, d, u: y + u(d(y)), "there is no activation: two linear layers in a row are one linear layer"),
     (lambda y, d, u: u(d(y)), "both the skip connection and the activation are missing"),
     (lambda y, d, u: y + F.gelu(u(d(y))), "the activation comes after up; it belongs between down and up"),
+    (lambda y, d, u: y + u(d(F.gelu(y))), "the activation comes before down; it belongs between down and up"),
     (lambda y, d, u: F.gelu(y + u(d(y))), "the activation bends the skip too; it belongs between down and up"),
+    (
+        lambda y, d, u: F.gelu(y + u(F.gelu(d(y)))),
+        "a second activation bends the skip; one, between down and up, is due",
+    ),
+    (
+        lambda y, d, u: y + F.gelu(u(F.gelu(d(y)))),
+        "there is a second activation after up; one, between the two, is due",
+    ),
     (lambda y, d, u: y + u(F.relu(d(y))), "the activation is ReLU; the published code has GELU: F.gelu"),
     (lambda y, d, u: y + u(torch.tanh(d(y))), "the activation is tanh; the published code has GELU: F.gelu"),
+    (lambda y, d, u: y + u(F.silu(d(y))), "the activation is SiLU; the published code has GELU: F.gelu"),
     (lambda y, d, u: y + u(F.gelu(d(y), approximate="tanh")), "this is GELU's tanh approximation; use F.gelu as it is"),
     (lambda y, d, u: 2 * y + u(F.gelu(d(y))), "the input is added twice"),
+    (lambda y, d, u: y - u(F.gelu(d(y))), "the correction is subtracted; it is added to y"),
     (lambda y, d, u: y * u(F.gelu(d(y))), "the skip is an addition, y + ..., not a product"),
+    (lambda y, d, u: y + u(F.gelu(d(F.layer_norm(y, y.shape[-1:])))), "y is normalised first; down reads y as it is"),
 )
 
 
@@ -74,6 +94,36 @@ def _forward(cls):
             if torch.allclose(out, wrong(y, adapter.down, adapter.up), atol=1e-5):
                 return message
     return f"with weights of size 1 it is off by {(out - right).abs().max():.2g} from y + up(gelu(down(y)))"
+
+
+def _gradients(cls):
+    """The values are right; do the gradients of y and of every weight go through, too?"""
+    adapter, y = cls(16, 4), torch.randn(2, 3, 16, requires_grad=True)
+    for p in adapter.parameters():
+        p.requires_grad_().data.normal_()
+    named = {"y": y, **dict(adapter.named_parameters())}
+    weights = torch.randn(2, 3, 16)
+    right = _pulled((y + adapter.up(F.gelu(adapter.down(y)))) * weights, named)
+    got = _pulled(adapter(y) * weights, named)
+    if not any(g.any() for g in got.values()):
+        return f"the values are right, but no gradient comes through forward: {CUTS}"
+    if not any(got[name].any() for name in named if name != "y" and right[name].any()):
+        return f"the values are right, but no gradient reaches down and up, so the adapter would never learn: {CUTS}"
+    for name in named:
+        if not same(got[name], right[name], 1e-3):
+            part = "the skip's y or what down reads" if name == "y" else "a part of forward"
+            return (
+                f"the values are right, but the gradient of {name} is not: {part} is cut off by .detach() or no_grad()"
+            )
+    return None
+
+
+def _pulled(out, named):
+    """name -> gradient of the sum of `out`, zeros where none arrives."""
+    if not out.requires_grad:
+        return {name: torch.zeros_like(t) for name, t in named.items()}
+    grads = torch.autograd.grad(out.sum(), list(named.values()), allow_unused=True)
+    return {n: torch.zeros_like(t) if g is None else g for (n, t), g in zip(named.items(), grads, strict=True)}
 
 
 def _start(cls):
@@ -112,30 +162,29 @@ def _start(cls):
     return None
 
 
-build_adapter = exercise("01a", Adapter, _shape, _forward, _start)
+build_adapter = exercise("01a", "width, size, std", Adapter, (), {}, _shape, _forward, _start, _gradients)
 
 
 # ---- 01b: its size
 
-SIZES = ((4, 2), (384, 64), (768, 64))
-
-
-def _count(width, size):
-    return 2 * width * size + width + size
-
-
 count_adapter = exercise(
     "01b",
-    _count,
-    mistake(lambda d, m: 2 * d * m, "the two biases are missing", *SIZES),
-    mistake(lambda d, m: 2 * d * m + d, "the bias of down is missing: it has one value a bottleneck unit", *SIZES),
-    mistake(lambda d, m: 2 * d * m + m, "the bias of up is missing: it has one value for each of the width", *SIZES),
-    mistake(lambda d, m: 2 * d * m + 2 * m, "both biases are counted with the bottleneck's size; up's has the width", *SIZES),
-    mistake(lambda d, m: 2 * d * m + 2 * d, "both biases are counted with the width; down's has the bottleneck's size", *SIZES),
-    mistake(lambda d, m: d * m + d + m, "only one of the two matrices is counted", *SIZES),
-    mistake(lambda d, m: 2 * (2 * d * m + d + m), "that is a whole layer with its two adapters; count one", *SIZES),
-    agrees(_count, *SIZES, (1024, 256)),
-)  # fmt: skip
+    "width, size",
+    "2 * width * size + width + size",
+    [(4, 2), (384, 64), (768, 64), (1024, 256)],
+    {
+        "2 * width * size": "the two biases are missing",
+        "2 * width * size + width": "the bias of down is missing: it has one value a bottleneck unit",
+        "2 * width * size + size": "the bias of up is missing: it has one value for each of the width",
+        "2 * width * size + 2 * size": "both biases are counted with the bottleneck's size; up's has the width",
+        "2 * width * size + 2 * width": "both biases are counted with the width; down's has the bottleneck's size",
+        "width * size + width + size": "only one of the two matrices is counted",
+        "width * size": "only one of the two matrices is counted, and no bias",
+        "2 * (2 * width * size + width + size)": "that is a whole layer with its two adapters; count one",
+        "2 * (width * size + width + size)": "each bias is counted twice: down's has `size` values, up's `width`",
+        "width ** 2 + width + size": "that is a square matrix; down and up are width x size and size x width",
+    },
+)
 
 
 # ---- 01c: where it goes
@@ -211,7 +260,42 @@ def _result(insert):
     return insert(layer, first, second), layer, _sent(layer, x), bare, x
 
 
+def _trained(insert):
+    """name -> gradient of x, of both adapters and of the layer, after insert."""
+    layer, first, second, x = _layer()
+    insert(layer, first, second)
+    out = layer.eval()(x.requires_grad_())
+    parts = {"the first adapter": first, "the second adapter": second, "the layer": layer}
+    named = {f"{part}'s {n}": p for part, module in parts.items() for n, p in module.named_parameters()}
+    out = out[0] if isinstance(out, tuple) else out
+    return _pulled(out * torch.randn(out.shape, generator=torch.Generator().manual_seed(3)), {"x": x, **named})
+
+
+def _cut_off(insert):
+    got, right = _trained(insert), _trained(_insert)
+    for part in ("the first adapter", "the second adapter"):
+        if not any(g.any() for name, g in got.items() if name.startswith(part)):
+            return f"the output is right, but no gradient reaches {part}'s weights: {CUTS}"
+    for name, gradient in right.items():
+        if not same(got[name], gradient, 1e-3):
+            return f"the output is right, but the gradient of {name} is not: {CUTS}"
+    return None
+
+
+def _is_hook(hook):
+    """Can it be called with module, args and output?"""
+    try:
+        inspect.signature(hook.forward if isinstance(hook, nn.Module) else hook).bind(*"mao")
+    except TypeError:
+        return False
+    return True
+
+
 def _inserted(fn):
+    layer, first, second, _ = _layer()
+    fn(layer, first, second)
+    if not all(_is_hook(hook) for module in layer.modules() for hook in module._forward_hooks.values()):
+        return "a hook is called with (module, args, output): lambda module, args, output: adapter(output)"
     handles, layer, out, bare, x = _result(fn)
     untouched = _layer()[0]
     if [n for n, _ in layer.named_modules()] != [n for n, _ in untouched.named_modules()]:
@@ -230,17 +314,16 @@ def _inserted(fn):
         return (
             f"the layer's output is off by {(out - right).abs().max():.2g} from two adapters at the two output.dropout"
         )
-    handles = handles if isinstance(handles, list | tuple) else [handles]
     if len(handles) != 2 or not all(hasattr(h, "remove") for h in handles):
         return "return the two handles that register_forward_hook gave, in a list"
     for handle in handles:
         handle.remove()
     if not same(_sent(layer, x), bare):
         return "after both handles' remove() the layer still differs from the untouched one"
-    return None
+    return _cut_off(fn)
 
 
-insert_adapters = exercise("01c", _insert, _inserted)
+insert_adapters = exercise("01c", "layer, first, second", _insert, (), {}, _inserted, returns=[])
 
 
 # ---- 01d: what is trained
@@ -262,16 +345,28 @@ def _tiny_model(flag: bool):
     model = BertForSequenceClassification(config)
     adapters = nn.ModuleList(Adapter(8, 3) for _ in range(4))
     model.add_module("adapterlab", adapters)
-    return model.requires_grad_(flag), adapters
+    return model.train().requires_grad_(flag), adapters
 
 
 def _chosen(fn):
     for flag in (True, False):
         model, adapters = _tiny_model(flag)
         fn(model, adapters)
-        diagnosis = _trained_parts(model, adapters)
+        diagnosis = _no_effect(model) or _trained_parts(model, adapters)
         if diagnosis:
             return diagnosis
+    return None
+
+
+def _no_effect(model):
+    """Lines that look as if they froze something."""
+    if any("requires_grad" in vars(module) for module in model.modules()):
+        return (
+            "`module.requires_grad = False` sets an attribute that nobody reads;"
+            " call module.requires_grad_(False), with the underscore"
+        )
+    if any("requires_grad_" in vars(part) for part in [*model.modules(), *model.parameters()]):
+        return "requires_grad_ is a method: call it, requires_grad_(False), or set p.requires_grad = False"
     return None
 
 
@@ -282,6 +377,8 @@ def _trained_parts(model, adapters):
     rest = [p for p in model.bert.parameters() if p not in own and all(p is not q for q in pooler)]
     if not any(p.requires_grad for p in model.parameters()):
         return "everything is frozen, the adapters too: nothing would be trained"
+    if all(p.requires_grad for p in rest) and not model.training:
+        return "eval() switches dropout off, and freezes nothing: model.requires_grad_(False)"
     if all(p.requires_grad for p in rest):
         return f"the base is not frozen: {sum(p.numel() for p in rest):,} of its parameters would be trained (requires_grad_ with the underscore, on the model)"
     if any(p.requires_grad for p in rest):
@@ -301,4 +398,4 @@ def _trained_parts(model, adapters):
     return None
 
 
-choose_trained = exercise("01d", _choose, _chosen, in_place=True)
+choose_trained = exercise("01d", "model, adapters", _choose, (), {}, _chosen, in_place=True)

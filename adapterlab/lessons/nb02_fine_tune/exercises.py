@@ -3,67 +3,94 @@
 from torch import nn
 
 from ...train import linear_schedule
-from ..kit.exercise import agrees, exercise, mistake
+from ..kit.exercise import exercise
 
-CASES = ((0, 100), (4, 100), (9, 100), (10, 100), (55, 100), (99, 100), (0, 7), (6, 7))
-
-
-def _warm(step, total):
-    return linear_schedule(step, total, warmup=0.1)
-
+# 16 steps: round(1.6) is 2, int(1.6) is 1; 4 steps: round(0.4) is 0, and one step of warm-up is due all the same
+STEPS = [(step, 100) for step in (0, 4, 9, 10, 55, 99)]
+SCHEDULES = [*STEPS, (0, 7), (6, 7), (1, 16), (2, 16), (0, 4), (1, 4)]
 
 warmup_then_decay = exercise(
     "02a",
-    _warm,
-    mistake(lambda s, t: 1 - s / t, "there is no warm-up: it starts at its highest", *CASES[:6]),
-    mistake(lambda s, t: min(1.0, (s + 1) / (0.1 * t)), "it never decays after the warm-up", *CASES[:6]),
-    mistake(
-        lambda s, t: s / max(1, round(0.1 * t)) if s < round(0.1 * t) else (t - s) / (t - round(0.1 * t)),
-        "step 0 has the factor 0, so the first batch teaches nothing: count the first step as 1",
-        *CASES[:6],
-    ),
-    mistake(
-        lambda s, t: (s + 1) / round(0.1 * t) if s < round(0.1 * t) else (t - s) / t,
-        "at the end of the warm-up it jumps down: the decay must start from 1",
-        *CASES[:6],
-    ),
-    agrees(_warm, *CASES),
+    "step, total",
+    lambda step, total: linear_schedule(step, total, warmup=0.1),
+    SCHEDULES,
+    {
+        "1 - step / total": ("there is no warm-up: it starts at its highest", STEPS),
+        "min(1.0, (step + 1) / (0.1 * total))": ("it never decays after the warm-up", STEPS),
+        "right(step, total) if step < round(0.1 * total) else 1.0": ("it never decays after the warm-up", STEPS),
+        "step / round(0.1 * total) if step < round(0.1 * total) else right(step, total)": (
+            "step 0 has the factor 0, so the first batch teaches nothing: count the first step as 1",
+            STEPS,
+        ),
+        "right(step, total) if step < round(0.1 * total) else (total - step) / total": (
+            "at the end of the warm-up it jumps down: the decay must start from 1",
+            STEPS,
+        ),
+        "right(step, total) if step < round(0.1 * total) else 1 - (step + 1) / total": (
+            "at the end of the warm-up it jumps down: the decay must start from 1",
+            STEPS,
+        ),
+        "right(step, total) if step < rise(total) else (total - 1 - step) / max(1, total - 1 - rise(total))": (
+            "the line reaches 0 at the last step, total - 1, which then teaches nothing; it is 0 at `total`",
+            STEPS,
+        ),
+        "right(step, total) if step < rise(total) else (step - rise(total)) / (total - rise(total))": (
+            "it climbs again after the warm-up: (step - rise) grows, (total - step) falls",
+            STEPS,
+        ),
+        "(step + 1) / rise(total) if step <= rise(total) else right(step, total)": (
+            "at step = rise it goes beyond 1: the warm-up holds for step < rise",
+            SCHEDULES[:4],
+        ),
+        "scaled(step, total, max(1, int(0.1 * total)))": "int(0.1 * total) cuts off; `rise` is rounded: round(0.1 * total)",
+        "scaled(step, total, 0.1 * total)": "`rise` is a whole number of steps: max(1, round(0.1 * total))",
+        "scaled(step, total, round(0.1 * total))": (
+            "`rise` becomes 0 for few steps, and then there is no warm-up step at all: max(1, ...)",
+            SCHEDULES,
+        ),
+        "100 * right(step, total)": "the factor goes up to 1, not to 100",
+    },
+    names={
+        "rise": lambda total: max(1, round(0.1 * total)),
+        "scaled": lambda step, total, rise: (step + 1) / rise if step < rise else (total - step) / max(1, total - rise),
+    },
 )
 
 
-def _share(model, total):
-    return 100 * sum(p.numel() for p in model.parameters() if p.requires_grad) / total
-
-
-def _tiny():
-    """(a two-layer perceptron whose upper layer alone is trained, the parameters that it counts as its total)."""
+def _perceptron(trained: int, total: int) -> tuple[nn.Module, int]:
+    """(two layers of 144 and 68 parameters of which one is trained, what `total` says)."""
     model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 4))
-    model[0].requires_grad_(False)
-    return model, 144
+    model[1 - trained].requires_grad_(False)
+    return model, total
 
 
 trained_share = exercise(
     "02b",
-    _share,
-    mistake(
-        lambda model, total: 100 * sum(p.numel() for p in model.parameters()) / total,
-        "every parameter is counted as trained: keep those with p.requires_grad",
-        _tiny(),
-    ),
-    mistake(
-        lambda model, total: 100 * sum(p.requires_grad for p in model.parameters()) / total,
-        "it counts tensors; count numbers, with p.numel()",
-        _tiny(),
-    ),
-    mistake(
-        lambda model, total: sum(p.numel() for p in model.parameters() if p.requires_grad) / total,
-        "it is a fraction; multiply by 100 for percent",
-        _tiny(),
-    ),
-    mistake(
-        lambda model, total: 100 * sum(p.numel() for p in model.parameters() if not p.requires_grad) / total,
-        "it counts the frozen parameters",
-        _tiny(),
-    ),
-    agrees(_share, _tiny(), (nn.Linear(3, 2).requires_grad_(False), 10)),
+    "model, total",
+    "100 * sum(p.numel() for p in model.parameters() if p.requires_grad) / total",
+    # `total` is the base's count, which is neither the model's own nor that of its frozen part
+    [_perceptron(1, 150), _perceptron(0, 150), (nn.Linear(3, 2).requires_grad_(False), 10)],
+    {
+        "100 * sum(p.numel() for p in model.parameters()) / total": (
+            "every parameter is counted as trained: keep those with p.requires_grad"
+        ),
+        "100 * sum(p.requires_grad for p in model.parameters()) / total": (
+            "it counts tensors; count numbers, with p.numel()"
+        ),
+        "100 * sum(len(p) for p in model.parameters() if p.requires_grad) / total": (
+            "len(p) is the number of rows; count numbers, with p.numel()"
+        ),
+        "right(model, total) / 100": "it is a fraction; multiply by 100 for percent",
+        "100 * sum(p.numel() for p in model.parameters() if not p.requires_grad) / total": (
+            "it counts the frozen parameters"
+        ),
+        "right(model, total) * total / sum(p.numel() for p in model.parameters())": (
+            "it divides by the model's own count, adapters and head included; divide by `total`, the base's"
+        ),
+        "right(model, total) * total / 100": "that is the count; divide it by `total`, and multiply by 100",
+        "right(model, total) * total": "it is not divided by `total`",
+        "round(right(model, total), 2)": "do not round: the notebook rounds when it prints",
+        "round(right(model, total), 1)": "do not round: the notebook rounds when it prints",
+        "round(right(model, total))": "do not round: the notebook rounds when it prints",
+    },
 )

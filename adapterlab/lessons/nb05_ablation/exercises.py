@@ -1,44 +1,44 @@
 """Exercises of 05_ablation."""
 
-from ..kit.exercise import agrees, exercise, mistake
+from ..kit.exercise import exercise
 
 
 def _keep(depth, first, last):
     return tuple(not first <= layer <= last for layer in range(depth))
 
 
-SPANS = ((6, 1, 3), (6, 0, 5), (6, 4, 4), (12, 0, 4))
-
 span_mask = exercise(
     "05a",
+    "depth, first, last",
     _keep,
-    mistake(
-        lambda depth, first, last: tuple(first <= layer <= last for layer in range(depth)),
-        "it is True where the adapters go; True must mean that they stay",
-        *SPANS,
-    ),
-    mistake(
-        lambda depth, first, last: tuple(not first <= layer < last for layer in range(depth)),
-        "the last layer of the span keeps its adapters; the span includes it",
-        *SPANS,
-    ),
-    mistake(
-        lambda depth, first, last: tuple(layer not in (first, last) for layer in range(depth)),
-        "only the two ends of the span lose their adapters; the layers between them must, too",
-        *SPANS,
-    ),
-    mistake(
-        lambda depth, first, last: tuple(not first < layer <= last for layer in range(depth)),
-        "the first layer of the span keeps its adapters; the span includes it",
-        *SPANS,
-    ),
-    agrees(_keep, *SPANS),
+    [(6, 1, 3), (6, 0, 5), (6, 4, 4), (12, 0, 4)],
+    {
+        "tuple(first <= layer <= last for layer in range(depth))": (
+            "it is True where the adapters go; True must mean that they stay"
+        ),
+        "tuple(not first <= layer < last for layer in range(depth))": (
+            "the last layer of the span keeps its adapters; the span includes it"
+        ),
+        "tuple(layer not in (first, last) for layer in range(depth))": (
+            "only the two ends of the span lose their adapters; the layers between them must, too"
+        ),
+        "tuple(not first < layer <= last for layer in range(depth))": (
+            "the first layer of the span keeps its adapters; the span includes it"
+        ),
+        "tuple(not first < layer < last for layer in range(depth))": (
+            "both ends of the span keep their adapters; the span includes them"
+        ),
+        "tuple(not first <= layer <= last for layer in range(1, depth + 1))": "layers are counted from 0: range(depth)",
+        "tuple(layer for layer in range(depth) if not first <= layer <= last)": (
+            "it lists the layers that stay; return one bool a layer"
+        ),
+    },
 )
 
 
 def _evaluations(patterns):
     naive = sum(len(pattern) for pattern in patterns)
-    shared = len({pattern[:k] for pattern in patterns for k in range(1, len(pattern) + 1)})
+    shared = len({tuple(pattern[:k]) for pattern in patterns for k in range(1, len(pattern) + 1)})
     return naive, shared
 
 
@@ -50,46 +50,41 @@ def _all(depth):
 
 def _trunk_only(patterns):
     """Only the layers that are all on are shared."""
-    trunk = {p[:k] for p in patterns for k in range(1, len(p) + 1) if all(p[:k])}
-    return sum(map(len, patterns)), len(trunk) + sum(
-        1 for p in patterns for k in range(1, len(p) + 1) if not all(p[:k])
-    )
+    parts = [p[:k] for p in patterns for k in range(1, len(p) + 1)]
+    return sum(map(len, patterns)), len({p for p in parts if all(p)}) + sum(not all(p) for p in parts)
 
 
-PATTERNS = (_all(3), _all(4), ([(True, False), (True, True), (False, True)],))
+# all spans together look the same from both ends; the other cases do not, and the last holds one pattern twice
+PATTERNS = [_all(3), _all(4), ([(True, False), (True, True), (False, True)],), ([_keep(6, 1, 2), _keep(6, 2, 3)],),
+            ([(True, False), (True, False), (False, False)],)]  # fmt: skip
 
 layer_evaluations = exercise(
     "05b",
+    "patterns",
     _evaluations,
-    mistake(
-        lambda patterns: (len(patterns), _evaluations(patterns)[1]),
-        "the first number counts patterns; every pattern evaluates all its layers",
-        *PATTERNS,
-    ),
-    mistake(
-        lambda patterns: (_evaluations(patterns)[0],) * 2,
-        "nothing is shared: a beginning that two patterns have in common counts once",
-        *PATTERNS,
-    ),
-    mistake(
-        lambda patterns: (_evaluations(patterns)[0], 1 + _evaluations(patterns)[1]),
-        "one too many: the empty beginning, pattern[:0], evaluates no layer",
-        *PATTERNS,
-    ),
-    mistake(
-        lambda patterns: (_evaluations(patterns)[0], len({p[:k] for p in patterns for k in range(1, len(p))})),
-        "the last layer is not counted: the beginnings go up to the whole pattern, pattern[:len(pattern)]",
-        *PATTERNS,
-    ),
-    mistake(
-        _trunk_only,
-        "only the layers below a span are shared; spans that begin at the same layer share the layers without adapters, too",
-        *PATTERNS[:2],
-    ),
-    mistake(
-        lambda patterns: _evaluations(patterns)[::-1],
-        "the two numbers change places: first the naive loop's, then the shared",
-        *PATTERNS[:2],
-    ),
-    agrees(_evaluations, *PATTERNS),
+    PATTERNS,
+    {
+        "(len(patterns), right(patterns)[1])": "the first number counts patterns; every pattern evaluates all its layers",
+        "(right(patterns)[0],) * 2": "nothing is shared: a beginning that two patterns have in common counts once",
+        "(right(patterns)[0], 1 + right(patterns)[1])": (
+            "one too many: the empty beginning, pattern[:0], evaluates no layer"
+        ),
+        "(right(patterns)[0], len({p[:k] for p in patterns for k in range(1, len(p))}))": (
+            "the last layer is not counted: the beginnings go up to the whole pattern, pattern[:len(pattern)]"
+        ),
+        "(right(patterns)[0], len({p[k:] for p in patterns for k in range(len(p))}))": (
+            "it counts endings, pattern[k:]; layers run from the first on, so what is shared are beginnings, pattern[:k]"
+        ),
+        _trunk_only: (
+            "only the layers below a span are shared; spans that begin at the same layer share the layers without"
+            " adapters, too",
+            PATTERNS[:2],
+        ),
+        "(right(patterns)[0], len(set(patterns)) * len(patterns[0]))": (
+            "only patterns that are equal throughout are shared; count every beginning once"
+        ),
+        "(right(patterns)[0], len(set(patterns)))": "the second counts patterns; it must count their beginnings",
+        "right(patterns)[::-1]": "the two numbers change places: first the naive loop's, then the shared",
+        "right(patterns)[1]": "that is the second number alone; return both, naive and shared",
+    },
 )

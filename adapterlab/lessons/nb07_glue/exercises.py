@@ -2,9 +2,12 @@
 
 import math
 
-from ..kit.exercise import agrees, exercise, mistake
+from ..kit.exercise import divides, exercise
 
-# ---- 07a, 07b: metrics from the four counts: tp, fp, fn, tn
+# ---- 07a, 07b: metrics from the four counts
+
+COUNTS = "tp, fp, fn, tn"
+ACCURACY = "(tp + tn) / (tp + fp + fn + tn)"
 
 
 def _matthews(tp, fp, fn, tn):
@@ -13,39 +16,27 @@ def _matthews(tp, fp, fn, tn):
     return (tp * tn - fp * fn) / below if below else 0.0
 
 
-def _accuracy(tp, fp, fn, tn):
-    return (tp + tn) / (tp + fp + fn + tn)
-
-
-PLAIN = ((50, 20, 10, 20), (7, 1, 2, 3))
-CONSTANT = ((70, 30, 0, 0),)
-
-
-def _divides(fn):
-    try:
-        fn(*CONSTANT[0])
-    except ZeroDivisionError:
-        return "who always says 1 makes the formula divide by 0; the score is then 0"
-    return None
-
+PRODUCT = "((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))"
 
 matthews_by_hand = exercise(
     "07a",
+    COUNTS,
     _matthews,
-    mistake(_accuracy, "that is the accuracy", *PLAIN),
-    mistake(
-        lambda tp, fp, fn, tn: (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
-        "the square root below the line is missing",
-        *PLAIN,
-    ),
-    mistake(
-        lambda tp, fp, fn, tn: (tp * tn + fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
-        "above the line the errors are subtracted, not added",
-        *PLAIN,
-    ),
-    mistake(lambda *c: 100 * _matthews(*c), "that is in per cent; return a fraction of 1", *PLAIN),
-    _divides,
-    agrees(_matthews, *PLAIN, *CONSTANT),
+    [(50, 20, 10, 20), (7, 1, 2, 3), (2, 5, 4, 1), (70, 30, 0, 0), (0, 0, 20, 10)],
+    {
+        ACCURACY: "that is the accuracy",
+        f"(tp * tn - fp * fn) / ({PRODUCT} or 1)": "the square root below the line is missing",
+        f"(tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)": "above the line the errors are subtracted, not added",
+        f"(tp * fp - fn * tn) / math.sqrt({PRODUCT} or 1)": "the counts are mixed up: above the line is tp·tn - fp·fn",
+        f"(fp * fn - tp * tn) / math.sqrt({PRODUCT} or 1)": "the sign is turned round: tp·tn - fp·fn",
+        "100 * right(tp, fp, fn, tn)": "that is in per cent; return a fraction of 1",
+        "abs(right(tp, fp, fn, tn))": "worse than chance is below 0: no abs",
+        "max(0.0, right(tp, fp, fn, tn))": "worse than chance is below 0: it is not cut off there",
+        "round(right(tp, fp, fn, tn), 2)": "do not round",
+        "round(right(tp, fp, fn, tn), 3)": "do not round",
+    },
+    divides("who always says 1 makes the formula divide by 0; the score is then 0", 70, 30, 0, 0),
+    divides("who always says 0 makes the formula divide by 0; the score is then 0", 0, 0, 20, 10),
 )
 
 
@@ -54,63 +45,56 @@ def _f1(tp, fp, fn, tn):
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
 
 
-def _no_positives(fn):
-    try:
-        fn(0, 0, 0, 5)
-    except ZeroDivisionError:
-        return "where nobody says 1 and none is, it divides by 0; the score is then 0"
-    return None
-
-
 f1_by_hand = exercise(
     "07b",
+    COUNTS,
     _f1,
-    mistake(_accuracy, "that is the accuracy", *PLAIN),
-    mistake(lambda tp, fp, fn, tn: tp / (tp + fp), "that is the precision", *PLAIN),
-    mistake(lambda tp, fp, fn, tn: tp / (tp + fn), "that is the recall", *PLAIN),
-    mistake(
-        lambda tp, fp, fn, tn: (tp / (tp + fp) + tp / (tp + fn)) / 2,
-        "that is the plain mean of precision and recall; F1 is the harmonic one",
-        *PLAIN,
-    ),
-    mistake(
-        lambda tp, fp, fn, tn: 2 * tn / (2 * tn + fp + fn), "that is the F1 of class 0; GLUE takes class 1", *PLAIN
-    ),
-    mistake(lambda tp, fp, fn, tn: tp / (tp + fp + fn), "the true positives count twice, above and below", *PLAIN),
-    _no_positives,
-    agrees(_f1, *PLAIN, (0, 0, 0, 5)),
+    [(50, 20, 10, 20), (7, 1, 2, 3), (0, 3, 2, 4), (0, 0, 0, 5)],
+    {
+        ACCURACY: "that is the accuracy",
+        "tp / (tp + fp or 1)": "that is the precision",
+        "tp / (tp + fn or 1)": "that is the recall",
+        "(tp / (tp + fp or 1) + tp / (tp + fn or 1)) / 2": (
+            "that is the plain mean of precision and recall; F1 is the harmonic one"
+        ),
+        "2 * tn / (2 * tn + fp + fn or 1)": "that is the F1 of class 0; GLUE takes class 1",
+        "tp / (tp + fp + fn or 1)": "the true positives count twice, above and below",
+        "2 * tp / (tp + fp + fn or 1)": "the true positives count twice below, too",
+        "100 * right(tp, fp, fn, tn)": "that is in per cent; return a fraction of 1",
+        "1.0 if tp + fp + fn == 0 else right(tp, fp, fn, tn)": "where nobody says 1 and none is, the score is 0",
+        "round(right(tp, fp, fn, tn), 2)": "do not round",
+        "round(right(tp, fp, fn, tn), 3)": "do not round",
+    },
+    divides("where nobody says 1 and none is, it divides by 0; the score is then 0", 0, 0, 0, 5),
 )
 
 # ---- 07c: how much was forgotten
 
-
-def _forgotten(scores):
-    """Mean loss since learning over all tasks but the last. scores[i][j]: task j's score after stage i, j <= i."""
-    last = scores[-1]
-    return sum(scores[j][j] - last[j] for j in range(len(last) - 1)) / (len(last) - 1)
-
-
-SCORES = (([[0.8], [0.7, 0.9], [0.5, 0.85, 0.6]],), ([[0.9], [0.95, 0.6]],))
-
 forgotten = exercise(
     "07c",
-    _forgotten,
-    mistake(lambda s: -_forgotten(s), "the sign is turned round: forgetting is a loss, and positive", *SCORES),
-    mistake(
-        lambda s: sum(s[j][j] - s[-1][j] for j in range(len(s))) / len(s),
-        "the last task has had no time to be forgotten; leave it out of the mean",
-        *SCORES,
-    ),
-    mistake(
-        lambda s: sum(max(row[j] for row in s[j:]) - s[-1][j] for j in range(len(s) - 1)) / (len(s) - 1),
-        "compare with the score right after learning, not with the best one ever",
-        *SCORES,
-    ),
-    mistake(
-        lambda s: sum(s[j][j] - s[-1][j] for j in range(len(s) - 1)),
-        "that is the sum; return the mean over the tasks",
-        *SCORES,
-    ),
-    mistake(lambda s: s[0][0] - s[-1][0], "that is the first task alone; take the mean over all but the last", *SCORES),
-    agrees(_forgotten, *SCORES),
-)
+    "scores",
+    "sum(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)",
+    [([[0.8], [0.7, 0.9], [0.5, 0.85, 0.6]],), ([[0.9], [0.95, 0.6]],),
+     ([[0.8], [0.9, 0.7], [0.85, 0.4, 0.6], [0.7, 0.5, 0.7, 0.9]],)],
+    {
+        "-right(scores)": "the sign is turned round: forgetting is a loss, and positive",
+        "right(scores) * (len(scores) - 1) / len(scores)": (
+            "the last task has had no time to be forgotten; leave it out of the mean"
+        ),
+        "sum(max(row[j] for row in scores[j:]) - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)": (
+            "compare with the score right after learning, not with the best one ever"
+        ),
+        "right(scores) * (len(scores) - 1)": "that is the sum; return the mean over the tasks",
+        "scores[0][0] - scores[-1][0]": "that is the first task alone; take the mean over all but the last",
+        "max(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1))": (
+            "that is the task that lost most; return the mean"
+        ),
+        "sum(scores[j][j] - scores[j + 1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)": (
+            "that is the loss one stage later; the end is the last row, scores[-1]"
+        ),
+        "sum(max(0, scores[j][j] - scores[-1][j]) for j in range(len(scores) - 1)) / (len(scores) - 1)": (
+            "a task that has become better counts too, with its sign"
+        ),
+        "100 * right(scores)": "that is in per cent; return a fraction of 1",
+    },
+)  # fmt: skip

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..kit.exercise import agrees, exercise, mistake
+from ..kit.exercise import exercise, random_tensors
 
 # ---- 09a: four methods, a line each
 
@@ -19,87 +19,70 @@ def _one_line(name, x, y, w):
     return y + w["s"] * torch.relu(x @ w["down"].T) @ w["up"].T
 
 
-def _wrongly(**other):
-    return lambda name, x, y, w: (other.get(name) or _one_line)(name, x, y, w)
-
-
-def _cases():
-    def tensor(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    generator = torch.Generator().manual_seed(9)
-    x, y = tensor(2, 3, 4), tensor(2, 3, 4)
-    return {
-        "bitfit": (x, y, {"delta": tensor(4)}),
-        "ia3": (x, y, {"l": tensor(4)}),
-        "lora": (x, y, {"A": tensor(2, 4), "B": tensor(4, 2), "s": 3.0}),
-        "parallel": (x, y, {"down": tensor(2, 4), "up": tensor(4, 2), "s": 3.0}),
+_X, _Y, _VECTOR, _IN, _OUT = random_tensors((2, 3, 4), (2, 3, 4), (4,), (2, 4), (4, 2), seed=9)
+METHODS = {
+    "bitfit": ("bitfit", _X, _Y, {"delta": _VECTOR}),
+    "ia3": ("ia3", _X, _Y, {"l": _VECTOR}),
+    "lora": ("lora", _X, _Y, {"A": _IN, "B": _OUT, "s": 3.0}),
+    "parallel": ("parallel", _X, _Y, {"down": _IN, "up": _OUT, "s": 3.0}),
+}
+#: method -> what its line may be instead, the other three being right
+LINES = {
+    "bitfit": {
+        "y * w['delta']": "bitfit: a bias is added, not multiplied",
+        "x + w['delta']": "bitfit: it adds to x; y, what came out, has the bias",
+        "w['delta'].expand_as(y)": "bitfit: the frozen output y is missing from the sum",
+    },
+    "ia3": {
+        "y + w['l']": "ia3: l scales y, it is not added to it",
+        "x * w['l']": "ia3: l scales y, what came out, and not x",
+        "y * (1 + w['l'])": "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
+        "y + y * w['l']": "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
+    },
+    "lora": {
+        "y + w['s'] * torch.relu(x @ w['A'].T) @ w['B'].T": "lora: there is no activation between A and B",
+        "y + w['s'] * F.gelu(x @ w['A'].T) @ w['B'].T": "lora: there is no activation between A and B",
+        "y + w['s'] / len(w['A']) * x @ w['A'].T @ w['B'].T": "lora: s is alpha / r already; do not divide again",
+    },
+    "parallel": {
+        "y + w['s'] * x @ w['down'].T @ w['up'].T": (
+            "parallel: the relu between down and up is missing, and so it is LoRA"
+        ),
+        "y + w['s'] * torch.relu(x @ w['down'].T @ w['up'].T)": (
+            "parallel: the relu belongs between down and up, not behind both"
+        ),
+        "torch.relu(y + w['s'] * torch.relu(x @ w['down'].T) @ w['up'].T)": (
+            "parallel: the relu bends y, too; it belongs between down and up"
+        ),
+        "y + w['s'] * F.gelu(x @ w['down'].T) @ w['up'].T": "parallel: it is a relu between down and up, not a gelu",
+        "y + w['s'] * torch.tanh(x @ w['down'].T) @ w['up'].T": "parallel: it is a relu between down and up, not a tanh",
+    },
+}
+for _name, _change in (
+    ("lora", "({0} @ w['A'].T @ w['B'].T)"),
+    ("parallel", "(F.relu({0} @ w['down'].T) @ w['up'].T)"),
+):
+    LINES[_name] |= {
+        f"w['s'] * {_change.format('x')}": f"{_name}: the frozen output y is missing from the sum",
+        f"y + w['s'] * {_change.format('y')}": f"{_name}: it must read x, not y",
+        f"x + w['s'] * {_change.format('x')}": f"{_name}: it adds to x; the change belongs on y",
+        f"y + {_change.format('x')}": f"{_name}: the scale s is missing",
+        f"w['s'] * (y + {_change.format('x')})": f"{_name}: s scales the change alone, not y",
     }
-
-
-METHODS = {name: ((name, *case),) for name, case in _cases().items()}
-ALL = tuple(case for cases in METHODS.values() for case in cases)
-
-
-def _plain(name, x, y, w, read=None):
-    """The change of LoRA or the parallel adapter without its scale."""
-    h = x if read is None else read
-    if name == "lora":
-        return h @ w["A"].T @ w["B"].T
-    return torch.relu(h @ w["down"].T) @ w["up"].T
-
-
-def _of(which, wrong, message):
-    """A mistake in one of the four alone; the other three are right."""
-    return mistake(_wrongly(**{which: wrong}), message, *METHODS[which])
-
 
 one_line = exercise(
     "09a",
+    "name, x, y, w",
     _one_line,
-    mistake(lambda name, x, y, w: y, "y comes back unchanged", *ALL),
-    _of("bitfit", lambda name, x, y, w: y * w["delta"], "bitfit: a bias is added, not multiplied"),
-    _of("ia3", lambda name, x, y, w: y + w["l"], "ia3: l scales y, it is not added to it"),
-    _of("ia3", lambda name, x, y, w: x * w["l"], "ia3: l scales y, what came out, and not x"),
-    _of(
-        "ia3",
-        lambda name, x, y, w: y * (1 + w["l"]),
-        "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
-    ),
-    *(
-        check
-        for name in ("lora", "parallel")
-        for check in (
-            _of(
-                name,
-                lambda name, x, y, w: w["s"] * _plain(name, x, y, w),
-                f"{name}: the frozen output y is missing from the sum",
-            ),
-            _of(name, lambda name, x, y, w: y + w["s"] * _plain(name, x, y, w, y), f"{name}: it must read x, not y"),
-            _of(name, lambda name, x, y, w: y + _plain(name, x, y, w), f"{name}: the scale s is missing"),
-            _of(
-                name,
-                lambda name, x, y, w: w["s"] * (y + _plain(name, x, y, w)),
-                f"{name}: s scales the change alone, not y",
-            ),
-        )
-    ),
-    _of(
-        "parallel",
-        lambda name, x, y, w: y + w["s"] * x @ w["down"].T @ w["up"].T,
-        "parallel: the relu between down and up is missing, and so it is LoRA",
-    ),
-    _of(
-        "parallel",
-        lambda name, x, y, w: y + w["s"] * torch.relu(x @ w["down"].T @ w["up"].T),
-        "parallel: the relu belongs between down and up, not behind both",
-    ),
-    _of(
-        "lora",
-        lambda name, x, y, w: y + w["s"] * torch.relu(x @ w["A"].T) @ w["B"].T,
-        "lora: there is no activation between A and B",
-    ),
-    agrees(_one_line, *ALL),
+    list(METHODS.values()),
+    {"y": "y comes back unchanged"}
+    | {
+        f"{line} if name == '{name}' else right(name, x, y, w)": (message, [METHODS[name]])
+        for name, lines in LINES.items()
+        for line, message in lines.items()
+    },
+    gradients=True,
+    keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
 
 # ---- 09b: can it be merged?
@@ -116,9 +99,7 @@ WIDTH = 24  # wide enough that two random points never lie on the same side of e
 
 def _functions():
     """name -> (function, is it affine?)"""
-    generator = torch.Generator().manual_seed(9)
-    W, V = (torch.randn(WIDTH, WIDTH, generator=generator) for _ in range(2))
-    b = torch.randn(WIDTH, generator=generator)
+    W, V, b = random_tensors((WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH,), seed=9)
     return {
         "W x": (lambda x: W @ x, True),
         "W x + b": (lambda x: W @ x + b, True),
@@ -134,26 +115,18 @@ def _functions():
 FUNCTIONS = _functions()
 
 
-def _answers(fn):
-    found = {}
-    for name, (f, _) in FUNCTIONS.items():
-        found[name] = [bool(fn(f, WIDTH)) for _ in range(3)]
-    return found
-
-
 def _judges_affine(fn):
     """The learner may choose the points: what can be compared is the verdict on known functions."""
-    if not isinstance(fn(FUNCTIONS["W x"][0], WIDTH), bool | torch.Tensor):
-        return "it must return True or False"
-    found = _answers(fn)
-    wrong = {name for name, said in found.items() if any(s != FUNCTIONS[name][1] for s in said)}
+    verdicts = {name: {fn(f, WIDTH) for _ in range(3)} for name, (f, _) in FUNCTIONS.items()}
+    wrong = {name for name, verdict in verdicts.items() if verdict != {FUNCTIONS[name][1]}}
     if not wrong:
         return None
-    said = {s for answers in found.values() for s in answers}
-    if said == {False}:
+    if set.union(*verdicts.values()) == {False}:
         return "it says False of every function: compare with torch.allclose, for sums of floats are seldom equal"
-    if said == {True}:
+    if set.union(*verdicts.values()) == {True}:
         return "it says True of every function"
+    if all(verdicts[name] == {not affine} for name, (_, affine) in FUNCTIONS.items()):
+        return "it is turned round: True must mean affine"
     if "W x + b" in wrong and "W x" not in wrong:
         return "W x + b is affine too: with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias"
     if wrong == {"relu"} or wrong == {"relu", "|x|"}:
@@ -165,7 +138,7 @@ def _judges_affine(fn):
     return f"{name} is {kind}, and your test says otherwise"
 
 
-is_affine = exercise("09b", _is_affine, _judges_affine)
+is_affine = exercise("09b", "f, width", _is_affine, (), {}, _judges_affine, returns=True)
 
 # ---- 09c: the same budget
 
@@ -178,53 +151,58 @@ def _same_budget(method, budget, sites, d):
     return each // (2 * d)
 
 
-BOTTLENECK = tuple(("bottleneck", *case) for case in ((222_000, 12, 384), (368_640, 12, 384), (9_000, 6, 100)))
-OTHERS = tuple(
-    (method, budget, sites, d)
+BOTTLENECK = [
+    ("bottleneck", *case) for case in ((222_000, 12, 384), (368_640, 12, 384), (9_000, 6, 100), (1_153, 5, 10))
+]
+LORA, PREFIX = (
+    [(method, budget, sites, d) for budget, d in ((227_000, 384), (50_000, 384), (39_000, 100), (24_001, 100))]
     for method, sites in (("lora", 12), ("prefix_tuning", 6))
-    for budget, d in ((227_000, 384), (50_000, 384), (39_000, 100))
 )
-BUDGETS = BOTTLENECK + OTHERS
+
+
+def _only(method, expression):
+    return f"{expression} if method == '{method}' else right(method, budget, sites, d)"
+
 
 same_budget = exercise(
     "09c",
+    "method, budget, sites, d",
     _same_budget,
-    mistake(
-        lambda m, budget, sites, d: _same_budget(m, budget, 1, d),
-        "the budget is for the whole model: divide it by the number of sites",
-        *BUDGETS,
-    ),
-    mistake(
-        lambda m, budget, sites, d: _same_budget(m, budget, sites, d) + 1,
-        "it rounds up, and so it goes beyond the budget",
-        *BUDGETS,
-    ),
-    mistake(
-        lambda m, budget, sites, d: (
-            budget / sites / (2 * d) if m != "bottleneck" else (budget / sites - d) / (2 * d + 1)
+    BOTTLENECK + LORA + PREFIX,
+    {
+        "right(method, budget, 1, d)": "the budget is for the whole model: divide it by the number of sites",
+        "right(method, budget, sites, d) + 1": "it rounds up, and so it goes beyond the budget",
+        "(budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d)": (
+            "a size is a whole number: round down"
         ),
-        "a size is a whole number: round down",
-        *BUDGETS,
-    ),
-    mistake(
-        lambda m, budget, sites, d: budget // sites // (2 * d),
-        "bottleneck: its two biases, m and d, count as well",
-        *BOTTLENECK,
-    ),
-    mistake(
-        lambda m, budget, sites, d: budget // sites // (2 * d + 1),
-        "bottleneck: the bias of width d comes off the budget first, whatever the size",
-        *BOTTLENECK,
-    ),
-    mistake(
-        lambda m, budget, sites, d: budget // sites // d,
-        "lora has two matrices, A and B, and a prefix has keys and values: 2·d a unit",
-        *OTHERS,
-    ),
-    mistake(
-        lambda m, budget, sites, d: budget // sites // (d * d),
-        "lora: the rank replaces one of the two d's, r·(d + d) and not d·d",
-        *OTHERS,
-    ),
-    agrees(_same_budget, *BUDGETS),
+        "round((budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d))": (
+            "it rounds to the nearest, which goes beyond the budget half of the time: round down"
+        ),
+        _only("bottleneck", "round((budget / sites - d) / (2 * d + 1))"): (
+            "bottleneck: it rounds to the nearest, which goes beyond the budget half of the time: round down",
+            BOTTLENECK,
+        ),
+        _only("bottleneck", "budget // sites // (2 * d)"): (
+            "bottleneck: its two biases, m and d, count as well",
+            BOTTLENECK,
+        ),
+        _only("bottleneck", "budget // sites // (2 * d + 1)"): (
+            "bottleneck: the bias of width d comes off the budget first, whatever the size",
+            BOTTLENECK,
+        ),
+        _only("bottleneck", "(budget // sites - d) // (2 * d)"): (
+            "bottleneck: the bias of down counts as well, one number a unit: 2·d + 1",
+            BOTTLENECK,
+        ),
+        _only("lora", "budget // sites // d"): ("lora has two matrices, A and B: 2·d a rank", LORA),
+        _only("lora", "budget // sites // (d * d)"): (
+            "lora: the rank replaces one of the two d's, r·(d + d) and not d·d",
+            LORA,
+        ),
+        _only("lora", "budget // sites // (2 * d + 1)"): ("lora has no biases: 2·d a rank", LORA),
+        _only("prefix_tuning", "budget // sites // d"): (
+            "prefix_tuning: a position has a key and a value, d numbers each: 2·d a position",
+            PREFIX,
+        ),
+    },
 )

@@ -2,61 +2,56 @@
 
 import torch
 
-from ..kit.exercise import agrees, exercise, mistake
+from ..kit.exercise import exercise
 
 # ---- 14a: eight bits, a scale a row
 
 
-def _int8_rows(w):
+def _int8_rows(w, most=127, largest=None, turn=torch.round):
     """(codes, scale): int8 codes in -127 ... 127 and one scale a row, so that codes * scale is nearly w."""
-    scale = w.abs().max(dim=1, keepdim=True).values / 127
-    return (w / scale).round().to(torch.int8), scale
+    scale = (w.abs().max(dim=1, keepdim=True).values if largest is None else largest) / most
+    return turn(w / scale).to(torch.int8), scale
 
-
-def _rows(scale_of, turn=torch.round, most=127):
-    def wrong(w):
-        scale = scale_of(w) / most
-        return turn(w / scale).to(torch.int8), scale
-
-    return wrong
-
-
-def _absmax(w):
-    return w.abs().max(dim=1, keepdim=True).values
-
-
-def _are_bytes(fn):
-    """Codes of another type compare equal in value, and take four times the room."""
-    codes, _ = fn(_W.clone())
-    if codes.dtype != torch.int8:
-        return f"the codes are still floats ({codes.dtype}): .to(torch.int8) makes them a byte each"
-    return None
-
-
-_W = torch.tensor([[0.5, -1.0, 0.26], [2.0, 0.9, -0.123]])
-_NEGATIVE = torch.tensor([[0.5, -4.0, 0.3], [-2.0, 0.9, 0.1]])
 
 int8_rows = exercise(
     "14a",
-    _int8_rows,
-    mistake(
-        _rows(lambda w: w.abs().max().expand(len(w), 1)),
-        "one scale for the whole matrix: the largest weight of all makes the steps of every row coarse",
-        (_W,),
-    ),
-    mistake(_rows(_absmax, torch.trunc), "the codes are cut off instead of rounded: call .round() first", (_W,)),
-    mistake(
-        _rows(_absmax, most=128),
-        "the scale is |w| / 128, so the largest weight becomes 128, which int8 does not have",
-        (_W,),
-    ),
-    mistake(
-        _rows(lambda w: w.max(dim=1, keepdim=True).values),
-        "the scale must come from the largest |w|: here a row's largest weight is negative",
-        (_NEGATIVE,),
-    ),
-    _are_bytes,
-    agrees(_int8_rows, (_W,), (_NEGATIVE,)),
+    "w",
+    lambda w: _int8_rows(w),
+    [(torch.tensor([[0.5, -1.0, 0.26], [2.0, 0.9, -0.123]]),), (torch.tensor([[0.5, -4.0, 0.3], [-2.0, 0.9, 0.1]]),)],
+    {
+        "rows(w, largest=w.abs().max().expand(len(w), 1))": (
+            "one scale for the whole matrix: the largest weight of all makes the steps of every row coarse"
+        ),
+        "rows(w, largest=w.abs().max())": (
+            "one scale for the whole matrix: the largest weight of all makes the steps of every row coarse"
+        ),
+        "rows(w, largest=w.abs().max(dim=0, keepdim=True).values)": (
+            "that is one scale a column; a row is an output, and has its own: dim=1"
+        ),
+        "rows(w, turn=torch.trunc)": "the codes are cut off instead of rounded: call .round() first",
+        "rows(w, turn=torch.floor)": "the codes are rounded down; .round() takes the nearest",
+        "rows(w, most=128)": "the scale is |w| / 128, so the largest weight becomes 128, which int8 does not have",
+        "rows(w, most=255)": "127 is the largest code: signed bytes reach from -128 to 127",
+        "rows(w, largest=w.max(dim=1, keepdim=True).values)": (
+            "the scale must come from the largest |w|: here a row's largest weight is negative"
+        ),
+        "((w / right(w)[1]).round(), right(w)[1])": (
+            "the codes are still floats (torch.float32): .to(torch.int8) makes them a byte each"
+        ),
+        "((w / right(w)[1]).round().int(), right(w)[1])": (
+            "the codes take four bytes each (torch.int32): .to(torch.int8) makes them a byte"
+        ),
+        "((w / right(w)[1]).round().long(), right(w)[1])": (
+            "the codes take eight bytes each (torch.int64): .to(torch.int8) makes them a byte"
+        ),
+        "(right(w)[0], right(w)[1].squeeze(1))": (
+            "the scales have lost a dimension, and codes * scale fits no more: keepdim=True"
+        ),
+        "(right(w)[0], 1 / right(w)[1])": "the scale is upside down: codes * scale must give w back",
+        "(right(w)[0], right(w)[1] * 127)": "that is the largest |w|; the scale is a 127th of it",
+        "right(w)[::-1]": "the two change places: codes first",
+    },
+    names={"rows": _int8_rows},
 )
 
 # ---- 14b: four bits, the nearest of sixteen levels
@@ -69,58 +64,66 @@ def _nearest(block, levels):
 
 
 _LEVELS = torch.tensor([-1.0, -0.4, 0.0, 0.3, 1.0])
-_BLOCKS = ((torch.tensor([0.2, -0.08, 0.05, -0.2]), _LEVELS), (torch.tensor([3.0, -1.1, 0.2, 1.0]), _LEVELS))
+BLOCKS = [(torch.tensor(block), _LEVELS) for block in ([0.2, -0.08, 0.05, -0.2], [3.0, -1.1, 0.2, 1.0],
+                                                       [0.5, -2.0, 1.3, 0.1, -0.7, 1.25])]  # fmt: skip
+DISTANCE = "((block / block.abs().max())[:, None] - levels)"
 
 nearest_level = exercise(
     "14b",
+    "block, levels",
     _nearest,
-    mistake(
-        lambda b, t: ((b[:, None] - t).abs().argmin(dim=1), b.abs().max()),
-        "the block is not divided by its largest |weight|, and the levels reach from -1 to 1",
-        *_BLOCKS,
-    ),
-    mistake(
-        lambda b, t: (t[_nearest(b, t)[0]], b.abs().max()),
-        "it returns the levels; four bits hold their *index*",
-        *_BLOCKS,
-    ),
-    mistake(
-        lambda b, t: (((b / b.abs().max())[:, None] - t).argmin(dim=1), b.abs().max()),
-        "the smallest difference is the most negative one; take .abs() of it first",
-        *_BLOCKS,
-    ),
-    mistake(
-        lambda b, t: (torch.searchsorted(t, b / b.abs().max()).clamp(max=len(t) - 1), b.abs().max()),
-        "it takes the next level above, not the nearest",
-        *_BLOCKS,
-    ),
-    agrees(_nearest, *_BLOCKS),
-)
+    BLOCKS,
+    {
+        "((block[:, None] - levels).abs().argmin(dim=1), block.abs().max())": (
+            "the block is not divided by its largest |weight|, and the levels reach from -1 to 1"
+        ),
+        "(levels[right(block, levels)[0]], block.abs().max())": (
+            "it returns the levels; four bits hold their *index*"
+        ),
+        f"({DISTANCE}.argmin(dim=1), block.abs().max())": (
+            "the smallest difference is the most negative one; take .abs() of it first"
+        ),
+        f"({DISTANCE}.abs().argmax(dim=1), block.abs().max())": "it takes the farthest level; argmin is the nearest",
+        f"({DISTANCE}.abs().argmin(dim=0), block.abs().max())": (
+            "that is the nearest weight for each level; each weight wants its level: dim=1"
+        ),
+        f"({DISTANCE}.abs().min(dim=1).values, block.abs().max())": "that is the distance; return the index, argmin",
+        "(torch.searchsorted(levels, block / block.abs().max()).clamp(max=len(levels) - 1), block.abs().max())": (
+            "it takes the next level above, not the nearest"
+        ),
+        "(torch.searchsorted(levels, block / block.abs().max(), right=True) - 1, block.abs().max())": (
+            "it takes the next level below, not the nearest"
+        ),
+        "(((block / block.max())[:, None] - levels).abs().argmin(dim=1), block.max())": (
+            "it divides by the largest weight; the largest |weight| may be a negative one's"
+        ),
+        "(right(block, levels)[0], block.max())": "the second must be the largest |weight|, which may be a negative one's",
+        "right(block, levels)[::-1]": "the two change places: codes first",
+        "right(block, levels)[0]": "those are the codes alone; without absmax nobody gets the weights back",
+    },
+)  # fmt: skip
 
 # ---- 14c: what a weight costs
 
-
-def _bits(block, double):
-    """Bits a weight: 4, and its share of the block's scale; double: scales in 8 bits, 256 of them to a float32."""
-    return 4 + (8 / block + 32 / (256 * block) if double else 32 / block)
-
-
-_BITS = ((64, False), (64, True), (128, False), (128, True))
-
 bits_per_weight = exercise(
     "14c",
-    _bits,
-    mistake(lambda b, d: 4, "the scales cost something, too: 32 bits a block, or fewer when double", *_BITS),
-    mistake(lambda b, d: 4 + 32 / b, "`double` has no effect: then a scale has 8 bits, not 32", *_BITS),
-    mistake(
-        lambda b, d: 4 + (8 if d else 32) / b,
-        "the 8-bit scales have scales themselves: 32 bits for every 256 of them",
-        *_BITS,
-    ),
-    mistake(
-        lambda b, d: 4 + (8 / b + 32 / 256 if d else 32 / b),
-        "256 scales stand for 256 * block weights, which share those 32 bits",
-        *_BITS,
-    ),
-    agrees(_bits, *_BITS),
+    "block, double",
+    "4 + (8 / block + 32 / (256 * block) if double else 32 / block)",
+    [(64, False), (64, True), (128, False), (128, True), (32, True)],
+    {
+        "4": "the scales cost something, too: 32 bits a block, or fewer when double",
+        "4 + 32 / block": "`double` has no effect: then a scale has 8 bits, not 32",
+        "4 + (8 if double else 32) / block": "the 8-bit scales have scales themselves: 32 bits for every 256 of them",
+        "4 + (8 / block + 32 / 256 if double else 32 / block)": (
+            "256 scales stand for 256 * block weights, which share those 32 bits"
+        ),
+        "4 + (8 / block + 32 / block if double else 32 / block)": (
+            "256 scales share the 32 bits of their own scale: 32 / (256 * block)"
+        ),
+        "right(block, not double)": "`double` is turned round: it makes the scales smaller",
+        "right(block, double) - 4": "that is the scales' share; the code itself has 4 bits",
+        "4 + (8 / block if double else 4 * 8 // block)": "// cuts the fraction off: divide with /",
+        "round(right(block, double), 2)": "do not round: the notebook rounds when it prints",
+        "round(right(block, double), 1)": "do not round: the notebook rounds when it prints",
+    },
 )

@@ -1,0 +1,158 @@
+"""The exercises' references against the package itself: what the learner writes is what it runs."""
+
+import pytest
+import torch
+from torch import nn
+
+from adapterlab.compose import Average, Fuse, evaluate
+from adapterlab.lessons import check
+from adapterlab.methods import (
+    Bottleneck,
+    BottleneckConfig,
+    IA3Config,
+    KAdapterConfig,
+    LoRAConfig,
+    ParallelConfig,
+    PrefixTuningConfig,
+    Shift,
+    VariantConfig,
+    houlsby,
+)
+from adapterlab.methods.fusion import Fusion
+from adapterlab.sites import Site
+from adapterlab.studies import spans
+from adapterlab.studies.count import count
+from adapterlab.tasks.metrics import f1, matthews
+
+
+def test_03():
+    """The exercise's closed form is what the real recipe counts on BERT."""
+    for name, d, layers in (("minilm", 384, 6), ("bert-base", 768, 12), ("bert-large", 1024, 24)):
+        assert check.count_recipe.reference(d, 64, layers) == count(name, houlsby(64))["adapter"]
+
+
+def test_04():
+    """The masked wide bottleneck against a plain small one, biases included."""
+    wide, small = Bottleneck(6, 4, std=1.0), Bottleneck(6, 3)
+    with torch.no_grad():
+        wide.down.bias.normal_()
+        down, up = check.keep_units.reference(wide.down.weight, wide.up.weight, 3)
+        small.down.weight.copy_(wide.down.weight[:3]), small.up.weight.copy_(wide.up.weight[:, :3])
+        small.down.bias.copy_(wide.down.bias[:3]), small.up.bias.copy_(wide.up.bias)
+        wide.down.weight.copy_(down), wide.up.weight.copy_(up)
+        y = torch.randn(2, 5, 6)
+        torch.testing.assert_close(wide(None, y), small(None, y))
+
+
+@pytest.mark.parametrize("depth", [1, 6, 12])
+def test_05(depth):
+    keep = check.span_mask.reference
+    every = spans.all_spans(depth)
+    for first, last in every:
+        assert spans.span_pattern(depth, first, last)[::2] == keep(depth, first, last)
+    patterns = [(True,) * depth, *(keep(depth, *span) for span in every)]
+    assert check.layer_evaluations.reference(patterns) == spans.layer_evaluations(depth)
+
+
+def test_06():
+    site = Site("s", "attention", 0, "m", "m", 12, 12)
+    for depth, norm in ((1, None), (2, "layer"), (3, "batch")):
+        module = VariantConfig(size=5, depth=depth, norm=norm).build(site)
+        assert check.count_variant.reference(12, 5, depth, norm is not None) == sum(
+            p.numel() for p in module.parameters()
+        )
+    x, y = torch.randn(2, 3, 12), torch.randn(2, 3, 12)
+    for place in ("serial", "parallel", "multiply"):
+        module = VariantConfig(size=5, place=place, std=0.5).build(site)
+
+        def f(h, module=module):
+            return module.up(module.act(module.down[0](h)))
+
+        torch.testing.assert_close(module(x, y), check.place_adapter.reference(place, x, y, f))
+    down = BottleneckConfig(size=300, std=0.3).build(Site("s", "attention", 0, "m", "m", 400, 400)).down.weight
+    mine = check.new_weight.reference(300, 400, 0.3)
+    assert abs(down.std() / mine.std() - 1).item() < 0.02 and mine.abs().max().item() <= 0.6
+
+
+def test_07():
+    said, true = torch.tensor([1, 1, 0, 0, 1, 0, 1]), torch.tensor([1, 0, 0, 1, 1, 0, 1])
+    counts = [int(((said == s) & (true == t)).sum()) for s, t in ((1, 1), (1, 0), (0, 1), (0, 0))]
+    assert check.matthews_by_hand.reference(*counts) == pytest.approx(matthews(said, true))
+    assert check.f1_by_hand.reference(*counts) == pytest.approx(f1(said, true))
+
+
+def test_09():
+    site = Site("s", "feedforward", 0, "m", "m", 12, 12, form="sublayer")
+    x, y = torch.randn(2, 3, 12), torch.randn(2, 3, 12)
+    made = {
+        "lora": LoRAConfig(rank=3, alpha=6).build(site),
+        "parallel": ParallelConfig(size=3).build(site),
+        "ia3": IA3Config().build(site),
+        "bitfit": Shift(12),
+    }
+    for module in made.values():
+        for p in module.parameters():
+            torch.nn.init.normal_(p)
+    torch.nn.init.zeros_(made["parallel"].down.bias), torch.nn.init.zeros_(made["parallel"].up.bias)
+    weights = {
+        "lora": {"A": made["lora"].A, "B": made["lora"].B, "s": 2.0},
+        "parallel": {"down": made["parallel"].down.weight, "up": made["parallel"].up.weight, "s": 4.0},
+        "ia3": {"l": made["ia3"].scale},
+        "bitfit": {"delta": made["bitfit"].delta},
+    }
+    for name, module in made.items():
+        torch.testing.assert_close(module(x, y), check.one_line.reference(name, x, y, weights[name]))
+    for name, config, knob in (
+        ("bottleneck", BottleneckConfig, "size"),
+        ("lora", LoRAConfig, "rank"),
+        ("prefix_tuning", lambda length: PrefixTuningConfig(length=length, hidden=0), "length"),
+    ):
+        found = check.same_budget.reference(name, 5_000, 10, 12)
+        cost = [10 * config(**{knob: n}).count(site) for n in (found, found + 1)]
+        assert cost[0] <= 5_000 < cost[1], name
+
+
+def test_10():
+    site = Site("s", "query", 0, "m", "m", 7, 5, form="linear")
+    config = LoRAConfig(rank=3, alpha=6)
+    module, frozen, x = config.build(site), nn.Linear(5, 7), torch.randn(2, 4, 5)
+    nn.init.normal_(module.B)
+    with torch.no_grad():
+        y, A, B = frozen(x), module.A, module.B
+        torch.testing.assert_close(check.lora_forward.reference(x, y, A, B, 6), module(x, y))
+        merged = check.lora_merge.reference(frozen.weight, A, B, module.scale)
+        torch.testing.assert_close(nn.functional.linear(x, merged, frozen.bias), module(x, y))
+    assert check.lora_count.reference(3, [(7, 5)]) == sum(p.numel() for p in module.parameters())
+
+
+def test_11():
+    config, site = KAdapterConfig(size=4, heads=2, inner=6, depth=2), Site("s", "block", 0, "m", "m", 7, 7)
+    built = sum(p.numel() for p in config.build(site).parameters())
+    assert check.kadapter_count.reference(7, 4, 6, 2) == config.count(site) == built
+
+
+def test_12():
+    torch.manual_seed(0)
+    x, y, added = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(2, 2, 3, 4)
+    methods = {name: (lambda x, y, z=z: y + z,) for name, z in zip("ab", added, strict=True)}
+    outputs = [evaluate(name, methods, x, y) for name in "ab"]
+    torch.testing.assert_close(
+        check.average_outputs.reference(outputs, [3, 1]), evaluate(Average("a", "b", weights=(3, 1)), methods, x, y)
+    )  # fmt: skip
+    fusion = Fusion(4).requires_grad_(False)
+    for p in fusion.parameters():
+        p.normal_() if p.ndim == 2 else p.zero_()
+    QKV = [m.weight for m in (fusion.query, fusion.key, fusion.value)]
+    whole = evaluate(Fuse("a", "b", name="f"), methods | {"f": (fusion,)}, x, y)
+    for row in range(2):
+        mine = check.fuse_outputs.reference(y[row], added[:, row], *QKV)
+        torch.testing.assert_close(y[row] + mine, whole[row])
+
+
+def test_14():
+    functional = pytest.importorskip("bitsandbytes").functional
+    w = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    packed, state = functional.quantize_4bit(w, quant_type="nf4", compress_statistics=False, blocksize=64)
+    levels = functional.get_4bit_type("nf4", device="cpu")
+    ours = torch.stack([levels[c] * a for c, a in (check.nearest_level.reference(row, levels) for row in w)])
+    torch.testing.assert_close(functional.dequantize_4bit(packed, state), ours, rtol=1e-6, atol=1e-6)
