@@ -16,20 +16,27 @@ The learning rate is for the reader to choose: by validation, with `choose(frame
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
 
 from ..adapters import Adapters
 from ..errors import UserError, suggest
-from ..lab import pick_device
+from ..lab import device_name, pick_device
 from ..methods import LayerNormConfig, VariantConfig, from_dict, houlsby
-from ..models import load_base
+from ..models import load_base, locate, quiet
 from ..paths import RESULTS
-from ..tasks import encode, load_task, metrics
-from ..train import Run, fit, predict, unfreeze
+from ..tasks import Encoded, Task, encode, load_task, metrics
+from ..train import Run, count_parameters, fit, predict, unfreeze
 from .bank import Bank
 from .sweep import run_sweep
 from .ways import parse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ADAPTER_LRS = (3e-4, 1e-3, 3e-3)
 LOWER_LRS, LOW_LRS = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2)
@@ -158,49 +165,32 @@ def setting(
 def run_one(setting: dict, places: Places = Places()) -> dict:
     """Train as the setting says, on its own; the row of what came out."""
     task, data = load_data(*_data_key(setting), places)
-    model, adapters = build([setting], task, places)
+    model, _ = build([setting], task, places)
+    train, validation, lr, seed = data["train"], data["validation"], setting["lr"], setting["seed"]
     try:
-        run = fit(
-            model,
-            data["train"],
-            data["validation"],
-            **_recipe(setting),
-            lr=setting["lr"],
-            metric=task.metric,
-            show=False,
-        )
+        run = fit(model, train, validation, **_loop(setting), lr=lr, seed=seed, metric=task.metric, show=False)
     except UserError as error:
         if "the loss is" not in str(error):
             raise
-        run = Run("diverged", task.metric, setting["seed"], setting["lr"], setting["epochs"], 0, 1, "")
-        run.trained = adapters.count("0") if adapters else sum(p.numel() for p in model.parameters() if p.requires_grad)
-        run.total = adapters.base_count() if adapters else sum(p.numel() for p in model.parameters())
-        return _row(run, task, data, None, model)
-    return _row(run, task, data, predict(model, data["test"]), model)
+        device = device_name(next(model.parameters()).device)
+        run = Run("diverged", task.metric, seed, lr, setting["epochs"], *count_parameters(model), device)
+        return _row(run, task, data, None)
+    return _row(run, task, data, predict(model, data["test"]))
 
 
 def run_many(settings: list[dict], places: Places = Places()) -> list[dict]:
     """Several settings that differ in size, std, lr and seed alone, in one pass; the rows of what came out."""
     if len(settings) == 1:
         return [run_one(settings[0], places)]
-    task, data = load_data(*_data_key(settings[0]), places)
-    model, adapters = build(settings, task, places)
-    bank = Bank(adapters, list(adapters))
-    recipe = _recipe(settings[0])
-    runs = bank.fit(
-        data["train"],
-        data["validation"],
-        **{**recipe, "seed": settings[0]["seed"]},
-        orders=[s["seed"] for s in settings],
-        lr=[s["lr"] for s in settings],
-        metric=task.metric,
-        show=False,
-    )
-    logits = bank.predict(data["test"])
-    return [
-        {**_row(run, task, data, None if math.isnan(run.best) else out, model), "bank": len(settings)}
-        for run, out in zip(runs, logits, strict=True)
-    ]
+    first = settings[0]
+    task, data = load_data(*_data_key(first), places)
+    _, adapters = build(settings, task, places)
+    bank, lrs, orders = Bank(adapters, list(adapters)), [s["lr"] for s in settings], [s["seed"] for s in settings]
+    own = dict(lr=lrs, orders=orders, seed=first["seed"], metric=task.metric, show=False)
+    runs = bank.fit(data["train"], data["validation"], **_loop(first), **own)
+    logits = bank.predict(data["test"])  # (members, rows, labels)
+    rows = [_row(r, task, data, None if math.isnan(r.best) else of_r) for r, of_r in zip(runs, logits, strict=True)]
+    return [{**row, "bank": len(settings)} for row in rows]
 
 
 def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
@@ -209,19 +199,17 @@ def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
     for i, s in enumerate(settings):
         kind = _kind(s)[0]
         fits = kind not in ("top", "full", "recipe") and s["variant"] == "plain" and most > 1
-        same = {k: v for k, v in s.items() if k not in ("method", "size", "std", "lr")}
-        mark = (kind, *((k, repr(v)) for k, v in sorted(same.items()))) if fits else (i,)
-        jobs.setdefault(mark, []).append(s)
-    cut = []
+        shared = sorted((k, repr(v)) for k, v in s.items() if k not in ("method", "size", "std", "lr"))
+        jobs.setdefault((kind, *shared) if fits else (i,), []).append(s)
+    pieces = []
     for job in jobs.values():
-        job = sorted(job, key=lambda s: s["size"] or 0)
-        pieces = math.ceil(len(job) / most)
-        each = math.ceil(len(job) / pieces)
-        cut += [job[i : i + each] for i in range(0, len(job), each)]
-    return cut
+        job.sort(key=lambda s: s["size"] or 0)
+        length = math.ceil(len(job) / math.ceil(len(job) / most))
+        pieces += [job[i : i + length] for i in range(0, len(job), length)]
+    return pieces
 
 
-def build(settings: list[dict], task, places: Places):
+def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, Adapters | None]:
     """(model, Adapters or None): one adapter a setting, called "0", "1", ..., the first one active and trainable."""
     first = settings[0]
     where = places.folders.get(first["base"], first["base"])
@@ -268,11 +256,11 @@ def _kind(setting: dict) -> tuple[str, int | None]:
 
 
 @lru_cache(maxsize=4)
-def load_data(base, name, n_train, n_validation, n_test, max_length, places: Places):
+def load_data(
+    base: str, name: str, n_train: int, n_validation: int, n_test: int, max_length: int, places: Places
+) -> tuple[Task, dict[str, Encoded]]:
     """(task, {"train", "validation", "test": Encoded}); kept, since many runs share it."""
     from transformers import AutoTokenizer
-
-    from ..models import locate, quiet
 
     task = load_task(places.folders.get(name, name), root=places.glue if name.startswith("glue/") else None)
     task = task.subset(n_train, n_validation, n_test)
@@ -285,11 +273,11 @@ def _data_key(s: dict) -> tuple:
     return s["base"], s["task"], s["n_train"], s["n_validation"], s["n_test"], s["max_length"]
 
 
-def _recipe(s: dict) -> dict:
-    return {"epochs": s["epochs"], "batch_size": s["batch_size"], "seed": s["seed"]}
+def _loop(s: dict) -> dict:
+    return {"epochs": s["epochs"], "batch_size": s["batch_size"]}
 
 
-def _row(run: Run, task, data: dict, logits, model) -> dict:
+def _row(run: Run, task: Task, data: dict[str, Encoded], logits: Tensor | None) -> dict:
     scores = metrics(task, logits, data["test"].labels) if logits is not None else {}
     step = max(1, math.ceil(len(run.history) / 50))
     return {
@@ -314,68 +302,62 @@ def _row(run: Run, task, data: dict, logits, model) -> dict:
     }
 
 
-# ---- the experiments: each a list of settings; task: one, or several
+# ---- the experiments: each a list of settings; more: what `every` takes besides, and any entry of `setting`
 
 
-def fine_tune_settings(
-    task="rotten_tomatoes", seeds=(0, 1, 2), epochs=3, n_train=2000, tops=(1, 2, 3), size=64, **more
-):
+def every(
+    methods: Iterable[tuple[str, Iterable[float]]], task="rotten_tomatoes", seeds=(0, 1, 2), epochs: int = 5, **more
+) -> list[dict]:
+    """Every combination of task, seed, method and one of its learning rates; task: one, or several."""
+    return [
+        setting(name, method, lr=lr, epochs=epochs, seed=seed, **more)
+        for name in ((task,) if isinstance(task, str) else task)
+        for seed in seeds
+        for method, lrs in methods
+        for lr in lrs
+    ]
+
+
+def fine_tune_settings(tops=(1, 2, 3), size: int = 64, epochs: int = 3, n_train: int = 2000, **more) -> list[dict]:
     """Head only, top-k, LayerNorm only, one adapter, full: each with its learning rates."""
-    small = [("head only", ADAPTER_LRS), ("LayerNorm only", ADAPTER_LRS), (f"adapter {size}", ADAPTER_LRS)]
-    large = [(f"top {k}", FULL_LRS) for k in tops] + [("full", FULL_LRS)]
-    return _cross(task, small + large, seeds, epochs, n_train=n_train, **more)
+    methods = [(name, ADAPTER_LRS) for name in ("head only", "LayerNorm only", f"adapter {size}")]
+    methods += [(name, FULL_LRS) for name in (*(f"top {k}" for k in tops), "full")]
+    return every(methods, epochs=epochs, n_train=n_train, **more)
 
 
-def size_settings(task="rotten_tomatoes", sizes=SIZES, seeds=range(5), epochs=5, lrs=ADAPTER_LRS, **more):
+def size_settings(sizes=SIZES, lrs=ADAPTER_LRS, seeds=range(5), **more) -> list[dict]:
     """Adapters of all sizes."""
-    return _cross(task, [(f"adapter {m}", lrs) for m in sizes], seeds, epochs, **more)
+    return every([(f"adapter {m}", lrs) for m in sizes], seeds=seeds, **more)
 
 
 def frontier_settings(
-    task="rotten_tomatoes",
-    layers=6,
-    sizes=(1, 4, 16, 64, 256),
-    seeds=(0, 1, 2),
-    epochs=5,
-    lrs=ADAPTER_LRS,
-    full_lrs=FULL_LRS,
-    **more,
-):
+    layers: int = 6, sizes=(1, 4, 16, 64, 256), lrs=ADAPTER_LRS, full_lrs=FULL_LRS, **more
+) -> list[dict]:
     """Figures 1, 3 and 4: adapters of sizes 2^n, top-k fine-tuning for all k, LayerNorm only, head only, full."""
-    methods = [("head only", lrs), ("LayerNorm only", lrs), *((f"adapter {m}", lrs) for m in sizes)]
-    methods += [(f"top {k}", full_lrs) for k in range(1, layers + 1)] + [("full", full_lrs)]
-    return _cross(task, methods, seeds, epochs, **more)
+    methods = [(name, lrs) for name in ("head only", "LayerNorm only", *(f"adapter {m}" for m in sizes))]
+    methods += [(name, full_lrs) for name in (*(f"top {k}" for k in range(1, layers + 1)), "full")]
+    return every(methods, **more)
 
 
-def init_settings(task="rotten_tomatoes", stds=STDS, seeds=(0, 1, 2), epochs=5, lrs=(1e-3,), size=64, **more):
+def init_settings(stds=STDS, size: int = 64, lrs=(1e-3,), **more) -> list[dict]:
     """Figure 6, right: the standard deviation of the initial weights."""
-    return [s for std in stds for s in _cross(task, [(f"adapter {size}", lrs)], seeds, epochs, std=std, **more)]
+    return [s for std in stds for s in every([(f"adapter {size}", lrs)], std=std, **more)]
 
 
-def variant_settings(
-    task="rotten_tomatoes", variants=tuple(VARIANTS), seeds=(0, 1, 2), epochs=5, lrs=ADAPTER_LRS, size=64, **more
-):
+def variant_settings(variants=tuple(VARIANTS), size: int = 64, lrs=ADAPTER_LRS, **more) -> list[dict]:
     """Section 3.6: what was tried beside the plain bottleneck."""
-    return [
-        s
-        for variant in variants
-        for s in _cross(task, [(f"adapter {size}", lrs)], seeds, epochs, variant=variant, **more)
-    ]
+    return [s for variant in variants for s in every([(f"adapter {size}", lrs)], variant=variant, **more)]
 
 
-def methods_settings(
-    task="rotten_tomatoes", names=tuple(FAMILY), seeds=(0, 1, 2), epochs=5, full_lrs=PLAIN["full"], lrs=None, **more
-):
+def methods_settings(names=tuple(FAMILY), full_lrs=PLAIN["full"], lrs=None, **more) -> list[dict]:
     """Every method of FAMILY, with head only and full fine-tuning beside it; lrs: in place of each method's own."""
-    unknown = [name for name in names if name not in FAMILY]
-    if unknown:
-        raise UserError(f'unknown method "{unknown[0]}"{suggest(unknown[0], FAMILY)}; known: {", ".join(FAMILY)}')
-    plain = [("head only", lrs or PLAIN["head only"]), ("full", full_lrs)]
-    return _cross(task, plain, seeds, epochs, **more) + [
-        s
-        for name in names
-        for s in _cross(task, [(name, lrs or FAMILY[name][0])], seeds, epochs, recipe=list(FAMILY[name][1:]), **more)
-    ]
+    for name in names:
+        if name not in FAMILY:
+            raise UserError(f'unknown method "{name}"{suggest(name, FAMILY)}; known: {", ".join(FAMILY)}')
+    settings = every([("head only", lrs or PLAIN["head only"]), ("full", full_lrs)], **more)
+    for name in names:
+        settings += every([(name, lrs or family_rates(name))], recipe=list(FAMILY[name][1:]), **more)
+    return settings
 
 
 def glue_settings(
@@ -388,29 +370,15 @@ def glue_settings(
     n_train=None,
     n_validation=None,
     **more,
-):
+) -> list[dict]:
     """Table 1's grid: sizes by learning rates by seeds, against full fine-tuning; epochs: one, or one a task."""
     epochs = epochs if isinstance(epochs, dict) else {task: epochs for task in tasks}
     methods = [*((f"adapter {m}", lrs) for m in sizes), ("full", full_lrs)]
-    return [
-        s
-        for task in tasks
-        for s in _cross(task, methods, seeds, epochs[task], n_train=n_train, n_validation=n_validation, **more)
-    ]
+    rows = {"n_train": n_train, "n_validation": n_validation}
+    return [s for task in tasks for s in every(methods, task, seeds, epochs[task], **rows, **more)]
 
 
-def _cross(tasks, methods, seeds, epochs, **more) -> list[dict]:
-    """Every combination; tasks: one or several."""
-    return [
-        setting(task, method, lr=lr, epochs=epochs, seed=seed, **more)
-        for task in ((tasks,) if isinstance(tasks, str) else tasks)
-        for seed in seeds
-        for method, lrs in methods
-        for lr in lrs
-    ]
-
-
-EXPERIMENTS = {
+EXPERIMENTS: dict[str, Callable[..., list[dict]]] = {
     "fine_tune": fine_tune_settings,
     "size_sweep": size_settings,
     "glue": glue_settings,
@@ -421,38 +389,25 @@ EXPERIMENTS = {
 }
 
 
-def experiment(name: str, *, places=Places(), executor=None, folder=RESULTS, bank: int = 12, show=True, **settings):
-    """Run an experiment (or what is missing of it) and return its rows as a DataFrame; columns as in this module.
+def experiment(
+    name: str, *, places=Places(), executor=None, folder=RESULTS, bank: int = 12, show: bool = True, **settings
+) -> "pd.DataFrame":
+    """Run an experiment (or what is missing of it) and return its rows; columns as in this module.
 
-    name: "fine_tune", "size_sweep", "frontier", "init", "variants", "methods" or "glue"; settings: those of its list of settings.
-    folder: where its rows are recorded, file <name>.jsonl. bank: how many adapters to train in one pass at most.
+    name: one of EXPERIMENTS; settings: those of its list of settings. folder: where its rows are recorded, file
+    <name>.jsonl. bank: how many adapters to train in one pass at most.
     """
     import pandas as pd
 
     if name not in EXPERIMENTS:
         raise UserError(f'unknown experiment "{name}"{suggest(name, EXPERIMENTS)}; known: {", ".join(EXPERIMENTS)}')
-    rows = run_sweep(
-        partial(run_many, places=places),
-        EXPERIMENTS[name](**settings),
-        name,
-        executor,
-        folder,
-        group=partial(banks, most=bank),
-        show=show,
-    )
-    return pd.DataFrame(rows)
+    runs, run = EXPERIMENTS[name](**settings), partial(run_many, places=places)
+    return pd.DataFrame(run_sweep(run, runs, name, executor, folder, group=partial(banks, most=bank), show=show))
 
 
-size_sweep = partial(experiment, "size_sweep")
-frontier = partial(experiment, "frontier")
-init_scale = partial(experiment, "init")
-variants = partial(experiment, "variants")
-methods = partial(experiment, "methods")
-glue = partial(experiment, "glue")
-fine_tune = partial(experiment, "fine_tune")
-
-
-def choose(frame, by=("base", "task", "n_train", "method", "variant", "std"), among=("lr",)):
+def choose(
+    frame: "pd.DataFrame", by=("base", "task", "n_train", "method", "variant", "std"), among=("lr",)
+) -> "pd.DataFrame":
     """Of every `by`, the rows of the value of `among` whose mean validation score is best.
 
     Values are compared over the seeds that all of them were run with, so that a first look with one seed is fair to each;
