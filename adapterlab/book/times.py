@@ -5,9 +5,8 @@ import io
 import os
 from pathlib import Path
 
-from ..paths import RESULTS
+from ..paths import RESULTS, write_whole
 from ..profiles import PROFILES
-from .notebooks import write_text
 
 TIMES = RESULTS / "notebook_times.csv"
 COLUMNS = (
@@ -46,7 +45,7 @@ def record(rows: list[dict], path: Path = TIMES) -> None:
     writer.writeheader()
     writer.writerows(order)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text.getvalue())
+    write_whole(path, text.getvalue())
 
 
 def where(row: dict) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
     return folder
 
 
-def write_folder(folder: Path, files: dict[str, bytes | str]) -> Path:
+def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
     """Write all files into a new folder that takes the place of `folder`, or leave everything as it was."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from safetensors.torch import save as pack_tensors
 from ..adapter import Adapter, Info
 from ..errors import UserError, suggest
 from . import adapterhub, checkpoint, peft
+from .names import label_metadata
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -32,6 +33,7 @@ def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool =
     if form not in FORMATS:
         raise UserError(f'unknown format "{form}"{suggest(form, FORMATS)}; known: {", ".join(FORMATS)}')
     folder = checkpoint.check_target(folder, overwrite, MARKS)
+    metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
     files = {}
     for filename, content in FORMATS[form].write(adapters, name).items():
         if filename.endswith(".json"):
@@ -39,7 +41,7 @@ def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool =
         else:
             content = {k: v.detach().to("cpu").contiguous().clone() for k, v in content.items()}
             checkpoint.finite(content, f'adapter "{name}"')
-            files[filename] = pack_tensors(content, metadata={"format": "pt"})
+            files[filename] = pack_tensors(content, metadata=metadata)
     return checkpoint.write_folder(folder, files)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
+from ..adapter import Adapter
 from ..errors import UserError
 from ..methods import HeadConfig
 from . import checkpoint
@@ -105,7 +107,18 @@ def refuse(form: str, config: dict, allowed: dict) -> None:
             raise UserError(f'{form}: "{key}" = {value!r} has no counterpart here')
 
 
-def labels(model, count: int) -> tuple[str, ...]:
-    """Names for the labels of a head whose file has none."""
+def label_metadata(adapter: Adapter) -> dict[str, str]:
+    """The names of a head's labels as metadata of a safetensors file: for us, where the peer has no word for them."""
+    head = next((config for config in adapter.info.recipe if isinstance(config, HeadConfig)), None)
+    return {"labels": json.dumps(head.labels)} if head else {}
+
+
+def labels(model, count: int, path: Path) -> tuple[str, ...]:
+    """Names for the labels of a head: those that we wrote into its file, the model's, or numbers."""
+    if path.is_file():
+        with safe_open(path, "pt") as file:
+            written = json.loads((file.metadata() or {}).get("labels", "[]"))
+        if isinstance(written, list) and len(written) == count and all(isinstance(label, str) for label in written):
+            return tuple(written)
     known = getattr(model.config, "id2label", None) or {}
     return tuple(str(known.get(i, i)) for i in range(count)) if len(known) == count else tuple(map(str, range(count)))

@@ -170,7 +170,7 @@ def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[
         ours = {"prompt.prompt_tuning.prompt": take(folder, tensors, PROMPT)}
     else:
         config, ours = _read_method(adapters, folder, settings, tensors)
-    recipe = [config, *_read_head(adapters, settings, tensors, ours, head)]
+    recipe = [config, *_read_head(adapters, folder, settings, tensors, ours, head)]
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" ({len(tensors)} in all)')
     return None, recipe, ours
@@ -283,7 +283,7 @@ def _relative(model: nn.Module, path: str, scale: torch.Tensor, shift: torch.Ten
 
 
 def _read_head(
-    adapters: "Adapters", settings: dict[str, Any], tensors: Tensors, ours: Tensors, head: bool
+    adapters: "Adapters", folder: Path, settings: dict[str, Any], tensors: Tensors, ours: Tensors, head: bool
 ) -> list[HeadConfig]:
     """The head's config, if there is one; its tensors go to `ours`. What else of the model was trained cannot be held."""
     if not head:
@@ -308,4 +308,4 @@ def _read_head(
             )
     ours["head.head.linear.weight"] = weight
     ours["head.head.linear.bias"] = torch.zeros(len(weight)) if bias is None else bias
-    return [HeadConfig(labels=labels(adapters.model, len(weight)))]
+    return [HeadConfig(labels=labels(adapters.model, len(weight), folder / SAFE))]

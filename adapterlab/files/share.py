@@ -5,16 +5,20 @@ size and number; no links, no paths. What is then in the folder is read by `Adap
 """
 
 import io
-import os
 import re
 import stat
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from huggingface_hub import HfApi, errors
 
 from .. import hub
 from ..adapters import Adapters
 from ..errors import UserError
+from ..paths import write_whole
 from . import checkpoint, formats
 
 OURS = (checkpoint.TENSORS, checkpoint.CONFIG, checkpoint.CARD)
@@ -24,6 +28,13 @@ SAFE = (
 )  # fmt: skip
 MAX_BYTES, MAX_ENTRIES = 1_000_000_000, 100  # of all files together; of an archive
 CHUNK = 1 << 20
+ERRORS = {
+    errors.HFValidationError: "is no name of a repository; it reads owner/name",
+    errors.GatedRepoError: "asks for a consent on its page first",
+    errors.RepositoryNotFoundError: "is not on the Hub, or you may not see it; log in with `hf auth login`",
+    errors.RevisionNotFoundError: "has no such revision",
+    errors.EntryNotFoundError: "lacks a file that it lists",
+}
 INSTEAD = "hand the adapter on as a zip: share.pack and share.unpack"
 
 
@@ -56,14 +67,7 @@ def pack(adapters: Adapters, name: str, path, form: str = "adapterlab", overwrit
                 archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(buffer.getvalue())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_whole(path, buffer.getvalue())
     except OSError as error:
         raise UserError(f'cannot write "{path}": {error.strerror or error}') from None
     return path
@@ -81,54 +85,46 @@ def unpack(path, folder, overwrite: bool = False) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             files = _entries(path, archive)
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-        OSError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-    ) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f'"{path}" is no zip file that can be read ({error})') from None
-    except Exception as error:  # zlib.error, lzma's, struct.error: a damaged stream
-        raise UserError(f'"{path}" is damaged ({type(error).__name__}: {error})') from None
+    except UserError:
+        raise
+    except Exception as error:  # zipfile's, zlib's, lzma's, struct's, the system's: no zip file, or a damaged one
+        raise UserError(f'"{path}" is no zip file that can be read ({type(error).__name__}: {error})') from None
     return checkpoint.write_folder(folder, files)
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
     """{plain file name: content} of an archive, every entry checked before it is read and while it is."""
-    entries = [e for e in archive.infolist() if not e.is_dir() and not _added_by_itself(e.filename)]
     if len(archive.infolist()) > MAX_ENTRIES:
         raise UserError(f'"{path}" has {len(archive.infolist())} entries; no adapter has more than {len(SAFE)}')
     files, left, folders = {}, MAX_BYTES, set()
-    for entry in entries:
-        parent, _, name = entry.filename.rpartition("/")
-        folders.add(parent)
-        shown = repr(entry.filename[:80])
-        if (
-            name not in SAFE
-            or entry.filename.startswith("/")
-            or not re.fullmatch(r"[^/\\\0:]*", parent)
-            or parent in (".", "..")
-            or len(folders) > 1
-        ):
-            raise UserError(f'"{path}" has an entry {shown}, which is no file of an adapter; nothing was unpacked')
-        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise UserError(f'"{path}" has an entry {shown} that is a link or a device; nothing was unpacked')
-        if entry.flag_bits & 1:
-            raise UserError(f'"{path}" has a password; nothing was unpacked')
-        if name in files:
-            raise UserError(f'"{path}" has the entry {shown} twice; nothing was unpacked')
-        if entry.file_size > left:
-            raise UserError(f'"{path}" would unpack to more than {MAX_BYTES:,} bytes; nothing was unpacked')
+    for entry in archive.infolist():
+        if entry.is_dir() or _added_by_itself(entry.filename):
+            continue
+        folder, _, name = entry.filename.replace("\\", "/").rpartition("/")  # some Windows tools separate with "\\"
+        folders.add(folder)
+        if wrong := _wrong(entry, folder, name, folders, files, left):
+            raise UserError(f'"{path}" has an entry {entry.filename[:80]!r}, {wrong}; nothing was unpacked')
         files[name] = _bounded(path, archive, entry, left)
         left -= len(files[name])
     if not files:
         raise UserError(f'"{path}" holds no file of an adapter')
     return files
+
+
+def _wrong(entry: zipfile.ZipInfo, folder: str, name: str, folders: set[str], files: dict, left: int) -> str | None:
+    """What is wrong with an entry, by what the archive's table says; None: nothing."""
+    plain = (
+        re.fullmatch(r"[^/\0:]*", folder) and folder not in (".", "..") and not entry.filename.startswith(("/", "\\"))
+    )
+    if name not in SAFE or not plain or len(folders) > 1:
+        return "which is no file of an adapter"
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+        return "which is a link or a device"
+    if entry.flag_bits & 1:
+        return "which has a password"
+    if name in files:
+        return "and has it twice"
+    return f"with which it would unpack to more than {MAX_BYTES:,} bytes" if entry.file_size > left else None
 
 
 def _bounded(path: Path, archive: zipfile.ZipFile, entry, limit: int) -> bytes:
@@ -165,46 +161,35 @@ def push(
     form: "adapterlab", or "peft" or "adapterhub" for those who load it there. token: else the one that is logged in.
     Errors: UserError without a network, without a right to write, for a name that is no repository's.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = write(adapters, name, Path(temporary) / "adapter", form)
-        files = [CommitOperationAdd(p.name, p.read_bytes()) for p in sorted(folder.iterdir())]
-    hub.need(f'"{repo}"', INSTEAD, endpoint=endpoint)
-    api = HfApi(endpoint=endpoint, token=token)
-    with _sentences(repo):
-        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        return str(api.create_commit(repo, files, commit_message=f"Adapter {name}").commit_url)
+        hub.need(f'"{repo}"', INSTEAD, endpoint=endpoint)
+        api = HfApi(endpoint=endpoint, token=token)
+        with _sentences(repo):
+            repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+            commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"Adapter {name}")
+            return str(commit.commit_url)
 
 
 def fetch(
     repo: str, folder, *, revision: str | None = None, token=None, endpoint=None, overwrite: bool = False
 ) -> Path:
     """Download the adapter of a Hub repository into a folder of its own, whole or not at all; nothing else of it."""
-    from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
-
     folder = checkpoint.check_target(folder, overwrite, (checkpoint.CONFIG, *formats.MARKS))
     hub.need(f'"{repo}"', INSTEAD, endpoint=endpoint)
     api = HfApi(endpoint=endpoint, token=token)
     with _sentences(repo), tempfile.TemporaryDirectory() as temporary:
         info = api.model_info(repo, revision=revision, files_metadata=True)
-        sizes = {s.rfilename: s.size or 0 for s in info.siblings or [] if s.rfilename in SAFE}
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if file.rfilename in SAFE}
         if not set(sizes) & {checkpoint.CONFIG, *formats.MARKS}:
             raise UserError(f'"{repo}" holds no adapter in its top folder')
         if sum(sizes.values()) > MAX_BYTES:
             raise UserError(f'"{repo}" would be {sum(sizes.values()):,} bytes; no adapter has more than {MAX_BYTES:,}')
-        files, left = {}, MAX_BYTES
-        for name in sizes:
-            url = hf_hub_url(repo, name, revision=info.sha or revision, endpoint=endpoint)
-            if (get_hf_file_metadata(url, token=token, endpoint=endpoint).size or 0) > left:
-                raise UserError(f'"{repo}" is larger than it says; nothing was downloaded')
-            got = Path(hf_hub_download(
-                repo, name, revision=info.sha or revision, token=token, endpoint=endpoint, cache_dir=temporary
-            ))  # fmt: skip
-            if got.stat().st_size > left:
-                raise UserError(f'"{repo}" is larger than it says; nothing was kept')
-            files[name] = got.read_bytes()
-            left -= len(files[name])
+        api.snapshot_download(repo, revision=info.sha, allow_patterns=list(sizes), local_dir=temporary)
+        paths = [Path(temporary) / name for name in sizes]
+        if sum(path.stat().st_size for path in paths) > MAX_BYTES:
+            raise UserError(f'"{repo}" is larger than it says; nothing was kept')
+        files = {path.name: path.read_bytes() for path in paths}
     return checkpoint.write_folder(folder, files)
 
 
@@ -214,34 +199,18 @@ def pull(adapters: Adapters, repo: str, name: str | None = None, **settings) -> 
         return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name)
 
 
-class _sentences:
+@contextmanager
+def _sentences(repo: str) -> Iterator[None]:
     """The Hub's errors as one sentence each."""
-
-    def __init__(self, repo):
-        self.repo = repo
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        from huggingface_hub import errors
-
-        if error is None or isinstance(error, UserError) or not isinstance(error, Exception):
-            return False
-        for of, text in (
-            (errors.HFValidationError, "is no name of a repository; it reads owner/name"),
-            (errors.GatedRepoError, "asks for a consent on its page first"),
-            (errors.RepositoryNotFoundError, "is not on the Hub, or you may not see it; log in with `hf auth login`"),
-            (errors.RevisionNotFoundError, "has no such revision"),
-            (errors.EntryNotFoundError, "lacks a file that it lists"),
-        ):
-            if isinstance(error, of):
-                raise UserError(f'"{self.repo}" {text}') from None
-        if isinstance(error, OSError | ValueError | RuntimeError) or "http" in type(error).__module__:
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            hint = "; log in with `hf auth login`" if status in (401, 403) else ""
-            raise UserError(
-                f'"{self.repo}": the Hub answers {status or "nothing that can be used"} ({first}){hint}'
-            ) from None
-        return False
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        known = next((text for kind, text in ERRORS.items() if isinstance(error, kind)), None)
+        if known:
+            raise UserError(f'"{repo}" {known}') from None
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        hint = "; log in with `hf auth login`" if status in (401, 403) else ""
+        raise UserError(f'"{repo}": the Hub answers {status or "nothing that can be used"} ({first}){hint}') from None

@@ -63,6 +63,16 @@ def test_a_zip_from_a_file_manager(adapters, tmp_path):
     assert same(adapters, "a", "b")
 
 
+def test_a_zip_that_separates_with_backslashes(adapters, tmp_path):
+    """As Windows PowerShell 5 packs a folder."""
+    folder = adapters.save("a", tmp_path / "mine")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.writestr(f"mine\\{file.name}", file.read_bytes())
+    adapters.load(share.unpack(tmp_path / "x.zip", tmp_path / "got"), "b")
+    assert same(adapters, "a", "b")
+
+
 def test_existing_files_are_kept(adapters, tmp_path):
     path = share.pack(adapters, "a", tmp_path / "a.zip")
     before = path.read_bytes()
@@ -97,6 +107,9 @@ HOSTILE = {
     "an absolute path": [("/adapter.json", b"{}")],
     "a drive": [("C:/adapter.json", b"{}")],
     "backslashes": [("..\\adapter.json", b"{}")],
+    "a drive and backslashes": [("C:\\mine\\adapter.json", b"{}")],
+    "a share": [("\\\\server\\adapter.json", b"{}")],
+    "backslashes deep": [("a\\..\\..\\adapter.json", b"{}")],
     "dots": [("../adapter.json", b"{}"), ("adapter.json", b"{}")],
     "deep": [("a/b/adapter.json", b"{}")],
     "two folders": [("a/adapter.json", b"{}"), ("b/adapter.safetensors", b"")],
@@ -236,6 +249,9 @@ class Hub(BaseHTTPRequestHandler):
         server.seen.append((path, self.headers.get("Authorization")))
         if server.status:
             return self.answer({"error": "no"}, server.status, body=body)
+        if "/tree/" in path:
+            files = [{"type": "file", "path": k, "size": len(v), "oid": "0" * 40} for k, v in server.files.items()]
+            return self.answer(files, body=body)
         if path.startswith("/api/models/"):
             files = [{"rfilename": k, "size": server.sizes.get(k, len(v))} for k, v in server.files.items()]
             return self.answer({"id": "me/my-adapter", "sha": "1" * 40, "siblings": files}, body=body)
