@@ -145,7 +145,8 @@ def test_scores_and_learning_show_guess_source_and_interval():
     assert (adapter.error_y.array[0], adapter.error_y.arrayminus[0]) == (15, 10)
     assert adapter.error_y.array[1] != adapter.error_y.array[1]  # nan: the paper's number has no interval here
     assert adapter.marker.symbol == ("circle", "circle-open") and list(full.y) == pytest.approx([90.7])
-    assert figure.layout.shapes[0].name == "your guess: adapter, live: 30"
+    assert figure.layout.shapes[0].name == "your guess: adapter, live: 30%"
+    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.48, 0.48), "beside the live scores alone"
     curve = plots.learning(pd.DataFrame({"method": "full", "epoch": [1, 2], "f1": [3.0, 9.0]}), guess=20)
     assert list(curve.data[0].y) == [3, 9]
 

@@ -36,62 +36,44 @@ def misleading(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """The scores of not reading: columns p, metric, score (in %); guess: the learner's Matthews at p = 1."""
     fig = theme.figure(
         title="Scores of somebody who never reads the sentence",
-        xaxis={"title": 'how often "acceptable" is said (p)'},
+        xaxis={"title": 'how often "acceptable" is said, as a share p'},
         yaxis={"title": "score, %", "range": [-5, 100]},
-        legend={"x": 0.02, "y": 0.98},
+        **theme.LEGEND,
     )
-    for i, (name, part) in enumerate(frame.groupby("metric", sort=False)):
-        style = theme.series("live", name, i)
-        style["line"] = style["line"] | {"dash": theme.DASHES[i]}
-        style["marker"] = style["marker"] | {"symbol": theme.MARKERS[i]}
-        fig.add_scatter(
-            x=part["p"].tolist(),
-            y=theme.f32(part["score"]),
-            hovertemplate=f"{name}: %{{y:.1f}}% at p = %{{x}}<extra></extra>",
-            **style,
-        )
-    if guess is not None:
-        fig.add_scatter(
-            x=[1.0], y=[guess], hovertemplate="your guess: %{y}<extra></extra>", **theme.series("your guess", "Matthews")
-        )  # fmt: skip
-    return fig
+    theme.lines(fig, frame, "p", "score", "metric", "%{y:.1f}% at p = %{x}")
+    return theme.star(fig, 1.0, guess, "Matthews")
 
 
 def token_types(tokens: list[str], types: list[int]) -> go.Figure:
     """One row of tokens, coloured and numbered by token type."""
+    places = list(range(len(tokens)))
     fig = theme.figure(
         title="Token types of a pair: 0 the first text, 1 the second",
         height=240,
-        xaxis={"tickvals": list(range(len(tokens))), "ticktext": tokens, "tickangle": -45},
+        xaxis={"tickvals": places, "ticktext": tokens, "tickangle": -45},
         yaxis={"visible": False},
     )
-    fig.add_heatmap(
-        z=[types], text=[[str(t) for t in types]], texttemplate="%{text}", colorscale=theme.MAGNITUDE, zmin=-0.4, zmax=1.4,
-        showscale=False, xgap=2, customdata=[tokens], hovertemplate="%{customdata}: type %{z}<extra></extra>",
-    )  # fmt: skip
-    return fig
+    hover, text = "%{customdata}: type %{z}", [[str(t) for t in types]]
+    return theme.heat(fig, [types], places, [0], text, hover, -0.4, 1.4, customdata=[tokens], showscale=False)
 
 
 def grid(frame: pd.DataFrame, task: str, source: str = "live") -> go.Figure:
     """One task's grid: mean validation score, in %, by method (rows) and learning rate (columns).
 
-    frame: columns task, method, lr, validation (a fraction).
+    frame: columns task, method, lr, validation (a fraction). The colours go from 0 to 100% in every grid.
     """
     part = frame[(frame["task"] == task) & frame["method"].str.startswith("adapter")]
     table = part.assign(size=part["method"].str.split().str[-1].astype(int))
-    table = 100 * table.pivot_table(index="size", columns="lr", values="validation").sort_index()
+    table = 100 * table.pivot_table(index="size", columns="lr", values="validation").sort_index(ascending=False)
     fig = theme.figure(
         title=f"{task}: validation score, % ({source})",
         xaxis={"title": "learning rate", "type": "category"},
-        yaxis={"title": "size", "type": "category"},
+        yaxis={"title": "bottleneck size", "type": "category"},
         height=380,
     )
-    fig.add_heatmap(
-        x=[f"{lr:g}" for lr in table.columns], y=[str(size) for size in table.index], z=theme.f32(table.values),
-        texttemplate="%{z:.1f}", colorscale=theme.MAGNITUDE, colorbar={"title": "%"},
-        hovertemplate="size %{y}, lr %{x}: %{z:.1f}%<extra></extra>",
-    )  # fmt: skip
-    return fig
+    x, y = [f"{lr:g}" for lr in table.columns], [str(size) for size in table.index]
+    text = table.map("{:.1f}".format).to_numpy()
+    return theme.heat(fig, theme.f32(table), x, y, text, "size %{y}, lr %{x}: %{z:.1f}%", 0, 100)
 
 
 def best_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -146,27 +128,28 @@ def gaps(best: pd.DataFrame) -> pd.DataFrame:
 
 def gap_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
     """The gaps of `gaps`, ours with 95% intervals and the paper's."""
-    fig = theme.figure(title="Adapters less full fine-tuning", yaxis={"title": "points"}, legend={"x": 0.02, "y": 0.98})
-    halves = [0 if half != half else half for half in table["half"]]
+    fig = theme.figure(
+        title="Adapters less full fine-tuning", yaxis={"title": "difference in score, points"}, **theme.LEGEND
+    )
+    ours, paper = table["ours"].astype(float), table["paper"].astype(float)
     fig.add_bar(
-        x=table["task"].tolist(), y=theme.f32(table["ours"]), error_y={"array": halves, "thickness": 2, "width": 6},
-        text=[f"{v:+.1f}" for v in table["ours"]], textposition="inside", customdata=table["seeds"].tolist(),
+        x=table["task"].tolist(), y=theme.f32(ours), error_y=theme.error(table["half"].astype(float)),
+        text=[f"{v:+.1f}" for v in ours], textposition="inside", customdata=table["seeds"].tolist(),
         hovertemplate="%{x}: %{y:+.1f} points, %{customdata} seeds<extra></extra>",
         **theme.bars(source, "MiniLM, dev set"),
     )  # fmt: skip
     fig.add_bar(
-        x=table["task"].tolist(), y=theme.f32(table["paper"].astype(float)),
-        text=["" if v is None or v != v else f"{v:+.1f}" for v in table["paper"]], textposition="outside",
-        hovertemplate="%{x}: %{y:+.1f} points in the paper<extra></extra>",
+        x=table["task"].tolist(), y=theme.f32(paper), text=["" if v != v else f"{v:+.1f}" for v in paper],
+        textposition="outside", hovertemplate="%{x}: %{y:+.1f} points in the paper<extra></extra>",
         **theme.bars("paper", "BERT-Large, test server"),
     )  # fmt: skip
-    return fig
+    return fig.add_hline(0, line={"color": "#666666", "width": 1})
 
 
 def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "recorded") -> go.Figure:
     """One task: Table 1's full fine-tuning and adapters beside ours (rows of `best_rows`)."""
-    fig = theme.figure(title=f"{task}: full fine-tuning and adapters", yaxis={"title": "score", "range": [0, 108]},
-                       barmode="group")  # fmt: skip
+    axis = {"title": "score, %", "range": [0, 108]}
+    fig = theme.figure(title=f"{task}: full fine-tuning and adapters", yaxis=axis, barmode="group", **theme.LEGEND)
     names = {"full": "full fine-tuning", "adapters": "adapters 8-256"}
     if task in COLUMNS:
         printed = [float(table1().loc[name, COLUMNS[task]]) for name in names.values()]
@@ -176,10 +159,10 @@ def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "record
         )  # fmt: skip
     if ours is not None and (ours["task"] == task).any():
         rows = ours[ours["task"] == task].set_index("method").reindex(list(names))
-        halves = [0 if half != half else half for half in rows["half"].astype(float)]
+        means = rows["mean"].astype(float)
         fig.add_bar(
-            x=list(names), y=theme.f32(rows["mean"].astype(float)), error_y={"array": halves, "thickness": 2},
-            text=[f"{v:.1f}" for v in rows["mean"].astype(float)], textposition="inside",
+            x=list(names), y=theme.f32(means), error_y=theme.error(rows["half"].astype(float)),
+            text=[f"{v:.1f}" for v in means], textposition="inside", insidetextanchor="start",
             customdata=rows["chosen"].fillna("").tolist(),
             hovertemplate="%{x}: %{y:.1f}, %{customdata}<extra></extra>", **theme.bars(source, "MiniLM"),
         )  # fmt: skip
@@ -191,26 +174,20 @@ def forgetting(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
 
     guess: the score, in %, that the learner expects of the first task at the end of full fine-tuning.
     """
-    order = frame.sort_values("step")["after"].drop_duplicates().tolist()
+    frame = frame.sort_values("step")
+    order, methods = frame["after"].drop_duplicates().tolist(), list(dict.fromkeys(frame["method"]))
     fig = theme.figure(
         title="Tasks one after another on one base",
         xaxis={"title": "after learning", "type": "category", "categoryarray": order, "categoryorder": "array"},
         yaxis={"title": "score, %"},
-        legend={"x": 0.02, "y": 0.02, "yanchor": "bottom"},
+        height=540,
+        **theme.above(4),
     )
-    for i, task in enumerate(order):
-        for j, method in enumerate(dict.fromkeys(frame["method"])):
-            part = frame[(frame["task"] == task) & (frame["method"] == method)].sort_values("step")
-            style = theme.series("live", f"{task}: {method}", i)
-            style["line"] = style["line"] | {"dash": theme.DASHES[j]}
-            style["marker"] = style["marker"] | {"symbol": theme.MARKERS[j]}
-            fig.add_scatter(
-                x=part["after"].tolist(), y=theme.f32(100 * part["score"]),
-                hovertemplate=f"{task}, {method}<br>after %{{x}}: %{{y:.1f}}%<extra></extra>", **style,
-            )  # fmt: skip
-    if guess is not None:
-        fig.add_scatter(
-            x=order[-1:], y=[guess], hovertemplate="your guess: %{y}%<extra></extra>",
-            **theme.series("your guess", f"{order[0]}, full"),
+    frame = frame.assign(name=frame["task"] + ": " + frame["method"], percent=100 * frame["score"])
+    for i, task in enumerate(order):  # a colour a task, a dash and a marker a method
+        theme.lines(
+            fig, frame[frame["task"] == task], "after", "percent", "name", "after %{x}: %{y:.1f}%",
+            index=lambda name: methods.index(name.split(": ")[1]), line_color=theme.OKABE_ITO[i],
+            marker_color=theme.OKABE_ITO[i], marker_line_color=theme.OKABE_ITO[i],
         )  # fmt: skip
-    return fig
+    return theme.star(fig, order[-1], guess, f"{order[0]}, full")
