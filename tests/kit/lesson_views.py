@@ -75,6 +75,11 @@ GLUE = pd.DataFrame(
 )
 
 
+def texts(figure) -> list[str]:
+    """All annotations of a figure."""
+    return [note.text for note in figure.layout.annotations if note.text]
+
+
 @cache
 def tokenizer():
     """The bundled model's."""

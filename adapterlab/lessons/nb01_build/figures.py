@@ -40,7 +40,7 @@ def movement(frame: pd.DataFrame, guess: float | None = None, title: str = "") -
             xshift=-2,
         )
     if len(still):
-        worst = still.loc[still["std"].idxmax()]
+        worst = still.nlargest(1, "std").iloc[0]
         theme.caption(fig, f"{worst['who']}: not moved at all (exactly 0) at std {theme.power(worst['std'])} and below")
     return theme.star(fig, guess, 10, f"10% at {guess:g}" if guess else "")
 

@@ -1,4 +1,4 @@
-"""The row of toggles of 05_ablation, and its figures, driven by value."""
+"""05: the board of switches and the figures."""
 
 import re
 
@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import torch
 from adapted import adapted, rows
+from lesson_views import switches
 
 from adapterlab.lessons.nb05_ablation import figures as plots
-from adapterlab.lessons.nb05_ablation.views import Board, sentences
-from adapterlab.studies.spans import Toggles, span_ablation
+from adapterlab.lessons.nb05_ablation.views import sentences
+from adapterlab.studies.spans import span_ablation
 
 NAMES = ("x", "y", "z")
 
@@ -18,18 +19,13 @@ def ablated():
     return span_ablation(adapted(), "a", rows(), batch_size=4)
 
 
-@pytest.fixture
-def board():
-    return Board(Toggles(adapted(), "a", rows(30)), [f"<b>sentence</b> {i}" for i in range(30)], NAMES)
-
-
-def test_a_switch_rescores_and_names_what_flipped(board):
+def test_a_switch_rescores_and_names_what_flipped():
+    board = switches()
     toggles = board.toggles
     assert board.outcome.flipped == [] and "<li>no sentence flipped</li>" in board.note
     assert "off: none (0 of 6)" in board.summary
     board.attention_1.value = False
     board.feedforward_2.value = False
-    assert board.error is None
     assert board.pattern == (True, True, False, True, True, False) == board.outcome.pattern
     out, every = toggles(board.pattern), toggles((True,) * 6)
     assert f"off: attention 1, feed-forward 2 (2 of 6); accuracy {100 * out.score:.1f}%" in board.summary
@@ -46,20 +42,20 @@ def test_a_switch_rescores_and_names_what_flipped(board):
     assert "<b>" not in board.note  # a sentence's own markup is only text
 
 
-def test_a_combination_seen_before_runs_no_layer(board):
+def test_a_combination_seen_before_runs_no_layer():
+    board = switches()
     board.feedforward_2.value = False
     assert board.outcome.layers == 1 and "1 of 3 layers ran" in board.note
     board.feedforward_2.value = True
     assert board.outcome.layers == 0 and "seen before" in board.note
 
 
-def test_a_preset_sets_all_and_scores_once(board, monkeypatch):
-    calls = []
-    monkeypatch.setattr(board, "show", lambda figure, summary, note: calls.append(summary))
+def test_presets_are_their_patterns():
+    board = switches()
     board.preset.value = "attention only"
-    assert len(calls) == 1 and "off: feed-forward 0, feed-forward 1, feed-forward 2 (3 of 6)" in calls[0]
+    assert "off: feed-forward 0, feed-forward 1, feed-forward 2 (3 of 6)" in board.summary
     board.preset.value = "every adapter off"
-    assert board.pattern == (False,) * 6 and len(calls) == 2
+    assert board.pattern == (False,) * 6
     board.preset.value = "the upper half of the layers"
     assert board.pattern == (False, False, True, True, True, True)
 

@@ -1,42 +1,18 @@
-"""The composition widget and the figures of 12, driven by value."""
+"""12: what its view builds and says, and its figures."""
 
 import pandas as pd
 import pytest
-import torch
-from tiny_bert import tiny_bert
+from lesson_views import fused, letters, texts
 
-from adapterlab.adapters import Adapters
 from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack
 from adapterlab.errors import UserError
 from adapterlab.lessons.nb12_composition import figures as plots
 from adapterlab.lessons.nb12_composition.views import NONE, build, composition_view, say
-from adapterlab.methods import PfeifferConfig
-
-
-class Tokens(dict):
-    def to(self, device):
-        return self
-
-
-def tokenizer(texts, **_):
-    ids = torch.tensor([[1 + ord(c) % 20 for c in text.ljust(5)[:5]] for text in texts])
-    return Tokens(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 @pytest.fixture
 def adapters():
-    adapters = Adapters(tiny_bert().eval())
-    for seed, name in enumerate("abc"):
-        labels = ("critic", "viewer", "other") if name == "c" else ("no", "yes")
-        torch.manual_seed(seed)
-        for p in adapters.add(name, PfeifferConfig(size=4), head=labels, seed=seed).parameters():
-            torch.nn.init.normal_(p, std=0.5)
-    adapters.add_fusion("abc", "f", head=("no", "yes"), seed=5)
-    return adapters
-
-
-def text(figure):
-    return [a.text for a in figure.layout.annotations if a.text]
+    return fused()
 
 
 @pytest.mark.parametrize(
@@ -71,31 +47,31 @@ def test_build_refuses(controls, message):
 
 
 def test_every_child_answers_as_it_does_alone(adapters):
-    alone = [say(adapters, tokenizer, name, "hello")[0] for name in "abc"]
+    alone = [say(adapters, letters, name, "hello")[0] for name in "abc"]
     assert alone[0].split()[0] in ("no", "yes") and alone[2].split()[0] in ("critic", "viewer", "other")
     together = [f"{name}: {line}" for name, line in zip("abc", alone, strict=True)]
-    assert say(adapters, tokenizer, Parallel("a", "b", "c"), "hello") == together
-    assert say(adapters, tokenizer, BatchSplit("a", "b", "c"), "hello") == together
-    assert say(adapters, tokenizer, Stack("a"), "hello") == alone[:1]
-    assert say(adapters, tokenizer, None, "hello") == ["no adapter, no answer"] and adapters.active is None
+    assert say(adapters, letters, Parallel("a", "b", "c"), "hello") == together
+    assert say(adapters, letters, BatchSplit("a", "b", "c"), "hello") == together
+    assert say(adapters, letters, Stack("a"), "hello") == alone[:1]
+    assert say(adapters, letters, None, "hello") == ["no adapter, no answer"] and adapters.active is None
 
 
 def test_the_view_shows_what_it_runs_and_says_why_not(adapters):
-    view = composition_view(adapters, tokenizer, "abc", fusion="f", text="hello")
+    view = composition_view(adapters, letters, "abc", fusion="f", text="hello")
     assert view.summary.startswith("Average('a', 'b', weights=") and not view.share.disabled
     view.third.value = "c"
     assert "differ" in view.error
     view.block.value = "Parallel"
     assert view.summary.startswith("Parallel('a', 'b', 'c') on “hello”: a: ") and view.summary.count("%") == 3
-    assert view.error is None and view.share.disabled
+    assert view.share.disabled
     view.block.value = "Average"
     view.third.value, view.share.value = NONE, 100
-    assert view.error is None and view.summary.endswith(say(adapters, tokenizer, "a", "hello")[0])
-    assert "100%" in text(view.figure) and "0%" in text(view.figure)
+    assert view.summary.endswith(say(adapters, letters, "a", "hello")[0])
+    assert "100%" in texts(view.figure) and "0%" in texts(view.figure)
     view.block.value = "Fuse"
     assert "trained over a, b, c" in view.error
     view.third.value = "c"
-    assert view.error is None and view.summary.endswith(say(adapters, tokenizer, "f", "hello")[0])
+    assert view.summary.endswith(say(adapters, letters, "f", "hello")[0])
     view.typed.value = "other words"
     assert "“other words”" in view.summary
 
@@ -103,16 +79,16 @@ def test_the_view_shows_what_it_runs_and_says_why_not(adapters):
 def test_the_flow_has_a_box_for_each_and_a_frame_for_each_block():
     setup = Stack(Average("a", "b", weights=(3, 1)), "c")
     figure = plots.flow(setup, ["yes 90%"])
-    shown = text(figure)
+    shown = texts(figure)
     assert {"text", "a", "b", "c", "Stack", "Average", "75%", "25%", "yes 90%"} == set(shown)
     frames = [s for s in figure.layout.shapes if s.line.dash == "dot"]
     assert len(frames) == 2 and len(figure.layout.shapes) == 6
     outer, inner = frames
     assert outer.x0 < inner.x0 and inner.x1 < outer.x1 and outer.y0 < inner.y0 and inner.y1 < outer.y1
     assert len([a for a in figure.layout.annotations if a.showarrow]) == 7
-    assert {"tokens 0 to 3", "tokens 4 to the last"} <= set(text(plots.flow(Split("a", "b", at=4), [])))
-    assert {"2 rows", "1 row"} <= set(text(plots.flow(BatchSplit("a", "b", sizes=(2, 1)), [])))
-    assert "(nothing)" in text(plots.flow(None, [])) and "Fuse" in text(plots.flow(Fuse("a", "b"), []))
+    assert {"tokens 0 to 3", "tokens 4 to the last"} <= set(texts(plots.flow(Split("a", "b", at=4), [])))
+    assert {"2 rows", "1 row"} <= set(texts(plots.flow(BatchSplit("a", "b", sizes=(2, 1)), [])))
+    assert "(nothing)" in texts(plots.flow(None, [])) and "Fuse" in texts(plots.flow(Fuse("a", "b"), []))
 
 
 def test_boxes_do_not_overlap():
@@ -126,7 +102,7 @@ def test_boxes_do_not_overlap():
 def test_distances_say_which_is_exact():
     frame = pd.DataFrame({"way": ["linear", "concatenate"], "off": [70.0, 1e-5]})
     figure = plots.distances(frame, guess=10)
-    assert text(figure) == [" 70.0%", " exact, up to rounding"]
+    assert texts(figure) == [" 70.0%", " exact, up to rounding"]
     assert (figure.data[1].x, figure.data[1].y) == ((10,), ("linear",))
 
 

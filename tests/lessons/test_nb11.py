@@ -1,4 +1,4 @@
-"""The almanac, the widget and the figures of 11, driven by value."""
+"""11: the almanac, and the numbers of the view and figures."""
 
 import pandas as pd
 import pytest
