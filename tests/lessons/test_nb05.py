@@ -95,7 +95,9 @@ def test_the_other_figures():
     spans = pd.DataFrame(result.spans)
     figure = plots.from_both_ends(spans, 0.4)
     (low, high), (floor,) = figure.data, figure.layout.shapes
-    assert floor.y0 == 40 and floor.name == "majority class: 40%" and figure.layout.yaxis.autorangeoptions.include == (40,)
+    assert (
+        floor.y0 == 40 and floor.name == "majority class: 40%" and figure.layout.yaxis.autorangeoptions.include == (40,)
+    )
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((0, 0), (0, 1), (0, 2))))]
     assert list(low.y) == pytest.approx(scores, abs=1e-4)
     scores = [100 * s for s in (result.intact, *(result.span(*e)["score"] for e in ((2, 2), (1, 2), (0, 2))))]
