@@ -2,12 +2,13 @@
 
 import math
 import statistics
+from collections.abc import Iterable
 
 # Student's t, 97.5th percentile, for 1, 2, 3, ... degrees of freedom
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
-def mean_interval(values) -> tuple[float, float]:
+def mean_interval(values: Iterable[float]) -> tuple[float, float]:
     """(mean, half-width of its 95% interval by Student's t); the half-width of a single value is nan."""
     values = [float(v) for v in values]
     if len(values) < 2:

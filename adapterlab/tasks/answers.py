@@ -4,7 +4,9 @@ The head gives every token two numbers: how well an answer would start here, and
 softmaxes over the window train it; an answer is the pair start <= end with the highest sum.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +14,14 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..lab import mixed_precision, move
-from .encode import LONGEST, UNSAID, Encoded, batches
+from .encode import Encoded, Tokenizer, batches, longest_row, pad_id
 from .questions import Question, Questions, best_over, exact_match, f1, score_answers
+
+Asked: TypeAlias = Questions | Sequence[Question]
+Characters: TypeAlias = tuple[int, int]  # begin and end, as a slice takes them
+
+WINDOW = 384
+"""Tokens of a window where nothing else is asked for, as in BERT's own recipe for SQuAD."""
 
 HEAD = ("start", "end")
 """The labels of a span head: `adapters.add("qa", houlsby(64), head=HEAD)`."""
@@ -29,7 +37,7 @@ class Windows(Encoded):
     """
 
     owner: list[int]
-    offsets: list[list[tuple[int, int] | None]]
+    offsets: list[list[Characters | None]]
 
     def __repr__(self) -> str:
         return (
@@ -44,7 +52,9 @@ class Windows(Encoded):
         ]
 
 
-def encode_questions(questions, tokenizer, max_length: int | None = None, stride: int = 64) -> Windows:
+def encode_questions(
+    questions: Asked, tokenizer: Tokenizer, max_length: int | None = None, stride: int = 64
+) -> Windows:
     """Cut every passage into windows of at most max_length tokens, question included.
 
     stride: how many tokens two neighbouring windows share (transformers' meaning; BERT's "doc_stride" is the step).
@@ -55,16 +65,12 @@ def encode_questions(questions, tokenizer, max_length: int | None = None, stride
     questions = list(questions)
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"{type(tokenizer).__name__} gives no offsets: questions need a fast tokenizer")
-    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
-    longest = max_length or min(limit or LONGEST, 384)
-    if limit and longest > limit:
-        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
     if stride < 0:
         raise UserError(f"stride={stride} must be 0 or more: the tokens that two windows share")
+    longest = longest_row(tokenizer, max_length, WINDOW)
     asked = [" ".join(q.question.split()) for q in questions]
     for q, text in zip(questions, asked, strict=True):
         _check_room(q, text, tokenizer, longest, stride)
-    types = "token_type_ids" in tokenizer.model_input_names
     out = tokenizer(
         asked,
         [q.context for q in questions],
@@ -73,30 +79,24 @@ def encode_questions(questions, tokenizer, max_length: int | None = None, stride
         truncation="only_second",
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
-        return_token_type_ids=types,
         return_attention_mask=False,
     )
-    ids, owner = out["input_ids"], out["overflow_to_sample_mapping"]
-    offsets = [
-        [tuple(o) if s == 1 else None for o, s in zip(out["offset_mapping"][i], out.sequence_ids(i), strict=True)]
-        for i in range(len(ids))
-    ]
+    ids, owner = out["input_ids"], list(out["overflow_to_sample_mapping"])
+    offsets = [_passage_offsets(out, row) for row in range(len(ids))]
     cls = [row.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in row else 0 for row in ids]
     labels = [token_span(o, questions[k], c) for o, k, c in zip(offsets, owner, cls, strict=True)]
-    pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
-    return Windows(
-        ids,
-        out["token_type_ids"] if types else None,
-        torch.tensor(labels, dtype=torch.long).reshape(-1, 2),
-        pad,
-        longest,
-        sum(a == b for a, b in zip(owner, owner[1:], strict=False)),
-        list(owner),
-        offsets,
-    )
+    ends = torch.tensor(labels, dtype=torch.long).reshape(-1, 2)  # (rows, 2)
+    cuts = len(owner) - len(set(owner))
+    return Windows(ids, out.get("token_type_ids"), ends, pad_id(tokenizer), longest, cuts, owner, offsets)
 
 
-def _check_room(q: Question, text: str, tokenizer, longest: int, stride: int) -> None:
+def _passage_offsets(out: Any, row: int) -> list[Characters | None]:
+    """Which characters of the passage each token of a row covers; None for a token of the question."""
+    pairs = zip(out["offset_mapping"][row], out.sequence_ids(row), strict=True)
+    return [tuple(characters) if part == 1 else None for characters, part in pairs]
+
+
+def _check_room(q: Question, text: str, tokenizer: Tokenizer, longest: int, stride: int) -> None:
     if not text:
         raise UserError(f"question {q.ident} is empty; ask something")
     if not q.context.strip():
@@ -114,15 +114,15 @@ def _check_room(q: Question, text: str, tokenizer, longest: int, stride: int) ->
         )
 
 
-def token_span(offsets, question: Question, cls: int = 0) -> tuple[int, int]:
+def token_span(offsets: Sequence[Characters | None], question: Question, cls: int = 0) -> tuple[int, int]:
     """The first and the last token of the first answer, (cls, cls) when the window does not hold it whole."""
-    inside = [i for i, o in enumerate(offsets) if o is not None]
+    inside = {i: characters for i, characters in enumerate(offsets) if characters is not None}
     if not question.answers or not inside:
         return cls, cls
     begin, end = question.starts[0], question.starts[0] + len(question.answers[0])
-    if begin < offsets[inside[0]][0] or end > offsets[inside[-1]][1]:
+    if begin < min(inside.values())[0] or end > max(inside.values())[1]:
         return cls, cls
-    touched = [i for i in inside if offsets[i][1] > begin and offsets[i][0] < end]
+    touched = [i for i, (left, right) in inside.items() if right > begin and left < end]
     return (touched[0], touched[-1]) if touched else (cls, cls)
 
 
@@ -137,7 +137,9 @@ def span_loss(output, labels: Tensor) -> Tensor:
     ) / 2
 
 
-def span_judge(windows: Windows, questions, metric: str = "f1", max_answer: int = 30):
+def span_judge(
+    windows: Windows, questions: Asked, metric: str = "f1", max_answer: int = 30
+) -> Callable[[nn.Module], float]:
     """model -> score between 0 and 1: `fit(model, train, loss=span_loss, judge=span_judge(windows, dev), metric="f1")`."""
     return lambda model: score_answers(answer(model, windows, questions, max_answer), questions)[metric]
 
@@ -147,15 +149,15 @@ def span_logits(model: nn.Module, windows: Windows, batch_size: int = 32) -> lis
     """For each row its start and end scores, (2, tokens of the row), float32 on the CPU."""
     was, device = model.training, next(model.parameters()).device
     model.eval()
-    found: list = [None] * len(windows)
+    logits: list[Any] = [None] * len(windows)
     with mixed_precision(device):
         for inputs, _, rows in batches(windows, batch_size):
             output = model(**move(inputs, device))
             both = torch.stack([output.start_logits, output.end_logits], 1).float().cpu()
-            for logits, row in zip(both, rows.tolist(), strict=True):
-                found[row] = logits[:, : len(windows.ids[row])]
+            for scores, row in zip(both, rows.tolist(), strict=True):
+                logits[row] = scores[:, : len(windows.ids[row])]
     model.train(was)
-    return found
+    return logits
 
 
 # ---- decoding
@@ -172,7 +174,9 @@ class Span:
     window: int
 
 
-def best_spans(start: Tensor, end: Tensor, allowed: Tensor, count: int = 20, max_answer: int = 30):
+def best_spans(
+    start: Tensor, end: Tensor, allowed: Tensor, count: int = 20, max_answer: int = 30
+) -> list[tuple[float, int, int]]:
     """The `count` best (score, first token, last token) of one window: first <= last, at most max_answer tokens.
 
     start, end: (tokens,) scores. allowed: (tokens,) bool, the tokens that belong to the passage.
@@ -183,38 +187,39 @@ def best_spans(start: Tensor, end: Tensor, allowed: Tensor, count: int = 20, max
     scores = (start[:, None] + ends).flatten()  # [s * max_answer + k]: from token s to token s + k
     top = scores.topk(min(count, len(scores)))
     return [
-        (value, place // max_answer, place // max_answer + place % max_answer)
-        for value, place in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        (value, index // max_answer, index // max_answer + index % max_answer)
+        for value, index in zip(top.values.tolist(), top.indices.tolist(), strict=True)
         if value > -torch.inf
     ]
 
 
 def decode(
-    logits: list[Tensor], windows: Windows, questions, max_answer: int = 30, count: int = 20
+    logits: list[Tensor], windows: Windows, questions: Asked, max_answer: int = 30, count: int = 20
 ) -> list[list[Span]]:
     """For every question its `count` best spans over all its windows, the best first; no stretch comes twice."""
     if max_answer < 1:
         raise UserError(f"max_answer={max_answer} must be at least 1 token")
     questions = list(questions)
-    found: list[dict] = [{} for _ in questions]
+    best: list[dict[Characters, Span]] = [{} for _ in questions]
     for row, (start, end) in enumerate(logits):
         offsets, k = windows.offsets[row], windows.owner[row]
-        allowed = torch.tensor([o is not None for o in offsets])
-        for score, s, e in best_spans(start, end, allowed, count, max_answer):
-            place = offsets[s][0], offsets[e][1]
-            if place not in found[k] or score > found[k][place].score:
-                found[k][place] = Span(*place, questions[k].context[slice(*place)], score, row)
-    return [sorted(spans.values(), key=lambda s: -s.score)[:count] for spans in found]
+        inside = {i: characters for i, characters in enumerate(offsets) if characters is not None}
+        allowed = torch.tensor([i in inside for i in range(len(offsets))])
+        for score, first, last in best_spans(start, end, allowed, count, max_answer):
+            begin, stop = inside[first][0], inside[last][1]
+            if (begin, stop) not in best[k] or score > best[k][begin, stop].score:
+                best[k][begin, stop] = Span(begin, stop, questions[k].context[begin:stop], score, row)
+    return [sorted(spans.values(), key=lambda s: -s.score)[:count] for spans in best]
 
 
-def answer(model: nn.Module, windows: Windows, questions, max_answer: int = 30) -> list[str]:
+def answer(model: nn.Module, windows: Windows, questions: Asked, max_answer: int = 30) -> list[str]:
     """The model's answer to every question, '' where a window has no token of a passage."""
     ranked = decode(span_logits(model, windows), windows, questions, max_answer, count=1)
     return [spans[0].text if spans else "" for spans in ranked]
 
 
-def ask(model: nn.Module, tokenizer, passage: str, question: str, max_length: int | None = None, stride: int = 64,
-        max_answer: int = 30, count: int = 5):  # fmt: skip
+def ask(model: nn.Module, tokenizer: Tokenizer, passage: str, question: str, max_length: int | None = None,
+        stride: int = 64, max_answer: int = 30, count: int = 5) -> tuple[list[Span], Windows, list[Tensor]]:  # fmt: skip
     """One question on one passage of your own: (its best spans, the windows, their scores).
 
     Errors: UserError for an empty passage or question, and what `encode_questions` refuses.
@@ -225,43 +230,43 @@ def ask(model: nn.Module, tokenizer, passage: str, question: str, max_length: in
     return decode(logits, windows, mine, max_answer, count)[0], windows, logits
 
 
-def per_question(said: list[str], questions) -> list[dict]:
+def per_question(answers: Sequence[str], questions: Asked) -> list[dict]:
     """One row a question: title, question, gold, said, exact, f1."""
     return [
         {
             "title": q.title,
             "question": q.question,
             "gold": q.answers[0],
-            "said": s,
-            "exact": best_over(exact_match, s, q.answers),
-            "f1": best_over(f1, s, q.answers),
+            "said": text,
+            "exact": best_over(exact_match, text, q.answers),
+            "f1": best_over(f1, text, q.answers),
         }
-        for s, q in zip(said, questions, strict=True)
+        for text, q in zip(answers, questions, strict=True)
     ]
 
 
 # ---- rows for figures
 
 
-def by_article(said: list[str], questions) -> list[list]:
+def by_article(answers: Sequence[str], questions: Asked) -> list[list]:
     """[[questions, sum of exact, sum of f1], ...], one an article: what the intervals below draw from."""
-    rows = per_question(said, questions)
+    rows = per_question(answers, questions)
     parts = [[r for r in rows if r["title"] == t] for t in dict.fromkeys(r["title"] for r in rows)]
     return [[len(p), *(round(sum(r[k] for r in p), 6) for k in ("exact", "f1"))] for p in parts]
 
 
-def recorded(rows) -> dict[str, list[dict]]:
+def recorded(rows: Sequence[dict]) -> dict[str, list[dict]]:
     """method -> its recorded rows: those of the largest training set, in the setting best on validation."""
     most = max((row["train_questions"] for row in rows), default=0)
     rows = [row for row in rows if row["train_questions"] == most]
-    found = {}
+    best = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         settings: dict[tuple, list] = {}
         for row in rows:
             if row["method"] == method:
                 settings.setdefault((row["lr"], row["epochs"], row["batch_size"]), []).append(row)
-        found[method] = max(settings.values(), key=lambda part: sum(r["validation_f1"] for r in part) / len(part))
-    return found
+        best[method] = max(settings.values(), key=lambda part: sum(r["validation_f1"] for r in part) / len(part))
+    return best
 
 
 def window_rows(windows: Windows, question: int = 0) -> list[dict]:
@@ -293,7 +298,9 @@ def token_rows(logits: Tensor, windows: Windows, row: int, passage: str) -> list
     ]
 
 
-def article_interval(rows, score: str = "f1", draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def article_interval(
+    rows: Sequence[dict], score: str = "f1", draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
     """(mean, low, high) of recorded rows of one method, in percent: a 95% bootstrap over test articles and seeds.
 
     rows: results with "by_article", [[questions, exact, f1], ...] sums over the same test articles. Questions on one
@@ -314,7 +321,9 @@ def article_interval(rows, score: str = "f1", draws: int = 2000, seed: int = 0) 
     return mean(table), *np.percentile(drawn, [2.5, 97.5])
 
 
-def article_gap(rows, others, score: str = "f1", draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def article_gap(
+    rows: Sequence[dict], others: Sequence[dict], score: str = "f1", draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
     """(mean, low, high) of rows minus others, in points: the same articles are drawn for both (paired bootstrap)."""
     import numpy as np
 

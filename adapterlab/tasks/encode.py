@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..errors import UserError
 from .core import Rows
 
+Tokenizer: TypeAlias = Any  # one of transformers', which is not imported for its name
 UNSAID = 100_000
 LONGEST = 512
 """Taken for a tokenizer that says no length of its own (some say 1e30)."""
@@ -47,18 +49,15 @@ class Encoded:
         )
 
 
-def encode(split: Rows, tokenizer, max_length: int | None = None) -> Encoded:
+def encode(split: Rows, tokenizer: Tokenizer, max_length: int | None = None) -> Encoded:
     """Tokenise a split once. Pairs become one row with token types, where the tokenizer has them.
 
     max_length: tokens kept of a row, special tokens included; longer rows are cut (of a pair the longer text
         first) and counted in `truncated`. None: what the model takes, at most LONGEST where it does not say.
     Errors: UserError for a max_length that the model cannot take, or that leaves no room for a token.
     """
-    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
-    longest = max_length if max_length is not None else limit or LONGEST
+    longest = longest_row(tokenizer, max_length)
     special = tokenizer.num_special_tokens_to_add(pair=split.pairs is not None)
-    if limit is not None and longest > limit:
-        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
     if longest <= special:
         raise UserError(
             f"max_length={max_length} leaves no room beside {special} special tokens; give {special + 1} or more"
@@ -74,17 +73,34 @@ def encode(split: Rows, tokenizer, max_length: int | None = None) -> Encoded:
         return_token_type_ids=types,
     )
     full = [i for i, row in enumerate(out["input_ids"]) if len(row) == longest]
-    pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
     labels = torch.tensor(split.labels, dtype=torch.float32 if _scores(split) else torch.long)
     cut = _truncated(split.take(full), tokenizer, longest) if full else 0
-    return Encoded(out["input_ids"], out["token_type_ids"] if types else None, labels, pad, longest, cut)
+    return Encoded(out["input_ids"], out["token_type_ids"] if types else None, labels, pad_id(tokenizer), longest, cut)
+
+
+def longest_row(tokenizer: Tokenizer, max_length: int | None, most: int = UNSAID) -> int:
+    """How many tokens a row may have: as many as asked for, else what the model takes, at most `most`.
+
+    Errors: UserError when more are asked for than the model takes.
+    """
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
+    if max_length is None:
+        return min(limit or LONGEST, most)
+    if limit is not None and max_length > limit:
+        raise UserError(f"max_length={max_length} is more than the model takes; give at most {limit}")
+    return max_length
+
+
+def pad_id(tokenizer: Tokenizer) -> int:
+    """The token that fills rows up; attention never sees it."""
+    return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
 def _scores(split: Rows) -> bool:
     return bool(split.labels) and isinstance(split.labels[0], float)
 
 
-def _truncated(split: Rows, tokenizer, longest: int) -> int:
+def _truncated(split: Rows, tokenizer: Tokenizer, longest: int) -> int:
     """How many rows are longer than `longest` tokens."""
     pairs = None if split.pairs is None else list(split.pairs)
     whole = tokenizer(list(split.texts), pairs, truncation=False, padding=False, verbose=False)

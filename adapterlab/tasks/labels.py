@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import UserError, suggest
 from .core import Rows
@@ -11,20 +12,22 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
 
 
-def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[str, ...], dict[str, Rows]]:
+def to_splits(
+    tables: dict[str, Table], kind: str, labels: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], dict[str, Rows]]:
     """(names of the classes, splits) of the tables; the classes are those of "train", whole numbers by value.
 
     labels: the names where they are known; the files then hold these names, or 0, 1, ... in their place.
     Errors: UserError for an unknown, missing, unseen or non-numeric label, or a single class; with its line.
     """
-    if kind == "regression":
-        value, names = _number, ()
-    else:
+    names: tuple[str, ...] = ()
+    value: Callable[[Table, Row], int | float] = _number
+    if kind == "classification":
         names = tuple(str(name) for name in labels) if labels else _names(tables["train"])
         value = _finder(names, tables["train"])
     splits = {}
     for split, table in tables.items():
-        pairs = tuple(row.pair for row in table.rows) if table.rows[0].pair is not None else None
+        pairs = None if table.rows[0].pair is None else tuple(row.pair or "" for row in table.rows)
         numbers = tuple(value(table, row) for row in table.rows)
         splits[split] = Rows(tuple(row.text for row in table.rows), pairs, numbers)
     if kind == "classification":
@@ -34,11 +37,11 @@ def to_splits(tables: dict[str, Table], kind: str, labels=None) -> tuple[tuple[s
 
 def _names(table: Table) -> tuple[str, ...]:
     """The classes in a file: sorted names, or whole numbers in their order."""
-    found = {}
+    first: dict[str, Row] = {}
     for row in table.rows:
-        found.setdefault(_tidy(row.label), row)
-    whole = [name for name in found if WHOLE.fullmatch(name)]
-    for name, row in found.items():
+        first.setdefault(_tidy(row.label), row)
+    whole = [name for name in first if WHOLE.fullmatch(name)]
+    for name, row in first.items():
         if name.lower() in ("nan", "none", "null", "n/a", "#n/a"):
             raise UserError(f'{table.at(row)}: the label is missing ("{name}"); fill it in or take the row out')
         if FRACTION.fullmatch(name) and name not in whole:
@@ -48,12 +51,12 @@ def _names(table: Table) -> tuple[str, ...]:
                 f'{table.at(row)}: label "{name}" is not a number and others are ({", ".join(whole[:4])}); '
                 "mend it, or name all the classes with labels=(...)"
             )
-    if len(found) > max(10, len(table.rows) / 2):
+    if len(first) > max(10, len(table.rows) / 2):
         raise UserError(
-            f"{table.path}: {len(found)} different labels in {len(table.rows)} rows are no classes; "
+            f"{table.path}: {len(first)} different labels in {len(table.rows)} rows are no classes; "
             'name the label column with label="...", or give kind="regression" for scores'
         )
-    return tuple(sorted(found, key=int if whole else None))
+    return tuple(sorted(first, key=int if whole else None))
 
 
 def _tidy(label: str) -> str:
@@ -61,7 +64,7 @@ def _tidy(label: str) -> str:
     return str(int(float(label))) if WHOLE.fullmatch(label) else label
 
 
-def _finder(names: tuple[str, ...], train: Table):
+def _finder(names: tuple[str, ...], train: Table) -> Callable[[Table, Row], int]:
     """A function (table, row) -> class number."""
     number = {name: i for i, name in enumerate(names)}
     if len(number) < len(names):
@@ -94,7 +97,7 @@ def _number(table: Table, row: Row) -> float:
 
 
 def _all_seen(names: tuple[str, ...], train: Rows, table: Table) -> None:
-    if len(names) < 2:
+    if len(names) == 1:
         raise UserError(f'{table.path}: every label is "{names[0]}"; classification needs two classes or more')
     unseen = set(range(len(names))) - set(train.labels)
     if unseen:
@@ -104,6 +107,6 @@ def _all_seen(names: tuple[str, ...], train: Rows, table: Table) -> None:
         )
 
 
-def _few(names) -> str:
+def _few(names: Iterable[str]) -> str:
     names = [f'"{name}"' for name in names]
     return ", ".join(names[:10]) + (f" ... ({len(names)} in all)" if len(names) > 10 else "")

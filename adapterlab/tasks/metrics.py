@@ -1,46 +1,48 @@
 """The scores of GLUE, a few lines each. A constant prediction scores 0 where the formula divides by 0."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..errors import UserError, suggest
 
 
-def accuracy(said: Tensor, true: Tensor) -> float:
+def accuracy(predicted: Tensor, true: Tensor) -> float:
     """The share of rows that are right."""
-    return (said == true).double().mean().item()
+    return (predicted == true).double().mean().item()
 
 
-def f1(said: Tensor, true: Tensor) -> float:
+def f1(predicted: Tensor, true: Tensor) -> float:
     """2 TP / (2 TP + FP + FN) of class 1 (two classes); 0 when nobody says 1 and none is."""
-    hits = ((said == 1) & (true == 1)).sum().item()
-    wrong = ((said == 1) != (true == 1)).sum().item()
+    hits = ((predicted == 1) & (true == 1)).sum().item()
+    wrong = ((predicted == 1) != (true == 1)).sum().item()
     return 2 * hits / max(2 * hits + wrong, 1)
 
 
-def matthews(said: Tensor, true: Tensor) -> float:
-    """Matthews' correlation (Gorodkin 2004 for more than two classes): cov(said, true) over its largest value."""
-    classes = int(torch.maximum(said.max(), true.max())) + 1
-    s = torch.nn.functional.one_hot(said, classes).double()
+def matthews(predicted: Tensor, true: Tensor) -> float:
+    """Matthews' correlation (Gorodkin 2004 for more than two classes): cov(predicted, true) over its largest value."""
+    classes = int(torch.maximum(predicted.max(), true.max())) + 1
+    p = torch.nn.functional.one_hot(predicted, classes).double()
     t = torch.nn.functional.one_hot(true, classes).double()
-    s, t = s - s.mean(0), t - t.mean(0)
-    below = ((s * s).sum() * (t * t).sum()).sqrt().item()
-    return (s * t).sum().item() / below if below > 1e-12 else 0.0
+    p, t = p - p.mean(0), t - t.mean(0)
+    below = ((p * p).sum() * (t * t).sum()).sqrt().item()
+    return (p * t).sum().item() / below if below > 1e-12 else 0.0
 
 
-def pearson(said: Tensor, true: Tensor) -> float:
+def pearson(predicted: Tensor, true: Tensor) -> float:
     """Linear correlation; NaN when a prediction is."""
-    said, true = said.double(), true.double()
-    s, t = said - said.mean(), true - true.mean()
-    constant = s.norm() <= 1e-12 * said.norm() or t.norm() <= 1e-12 * true.norm()
-    return 0.0 if constant else (s @ t / (s.norm() * t.norm())).item()
+    predicted, true = predicted.double(), true.double()
+    p, t = predicted - predicted.mean(), true - true.mean()
+    constant = p.norm() <= 1e-12 * predicted.norm() or t.norm() <= 1e-12 * true.norm()
+    return 0.0 if constant else (p @ t / (p.norm() * t.norm())).item()
 
 
-def spearman(said: Tensor, true: Tensor) -> float:
+def spearman(predicted: Tensor, true: Tensor) -> float:
     """Pearson's correlation of the ranks, where equal values share their mean rank."""
-    if not said.isfinite().all():
+    if not predicted.isfinite().all():
         return float("nan")
-    return pearson(_ranks(said), _ranks(true))
+    return pearson(_ranks(predicted), _ranks(true))
 
 
 def _ranks(values: Tensor) -> Tensor:
@@ -49,9 +51,9 @@ def _ranks(values: Tensor) -> Tensor:
     return (last - (count - 1) / 2)[group]
 
 
-def pearson_spearman(said: Tensor, true: Tensor) -> float:
+def pearson_spearman(predicted: Tensor, true: Tensor) -> float:
     """The mean of the two, as GLUE ranks STS-B."""
-    return (pearson(said, true) + spearman(said, true)) / 2
+    return (pearson(predicted, true) + spearman(predicted, true)) / 2
 
 
 CLASS_METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews}
@@ -81,6 +83,6 @@ def score(metric: str, outputs: Tensor, labels: Tensor) -> float:
     return known[metric](outputs.argmax(-1) if outputs.dim() == 2 else outputs.long(), labels.long())
 
 
-def metrics(task, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+def metrics(task: Any, outputs: Tensor, labels: Tensor) -> dict[str, float]:
     """All the scores GLUE reports for the task, the primary one first: MRPC and QQP F1 and accuracy, ..."""
     return {name: score(name, outputs, labels) for name in REPORTED.get(task.metric, (task.metric,))}

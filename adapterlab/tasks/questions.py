@@ -8,9 +8,10 @@ import random
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..paths import DATA
@@ -60,7 +61,7 @@ class Questions:
         """The articles, in the order of their first question."""
         return tuple(dict.fromkeys(q.title for q in self))
 
-    def of(self, titles) -> "Questions":
+    def of(self, titles: Iterable[str]) -> "Questions":
         """The questions on these articles."""
         kept = set(titles)
         return Questions(tuple(q for q in self if q.title in kept), self.source)
@@ -90,7 +91,7 @@ class Questions:
 # ---- reading
 
 
-def load_questions(name="mini_squad", split: str = "train", skip: bool = False) -> Questions:
+def load_questions(name: str | Path = "mini_squad", split: str = "train", skip: bool = False) -> Questions:
     """Questions from a bundled set, a SQuAD v1.1 file or the Hub.
 
     name: "mini_squad" (bundled: small, written for this workbook), the path of a JSON file, or "hub:owner/dataset"
@@ -117,31 +118,34 @@ def load_questions(name="mini_squad", split: str = "train", skip: bool = False) 
     return parse_squad(data, name if name in BUNDLED else path.name, skip)
 
 
-def parse_squad(data, source: str, skip: bool = False) -> Questions:
+def parse_squad(data: Any, source: str, skip: bool = False) -> Questions:
     """What a SQuAD v1.1 file holds, once it is JSON -> Questions."""
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         raise UserError(f'{source} is JSON but not SQuAD\'s: it has no list "data"; the format is {SHAPE}')
-    found, left_out = [], 0
-    for a, article in enumerate(data["data"], 1):
+    questions, left_out = [], 0
+    for where, title, context, entry in _entries(data["data"], source):
+        asked, golds = _get(entry, "question", str, where), _get(entry, "answers", list, where)
+        answers = [(_get(gold, "text", str, where), _get(gold, "answer_start", int, where)) for gold in golds]
+        if not (wrong := _wrong_answer(context, answers, bool(entry.get("is_impossible")))):
+            questions.append(Question(str(entry["id"]), title, context, asked, *zip(*answers, strict=True)))
+        elif skip:
+            left_out += 1
+        else:
+            raise UserError(f"{where}: {wrong}, or leave such questions out with skip=True")
+    return _complete(questions, source, left_out)
+
+
+def _entries(articles: list, source: str) -> Iterator[tuple[str, str, str, dict]]:
+    """(where it stands, its article's title, its passage, itself) of every question in a file."""
+    for a, article in enumerate(articles, 1):
         where = f"{source}, article {a}"
         title = _get(article, "title", str, where) if "title" in article else f"article {a}"
         for p, paragraph in enumerate(_get(article, "paragraphs", list, where), 1):
-            place = f'{where} ("{title}"), paragraph {p}'
-            context = _get(paragraph, "context", str, place)
-            for k, entry in enumerate(_get(paragraph, "qas", list, place), 1):
-                ident = str(_get(entry, "id", (str, int), f"{place}, question {k}"))
-                at = f"{source}, question {ident}"
-                text = _get(entry, "question", str, at)
-                answers = _get(entry, "answers", list, at)
-                pairs = [(_get(x, "text", str, at), _get(x, "answer_start", int, at)) for x in answers]
-                wrong = _wrong_answer(context, pairs, bool(entry.get("is_impossible")))
-                if wrong and not skip:
-                    raise UserError(f"{at}: {wrong}, or leave such questions out with skip=True")
-                if wrong:
-                    left_out += 1
-                    continue
-                found.append(Question(ident, title, context, text, *zip(*pairs, strict=True)))
-    return _finish(found, source, left_out)
+            passage = f'{where} ("{title}"), paragraph {p}'
+            context = _get(paragraph, "context", str, passage)
+            for k, entry in enumerate(_get(paragraph, "qas", list, passage), 1):
+                ident = _get(entry, "id", (str, int), f"{passage}, question {k}")
+                yield f"{source}, question {ident}", title, context, entry
 
 
 def _get(entry, key: str, kind, where: str):
@@ -160,21 +164,21 @@ def _wrong_answer(context: str, pairs: list[tuple[str, int]], impossible: bool) 
             "it has no answer, as in SQuAD v2; SQuAD v1.1 is meant here, where every question has one: take that file"
         )
     for text, start in pairs:
-        there = context[start : start + len(text)] if start >= 0 else ""
-        if not text or there != text:
+        stretch = context[start : start + len(text)] if start >= 0 else ""
+        if not text or stretch != text:
             near = sorted((m.start() for m in re.finditer(re.escape(text), context)), key=lambda i: abs(i - start))
             mend = f"it stands at {near[0]}: correct answer_start" if text and near else "correct the file"
-            return f'the answer "{text}" is not at answer_start {start}, where the passage says "{there}"; {mend}'
+            return f'the answer "{text}" is not at answer_start {start}, where the passage says "{stretch}"; {mend}'
     return ""
 
 
-def _finish(found: list[Question], source: str, left_out: int) -> Questions:
-    twice = next((i for i, n in Counter(q.ident for q in found).items() if n > 1), None)
+def _complete(questions: list[Question], source: str, left_out: int) -> Questions:
+    twice = next((i for i, n in Counter(q.ident for q in questions).items() if n > 1), None)
     if twice is not None:
         raise UserError(f'{source}: two questions have the id "{twice}"; give each its own')
-    if not found:
+    if not questions:
         raise UserError(f"{source} holds no question that can be used ({left_out} left out); check the file")
-    return Questions(tuple(found), source, left_out)
+    return Questions(tuple(questions), source, left_out)
 
 
 def _from_hub(name: str, split: str, skip: bool) -> Questions:
@@ -206,30 +210,31 @@ def normalise(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
-def exact_match(said: str, gold: str) -> float:
+def exact_match(answer: str, gold: str) -> float:
     """1.0 when the two texts are the same once normalised, else 0.0."""
-    return float(normalise(said) == normalise(gold))
+    return float(normalise(answer) == normalise(gold))
 
 
-def f1(said: str, gold: str) -> float:
+def f1(answer: str, gold: str) -> float:
     """The harmonic mean of precision and recall over the words that two normalised texts share, with repeats."""
-    a, b = normalise(said).split(), normalise(gold).split()
+    a, b = normalise(answer).split(), normalise(gold).split()
     shared = sum((Counter(a) & Counter(b)).values())
     return 2 * shared / (len(a) + len(b)) if shared else 0.0
 
 
-def best_over(metric, said: str, golds) -> float:
+def best_over(metric: Callable[[str, str], float], answer: str, golds: Iterable[str]) -> float:
     """The score against whichever accepted answer suits best."""
-    return max(metric(said, gold) for gold in golds)
+    return max(metric(answer, gold) for gold in golds)
 
 
-def score_answers(said: list[str], questions) -> dict[str, float]:
-    """{"exact", "f1"}: means over the questions, between 0 and 1; `said` holds one answer a question, in order."""
-    if len(said) != len(questions):
-        raise UserError(f"{len(said)} answers for {len(questions)} questions; give one to each, in their order")
-    if not said:
+def score_answers(answers: Sequence[str], questions: Questions | Sequence[Question]) -> dict[str, float]:
+    """{"exact", "f1"}: means over the questions, between 0 and 1; `answers` holds one answer a question, in order."""
+    if len(answers) != len(questions):
+        raise UserError(f"{len(answers)} answers for {len(questions)} questions; give one to each, in their order")
+    if not answers:
         raise UserError("nothing to score: there are no questions")
     return {
-        name: sum(best_over(metric, s, q.answers) for s, q in zip(said, questions, strict=True)) / len(said)
+        name: sum(best_over(metric, answer, q.answers) for answer, q in zip(answers, questions, strict=True))
+        / len(answers)
         for name, metric in (("exact", exact_match), ("f1", f1))
     }
