@@ -6,7 +6,7 @@ Only a LoRA is linear in its change of the frozen matrix, s B A: the sum of seve
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -191,7 +191,7 @@ def _recipe(members: dict[str, Adapter], way: str, rank: int | None) -> tuple[Me
     bodies = [tuple(c for c in m.info.recipe if not isinstance(c, HeadConfig)) for m in members.values()]
     first = next(iter(members))
     loras = [c for body in bodies for c in body if type(c) is LoRAConfig]
-    free = {"rank": 1, "alpha": 1, "stabilised": False, "dropout": 0.0} if way != "linear" else {}
+    free: dict[str, Any] = {"rank": 1, "alpha": 1, "stabilised": False, "dropout": 0.0} if way != "linear" else {}
 
     def form(config):
         return replace(config, **free) if free and type(config) is LoRAConfig else config
@@ -214,13 +214,14 @@ def _recipe(members: dict[str, Adapter], way: str, rank: int | None) -> tuple[Me
     )
 
 
-def _ranked(parts: list[LoRAConfig], way: str, rank: int | None) -> LoRAConfig:
+def _ranked(parts: list[Method], way: str, rank: int | None) -> LoRAConfig:
     """The LoRA that can hold these, with s = 1."""
-    ranks = [config.rank for config in parts]
+    loras = [config for config in parts if isinstance(config, LoRAConfig)]
+    ranks = [config.rank for config in loras]
     new = rank or (max(ranks) if way == "svd" else sum(ranks))
     if way == "concatenate" and new != sum(ranks):
         raise UserError(f'"concatenate" has the rank {sum(ranks)} of all parts together; "svd" takes any')
-    return replace(parts[0], rank=new, alpha=new, stabilised=False)
+    return replace(loras[0], rank=new, alpha=new, stabilised=False)
 
 
 def _head(members: dict[str, Adapter], weights: dict[str, float], head: str | None) -> tuple[HeadConfig, dict] | None:

@@ -34,7 +34,7 @@ class Here(threading.local):
         self.setups: list[compose.Setup] = []
         self.inputs: dict[str, Any] = {}
         self.rows: int | None = None
-        self.context: dict[str, Any] = {}
+        self.context: dict[Any, Any] = {}
 
     def __reduce__(self):
         return Here, ()  # it stays behind when the adapters are copied or pickled
@@ -101,7 +101,7 @@ class Pass:
     def enter(self, model, args, kwargs):
         given = {**dict(zip(self.names, args, strict=False)), **kwargs}
         past = given.get("past_key_values")
-        length = past.get_seq_length() if hasattr(past, "get_seq_length") else 0
+        length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
         self.owner.here.context.clear()
         self.owner.here.context.update(mask=given.get("attention_mask"), past=length)
 

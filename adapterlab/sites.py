@@ -91,7 +91,7 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
         norms = [p for p in (path + norm for norm in family.norms) if _scale(modules.get(p))]
         width = _scale(modules[norms[0]])
         for kind, source, module, norm in family.sublayers:
-            after = None if pre_norm else path + norm
+            after = None if pre_norm or norm is None else path + norm
             place("sublayer", f"{label}.{kind}", kind, index, path + source, path + module, width, norm=after)
         for kind, options in family.linears.items():
             for linear in (path + option for option in _several(options)):

@@ -32,8 +32,8 @@ class Change(nn.Module):
     broadcasts: bool = False  # elementwise: its parameters may have the batch's rows in front
     reads: bool = False  # y is the input of a frozen matrix, not its output
     needs_bias: bool = False  # only a frozen module with a bias can take it in
-    act: Callable[[torch.Tensor], torch.Tensor] | None = None  # the activation inside, where there is one
-    here: "Here | None" = None  # what a thread knows of its pass, for those that want the context
+    act: Callable[[torch.Tensor], torch.Tensor] = staticmethod(lambda h: h)  # the activation inside, where there is one
+    here: "Here"  # what a thread knows of its pass, for those that want the context
     # in tuples, so that they are not parts of this module:
     common: tuple[nn.Module, ...] = ()  # (what its config's sites share,)
     frozen: tuple[nn.Module, ...] = ()  # (the frozen module itself,), where y' depends on its weights
@@ -121,7 +121,7 @@ class Method:
         if self.sites != type(self).sites:
             return self.sites
         here = {site.kind for site in sites.values()}
-        kinds = [k if k in here else FUSED.get(k) if FUSED.get(k) in here else k for k in self.sites]
+        kinds = [k if k in here else FUSED[k] if FUSED.get(k) in here else k for k in self.sites]
         if self.needs and not set(kinds) & here:
             raise UserError(f"{self.name} does not fit this model: it needs {self.needs}")
         if self.optional:

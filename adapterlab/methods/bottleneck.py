@@ -1,15 +1,23 @@
 """Bottleneck adapters: Houlsby et al. 2019, section 2.1 and Figure 2."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError, suggest
 from .base import Change, Method, positive
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "tanh": F.tanh, "swish": F.silu, "identity": lambda h: h}
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "tanh": F.tanh,
+    "swish": F.silu,
+    "identity": lambda h: h,
+}
 
 
 class Bottleneck(Change):
