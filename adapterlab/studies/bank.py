@@ -10,7 +10,7 @@ unit whose weights in and out are zero puts out act(0) = 0 and gets no gradient,
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -36,11 +36,9 @@ class Banked(Change):
     x, y: (members * batch, ..., width), member after member -> the same shape.
     """
 
-    bank: "Bank"
-
-    def __init__(self, bank: "Bank", where: tuple, act=None):
+    def __init__(self, bank: "Bank", where: tuple[str, int], act: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
-        object.__setattr__(self, "bank", bank)
+        self.bank = bank
         self.where, self.act = where, act
 
     def linear(self, name: str, x: Tensor) -> Tensor:
@@ -56,6 +54,7 @@ class Banked(Change):
 
 class BankedBottleneck(Banked):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        assert self.act is not None
         hidden = self.act(self.linear("down", self.rows(y)))  # (members, n, largest size)
         return y + self.linear("up", hidden).view_as(y)
 
@@ -84,7 +83,7 @@ class Bank:
     Errors: UserError for members that do not fit together, or a method that has no batched form.
     """
 
-    def __init__(self, adapters: Adapters, names):
+    def __init__(self, adapters: Adapters, names: Iterable[str]):
         self.adapters, self.names = adapters, tuple(names)
         if not self.names or len(set(self.names)) < len(self.names):
             raise UserError("a bank needs at least one adapter, and each only once")
@@ -94,48 +93,53 @@ class Bank:
         self.sizes = [math.prod(shape) for shape in self.slots.values()]
         device = next(adapters.model.parameters()).device
         self.flat = torch.zeros(len(self.names), sum(self.sizes), device=device)
-        self.views: dict[tuple, torch.Tensor] = {}
+        self.views: dict[tuple, Tensor] = {}
         self.read()
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def _match(self) -> dict[str, list[Banked]]:
-        first, name = self.members[0], self.names[0]
-        made: dict[str, list[Banked]] = {}
-        for other, adapter in zip(self.names, self.members, strict=True):
+    def _match(self) -> dict[str, list[Change]]:
+        """Note the largest shape of every parameter, and make the members' modules at each place into a banked one."""
+        first = self.members[0]
+        for name, adapter in zip(self.names, self.members, strict=True):
             if list(adapter.at) != list(first.at):
-                raise UserError(f'"{other}" sits at other sites than "{name}"; a bank needs the same sites')
+                raise UserError(f'"{name}" sits at other sites than "{self.names[0]}"; a bank needs the same sites')
+        banked: dict[str, list[Change]] = {}
         for site, modules in first.at.items():
             for i, module in enumerate(modules):
-                kin = [a.at[site][i] if i < len(a.at[site]) else None for a in self.members]
-                for other, m in zip(self.names, kin, strict=True):
-                    if type(m) not in BANKED:
-                        raise UserError(
-                            f'"{other}" has a {type(m).__name__} at {site}, which no bank can hold; '
-                            "train it alone, with fit"
-                        )
-                    if type(m) is not type(module) or m.act is not module.act:
-                        raise UserError(f'"{other}" and "{name}" differ at {site} in more than their size')
+                alike = [self._alike(site, i, name) for name in self.names]
                 for key, _ in module.named_parameters():
-                    shapes = [tuple(m.get_parameter(key).shape) for m in kin]
+                    shapes = [tuple(m.get_parameter(key).shape) for m in alike]
                     self.slots[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
                     if isinstance(module, Head) and len(set(shapes)) > 1:
                         raise UserError("the members' heads have different labels; a bank is for one task")
-                made.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module.act))
-        return made
+                banked.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module.act))
+        return banked
+
+    def _alike(self, site: str, i: int, name: str) -> Change:
+        """A member's i-th module at a site; UserError where it is not of the first member's kind, or has no banked one."""
+        first, modules = self.members[0].at[site][i], self.adapters[name].at[site]
+        module = modules[i] if i < len(modules) else None
+        if module is None or type(module) not in BANKED:
+            kind = type(module).__name__
+            raise UserError(f'"{name}" has a {kind} at {site}, which no bank can hold; train it alone, with fit')
+        if type(module) is not type(first) or module.act is not first.act:
+            raise UserError(f'"{name}" and "{self.names[0]}" differ at {site} in more than their size')
+        return module
 
     # ---- between the members and the bank's tensor
 
-    def _pairs(self, flat):
+    def _pairs(self, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(member's parameter, its part of flat) for every parameter of every member."""
         views = self._split(flat)
         for b, adapter in enumerate(self.members):
             for (site, i, key), view in views.items():
                 p = adapter.at[site][i].get_parameter(key)
-                yield p, view[b][tuple(slice(n) for n in p.shape)]
+                yield p, view[b][tuple(slice(n) for n in p.shape)]  # a small member's part is its corner
 
-    def _split(self, flat) -> dict[tuple, torch.Tensor]:
+    def _split(self, flat: Tensor) -> dict[tuple, Tensor]:
+        """(site, place, parameter) -> (members, *largest shape), as views of flat (members, parameters)."""
         parts = flat.split(self.sizes, dim=1)
         return {k: p.view(len(self), *s) for (k, s), p in zip(self.slots.items(), parts, strict=True)}
 
@@ -166,7 +170,7 @@ class Bank:
             self.views = {}
             self.adapters.attachment.update()
 
-    def logits(self, inputs: dict) -> torch.Tensor:
+    def logits(self, inputs: dict) -> Tensor:
         """inputs: rows of all members, member after member. (members, batch, labels), float32."""
         out = self.adapters.model(**inputs).logits.float()
         return out.view(len(self), -1, *out.shape[1:])
@@ -179,12 +183,12 @@ class Bank:
         validation: Encoded | None = None,
         *,
         epochs: int = 3,
-        lr=1e-3,
+        lr: float | Sequence[float] = 1e-3,
         batch_size: int = 32,
         warmup: float = 0.1,
         clip: float = 1.0,
         seed: int = 0,
-        orders=None,
+        orders: Sequence[int] | None = None,
         metric: str = "accuracy",
         amp: bool = True,
         name: str = "bank",
@@ -267,7 +271,7 @@ class Bank:
         return [b for b, (run, verdict) in enumerate(zip(runs, verdicts, strict=True)) if run.judged(epoch, verdict)]
 
     @torch.no_grad()
-    def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> torch.Tensor:
+    def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> Tensor:
         """Every member's logits of every row, in the data's order: (members, rows, labels), float32 on the CPU.
 
         batch_size: rows for each member in one pass; None: 64, on a CPU 64 for all members together.

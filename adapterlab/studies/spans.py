@@ -20,9 +20,11 @@ frozen ones as well. The LayerNorm after the embeddings and the head always stay
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,9 @@ from ..errors import UserError
 from ..lab import mixed_precision, move
 from ..tasks import Encoded, batches, score
 from ..train import predict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HALVES = ("attention", "feedforward")
 NAMES = {"attention": "attention", "feedforward": "feed-forward"}
@@ -100,15 +105,15 @@ class Switches:
         self.layers: list[nn.Module] = [modules[site.module] for site in blocks]
         self.depth = len(self.layers)
         self.switch = {
-            name: 2 * adapters.sites[name].layer + _half(adapters.sites[name])
-            for name in self.at
-            if adapters.sites[name].layer is not None and (norms or adapters.sites[name].kind != "norm")
+            site.name: 2 * site.layer + _half(site)
+            for site in map(adapters.sites.__getitem__, self.at)
+            if site.layer is not None and (norms or site.kind != "norm")
         }
         if not self.switch:
             raise UserError(f'adapter "{name}" has nothing inside the layers that could be removed')
 
     @contextmanager
-    def off(self, pattern: Pattern):
+    def off(self, pattern: Pattern) -> Iterator[None]:
         """Within the block the adapters whose switch is off are not there."""
         if len(pattern) != 2 * self.depth:
             raise UserError(f"a pattern has {2 * self.depth} switches, two a layer, not {len(pattern)}")
@@ -127,33 +132,40 @@ class Switches:
         states: what layers 0, 1, ... put out for this batch under this pattern, as far as it is known; the outputs of
         the layers above are appended.
         """
-        known, own = len(states), [vars(layer).get("forward") for layer in self.layers]
+        device, was = next(self.model.parameters()).device, self.model.training
+        self.model.eval()
+        try:
+            with self._standing_in(states), self.off(pattern), mixed_precision(device):
+                return self.model(**move(inputs, device)).logits.float().cpu()
+        finally:
+            self.model.train(was)
 
-        def stand_in(k, forward):
+    @contextmanager
+    def _standing_in(self, states: list) -> Iterator[None]:
+        """Within the block a layer whose output is among `states` hands that out; the others append what they put out."""
+        known, before = len(states), [vars(layer).get("forward") for layer in self.layers]
+
+        def stand_in(k: int, forward: Callable) -> Callable:
             def run(*args, **kwargs):
                 if k >= known:
                     if k != len(states):
                         raise UserError("this model does not run its layers once each, from the first to the last")
                     self.calls += 1
                     states.append(forward(*args, **kwargs))
-                return states[k]
+                return states[k]  # (rows, tokens, width), or a tuple that begins with it
 
             return run
 
-        was = self.model.training
-        self.model.eval()
         try:
             for k, layer in enumerate(self.layers):
-                layer.forward = stand_in(k, layer.forward)
-            device = next(self.model.parameters()).device
-            with self.off(pattern), mixed_precision(device):
-                return self.model(**move(inputs, device)).logits.float().cpu()
+                vars(layer)["forward"] = stand_in(k, layer.forward)
+            yield
         finally:
-            for layer, before in zip(self.layers, own, strict=True):
-                layer.forward = before
-                if before is None:
-                    del layer.forward
-            self.model.train(was)
+            for layer, forward in zip(self.layers, before, strict=True):
+                if forward is None:
+                    vars(layer).pop("forward", None)
+                else:
+                    vars(layer)["forward"] = forward
 
 
 def _half(site) -> int:
@@ -169,25 +181,29 @@ def shared_layers(a: Pattern, b: Pattern) -> int:
     return len(a) // 2
 
 
-def sweep(switches: Switches, patterns, data: Encoded, batch_size: int = 64) -> tuple[dict[Pattern, Tensor], int]:
-    """The logits of every pattern, (rows, labels) in the data's order, and the most bytes of states held at once.
+def sweep(
+    switches: Switches, patterns: Iterable[Pattern], data: Encoded, batch_size: int = 64
+) -> tuple[dict[Pattern, Tensor], int]:
+    """The logits of every pattern, (rows, labels) in the data's order, and the most bytes of states kept at once.
 
     Sorted patterns visit the tree depth first: neighbours share the most layers, and only the layers above those run.
     """
     order = sorted(set(map(tuple, patterns)), reverse=True)
-    pieces, rows, held = {pattern: [] for pattern in order}, [], 0
+    pieces, rows, most = {pattern: [] for pattern in order}, [], 0
     for inputs, _, row in batches(data, batch_size):
-        states, before = [], order[0]
+        states, before = [], order[0]  # states: a layer's output each, (batch, tokens, width)
         for pattern in order:
             del states[shared_layers(before, pattern) :]
-            pieces[pattern].append(switches.forward(inputs, pattern, states))
-            before, held = pattern, max(held, sum(map(_bytes, states)))
+            pieces[pattern].append(switches.forward(inputs, pattern, states))  # (batch, labels)
+            before, most = pattern, max(most, sum(map(_bytes, states)))
         rows.append(row)
-    back = torch.cat(rows).argsort()
-    return {pattern: torch.cat(piece)[back] for pattern, piece in pieces.items()}, held
+    back = torch.cat(rows).argsort()  # (rows,): batches come sorted by length
+    return {pattern: torch.cat(piece)[back] for pattern, piece in pieces.items()}, most
 
 
-def naive_sweep(switches: Switches, patterns, data: Encoded, batch_size: int = 64) -> dict[Pattern, Tensor]:
+def naive_sweep(
+    switches: Switches, patterns: Iterable[Pattern], data: Encoded, batch_size: int = 64
+) -> dict[Pattern, Tensor]:
     """The same logits with every pattern computed from the first layer to the last: the loop that `sweep` replaces."""
     logits = {}
     for pattern in patterns:
@@ -257,24 +273,24 @@ def span_ablation(
     evaluations, span_seconds = switches.calls // -(-len(data) // batch_size), time.perf_counter() - began
     more, held_by_halves = sweep(switches, halves, data, batch_size)
     logits |= more
-    intact = score(metric, logits[on], data.labels)
 
-    def row(pattern, what, first, last):
-        return {"what": what, "first": first, "last": last} | compare(logits[on], logits[pattern], data.labels, metric)
+    def row(pattern: Pattern, what: str, first: int, last: int) -> dict:
+        change = compare(logits[on], logits[pattern], data.labels, metric)
+        return {"what": what, "first": first, "last": last} | change
 
     return Ablation(
-        metric,
-        depth,
-        len(data),
-        intact,
-        [row(pattern, "span", *ends) for pattern, ends in spans.items()],
-        [row(pattern, what, 0, depth - 1) for pattern, what in halves.items()],
-        evaluations,
-        layer_evaluations(depth)[0],
-        max(held, held_by_halves),
-        span_seconds,
-        time.perf_counter() - began,
-        logits,
+        metric=metric,
+        depth=depth,
+        rows=len(data),
+        intact=score(metric, logits[on], data.labels),
+        spans=[row(pattern, "span", *ends) for pattern, ends in spans.items()],
+        halves=[row(pattern, what, 0, depth - 1) for pattern, what in halves.items()],
+        evaluations=evaluations,
+        naive_evaluations=layer_evaluations(depth)[0],
+        held_bytes=max(held, held_by_halves),
+        span_seconds=span_seconds,
+        seconds=time.perf_counter() - began,
+        logits=logits,
     )
 
 
@@ -288,20 +304,20 @@ def compare(before: Tensor, after: Tensor, labels: Tensor, metric: str = "accura
     row = {"intact": intact, "score": now, "drop": (intact - now) / intact if intact else math.nan}
     if labels.is_floating_point():
         return row | {"lost": 0, "gained": 0, "error": math.nan}
-    was, is_ = before.argmax(-1) == labels, after.argmax(-1) == labels
-    lost, gained, n = int((was & ~is_).sum()), int((~was & is_).sum()), len(labels)
+    was, right = before.argmax(-1) == labels, after.argmax(-1) == labels  # (rows,): right before, right now
+    lost, gained, n = int((was & ~right).sum()), int((~was & right).sum()), len(labels)
     return row | {"lost": lost, "gained": gained, "error": math.sqrt(lost + gained - (lost - gained) ** 2 / n) / n}
 
 
-def claims(found: Ablation, majority: float) -> list[dict]:
+def claims(ablation: Ablation, majority: float) -> list[dict]:
     """The paper's two findings, held against this ablation: dicts with claim, measured, bound, holds (scores in %).
 
     majority: the score of always saying the most frequent class. Each bound leaves room for three standard errors of
     what is compared, so that a sample of this size breaks a true claim about once in a thousand runs.
     """
-    everything = found.span(0, found.depth - 1)
-    chance = majority + 3 * math.sqrt(majority * (1 - majority) / found.rows)
-    worst = max(found.singles, key=lambda row: row["drop"] - 3 * row["error"] / row["intact"])
+    everything = ablation.span(0, ablation.depth - 1)
+    chance = majority + 3 * math.sqrt(majority * (1 - majority) / ablation.rows)
+    worst = max(ablation.singles, key=lambda row: row["drop"] - 3 * row["error"] / row["intact"])
     quarter = everything["drop"] / 4 + 3 * worst["error"] / worst["intact"]
     return [
         {
@@ -324,7 +340,7 @@ def record_name(base: str) -> str:
     return "ablation" if base == "minilm" else "ablation_" + base.replace(".", "-")
 
 
-def recorded(folder=None):
+def recorded(folder: Path | str | None = None) -> "pd.DataFrame | None":
     """The recorded runs on every base model as a DataFrame, one row a span or half and seed; None when there are none.
 
     Columns: COLUMNS, and of the run RUN_COLUMNS.
@@ -385,13 +401,12 @@ class Toggles:
         self.batches = list(batches(data, batch_size))
         self.back = torch.cat([rows for _, _, rows in self.batches]).argsort()
         self.on: Pattern = (True,) * (2 * self.depth)
-        self.memory: OrderedDict[Pattern, list] = (
-            OrderedDict()
-        )  # the switches up to a layer -> its output, a batch each
+        # the switches up to a layer -> its output, a batch each
+        self.memory: OrderedDict[Pattern, list] = OrderedDict()
         self.seen: dict[Pattern, Tensor] = {}
         self.stamp = self._version()
 
-    def __call__(self, pattern) -> Outcome:
+    def __call__(self, pattern: Iterable[bool]) -> Outcome:
         """Score one combination of 2L switches (attention 0, feed-forward 0, ...; True is on)."""
         pattern, began = tuple(bool(on) for on in pattern), time.perf_counter()
         if self.stamp != self._version():
