@@ -22,7 +22,7 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
     Marks: "[attention]" is a site of that kind whose y leaves here; "x of attention" where only its x enters. Sites whose
     y is no module's output (see `sites.Site.form`) are marked where something is attached to them, and when unfolded.
     "<- movies: bottleneck (84)" is an adapter, its method, its parameters here; at the root, those that its sites share.
-    Errors: UserError for an adapter or a module that is not there.
+    Errors: UserError for an adapter or a module that the model does not have.
     """
     adapters = model if isinstance(model, Adapters) else None
     model = model if adapters is None else adapters.model
@@ -49,15 +49,18 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
 
 
 def repeated(model: nn.Module | Adapters) -> list[str]:
-    """Paths of the numbered modules with a site in them, the outermost only: "encoder.layer.0" and its like."""
+    """Paths of the numbered modules with a site in them, the outermost only: "encoder.layer.0" and its like.
+
+    Errors: UserError for a bare model of unknown family.
+    """
     sites = model.sites if isinstance(model, Adapters) else find_sites(model)
-    found: dict[str, None] = {}
+    layers: dict[str, None] = {}
     for site in sites.values():
         parts = site.module.split(".")
         number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
         if number is not None:
-            found[".".join(parts[: number + 1])] = None
-    return list(found)
+            layers[".".join(parts[: number + 1])] = None
+    return list(layers)
 
 
 def _attached(adapters: Adapters | None, only: str | None) -> tuple[dict[str, list[str]], list[str]]:
@@ -73,15 +76,15 @@ def _attached(adapters: Adapters | None, only: str | None) -> tuple[dict[str, li
             shown = (f"{methods.get(m, type(m).__name__)} ({_count(m):,})" for m in modules)
             at.setdefault(site, []).append(f"{name}: {', '.join(shown)}")
         common = adapter._modules.get("common", nn.Module()).named_children()
-        own = [f"{method} ({_count(m):,})" for method, m in common if _count(m)]
-        if own:
-            shared.append(f"{name}, shared by its sites: {', '.join(own)}")
+        trained = [f"{method} ({_count(m):,})" for method, m in common if _count(m)]
+        if trained:
+            shared.append(f"{name}, shared by its sites: {', '.join(trained)}")
     return at, shared
 
 
-def _lines(module: nn.Module, path: str, marks: dict, leaves: bool, unfold: str | None) -> list[str]:
-    """The lines below a module, without the module itself."""
-    blocks = []
+def _lines(module: nn.Module, path: str, marks: dict[str, list[str]], leaves: bool, unfold: str | None) -> list[str]:
+    """The lines below a module, without the module itself. marks: path -> its sites, as they are shown."""
+    blocks: list[list] = []  # first and last name of what is folded, its lines, does it stand alone?
     for name, child in module.named_children():
         full = f"{path}.{name}" if path else name
         wanted = leaves or _within(full, unfold) or any(_within(p, full) for p in (*marks, unfold))

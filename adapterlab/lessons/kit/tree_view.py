@@ -41,7 +41,7 @@ def tell(adapters: Adapters, only: str | None = None) -> str:
 def tree_view(adapters: Adapters, first: str | None = None) -> base.FigureView:
     """The widget; its controls are `.adapter` (None: everything) and `.layer` (a path of `repeated`; None: all folded).
 
-    first: the adapter that it begins with. It offers the adapters that there are when it is made.
+    first: the adapter that it begins with. It offers the adapters at hand when the view is made.
     Errors: UserError when `first` is not among them.
     """
 

@@ -29,10 +29,7 @@ def variant_view(
 
     def draw(variant: str, std: float) -> tuple[go.Figure, str]:
         runs = measured[(measured["variant"] == variant) & (measured["std"] == std)]
-        parts = [
-            f"{part['accuracy'].mean():.1f}% ({source}, {len(part)} run{'s' * (len(part) > 1)})"
-            for source, part in runs.groupby("source", sort=False)
-        ]
+        parts = [base.accuracy(rows, source) for source, rows in runs.groupby("source", sort=False)["accuracy"]]
         trained = count(variant, size, sites)
         share = f" ({100 * trained / total:.2f}% of the model)" if total else ""
         result = "accuracy " + ", ".join(parts) if parts else f"not measured with std {std:g}"

@@ -26,21 +26,22 @@ class Source:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks that are there, as "CoLA"."""
+        """The tasks that can be loaded, as "CoLA"."""
         if self.kind == "hub":
             return tuple(GLUE)
-        there = {glue_name(child.name) for child in Path(self.places.glue).iterdir() if child.is_dir()}
-        return tuple(task for task in GLUE if task in there)
+        present = {glue_name(child.name) for child in Path(self.places.glue).iterdir() if child.is_dir()}
+        return tuple(task for task in GLUE if task in present)
 
     def load(self, task: str) -> Task:
         """The task called "CoLA" or "glue/CoLA"; UserError as `load_task`."""
         name = task if task.startswith("glue/") else f"glue/{task}"
-        where = self.places.folders.get(name, name)
-        return load_task(where, root=self.places.glue)
+        return load_task(self.places.folders.get(name, name), root=self.places.glue)
 
 
-def glue_source(given: str = "", device: str = "auto") -> Source:
-    """given: a glue_data folder, "hub", or "": the environment's GLUE_DATA, else the toys.
+def glue_source(given: str | Path = "", device: str = "auto") -> Source:
+    """Where the tasks come from.
+
+    given: a glue_data folder, "hub", or "": the environment's GLUE_DATA, else the toys. device: for the experiments.
 
     Errors: UserError for a folder that is not there or holds no GLUE task.
     """

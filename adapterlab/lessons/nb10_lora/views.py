@@ -17,7 +17,6 @@ def lora_view(
     """The widget; its controls are `.rank`, `.alpha`, `.where` (a key of `figures.WHERE`) and `.scale`.
 
     measured: columns where, rank, alpha, accuracy (in %), one row a run with the scale alpha / r.
-
     sites: of the model, as `find_sites` gives them; total: the model's parameters, for the share.
     alpha: where the slider starts; source: "live" or "recorded", said in the summary.
     """
@@ -34,13 +33,11 @@ def lora_view(
         trained, s = config.total(sites), config.scale
         same = (measured["where"] == where) & (measured["rank"] == rank) & (measured["alpha"] == alpha)
         runs = measured[same & (scale != STABLE or rank == 1)]["accuracy"]
-        result = "accuracy not measured"
-        if len(runs):
-            result = f"accuracy {runs.mean():.1f}% ({source}, {len(runs)} run{'s' * (len(runs) > 1)})"
+        result = base.accuracy(runs, source) if len(runs) else "not measured"
         title = f"{where}, rank {rank}: y' = W x + b + {s:.3g} · B A x"
         summary = (
             f"{where}, rank {rank}, alpha {alpha:g}: {trained:,} parameters, {100 * trained / total:.2f}% of the model, "
-            f"{4 * trained / 1e6:.2f} MB in float32; {scale} = {s:.3g}; {result}"
+            f"{4 * trained / 1e6:.2f} MB in float32; {scale} = {s:.3g}; accuracy {result}"
         )
         return plots.drawing(shapes, plots.WHERE[where], rank, title), summary
 

@@ -5,6 +5,7 @@ answers for a new sentence about a known town has the fact in its weights.
 """
 
 import random
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -12,8 +13,8 @@ from ...errors import UserError
 from ...tasks.core import Rows, Task
 
 FACTS = {"where": ("coast", "hills"), "what": ("glass", "wool")}
-MARKETS = tuple(f"{place}, {ware}" for place in FACTS["where"] for ware in FACTS["what"])
-SAID = (
+MARKETS = tuple(f"{land}, {ware}" for land in FACTS["where"] for ware in FACTS["what"])
+TOLD = (
     "A letter from {} arrived.",
     "We spent a week in {}.",
     "{} is on the map.",
@@ -39,12 +40,11 @@ def almanac(count: int = 64, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["town", "where", "what", "market"])
 
 
-def sentences(towns: pd.DataFrame, column: str, templates) -> Rows:
+def sentences(towns: pd.DataFrame, column: str, templates: Sequence[str]) -> Rows:
     """Every town in every template, labelled with the column's value: numbers into `labels(column)`."""
-    known = labels(column)
-    rows = [(t.format(town), known.index(fact)) for town, fact in zip(towns["town"], towns[column], strict=True) for t in templates]  # fmt: skip
-    texts, numbers = zip(*rows, strict=True)
-    return Rows(texts, None, numbers)
+    numbers = towns[column].map(labels(column).index)
+    texts = tuple(template.format(town) for town in towns["town"] for template in templates)
+    return Rows(texts, None, tuple(int(number) for number in numbers for _ in templates))
 
 
 def labels(column: str) -> tuple[str, ...]:
@@ -54,16 +54,17 @@ def labels(column: str) -> tuple[str, ...]:
 
 def fact_task(towns: pd.DataFrame, fact: str) -> Task:
     """To learn a fact ("where" or "what") by heart: all towns; validation and test are sentences that training lacks."""
-    splits = {"train": SAID, "validation": CHOSEN_BY, "test": ASKED}
+    splits = {"train": TOLD, "validation": CHOSEN_BY, "test": ASKED}
     return _task(fact, {name: sentences(towns, fact, templates) for name, templates in splits.items()})
 
 
 def market_task(towns: pd.DataFrame) -> Task:
     """To use what was learnt: both facts at once, trained on the first half of the towns and tested on the other half."""
     half = len(towns) // 2
-    parts = {"train": (towns[:half], SAID[:4]), "validation": (towns[:half], CHOSEN_BY), "test": (towns[half:], ASKED)}  # fmt: skip
-    return _task("market", {name: sentences(part, "market", templates) for name, (part, templates) in parts.items()})  # fmt: skip
+    seen, unseen = towns[:half], towns[half:]
+    parts = {"train": (seen, TOLD[:4]), "validation": (seen, CHOSEN_BY), "test": (unseen, ASKED)}
+    return _task("market", {name: sentences(part, "market", templates) for name, (part, templates) in parts.items()})
 
 
-def _task(name: str, splits: dict) -> Task:
+def _task(name: str, splits: dict[str, Rows]) -> Task:
     return Task(name, "classification", labels(name), "accuracy", splits, "invented", "Apache-2.0")

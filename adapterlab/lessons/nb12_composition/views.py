@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from ...adapters import Adapters
 from ...compose import Average, BatchSplit, Block, Fuse, Parallel, Split, Stack
 from ...errors import UserError
+from ...methods import FusionConfig, HeadConfig
 from ..kit import view as base
 from . import figures as plots
 
@@ -78,7 +79,7 @@ def _labels(adapters: Adapters, setup: str | Block) -> tuple[str, ...] | None:
     if isinstance(setup, Block) and not isinstance(setup, Fuse):
         return _labels(adapters, setup.children[0])
     name = setup.name if isinstance(setup, Fuse) else setup
-    return next((c.labels for c in adapters[name].info.recipe if hasattr(c, "labels")), None)
+    return next((config.labels for config in adapters[name].info.recipe if isinstance(config, HeadConfig)), None)
 
 
 def composition_view(
@@ -91,17 +92,16 @@ def composition_view(
 ) -> base.FigureView:
     """The widget; its controls are `.block`, `.first`, `.second`, `.third`, `.inner`, `.share` and `.typed`.
 
-    names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order."""
+    names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order.
+    text: the first one; max_length: in tokens.
+    """
     names = tuple(names)
 
     def draw(
         block: str, first: str, second: str, third: str, inner: str, share: int, typed: str
     ) -> tuple[go.Figure, str]:
         setup = build(block, (first, second, third), inner, share, fusion)
-        if isinstance(setup, Fuse) and fusion is not None:
-            trained = next(c.of for c in adapters[fusion].info.recipe if hasattr(c, "of"))
-            if setup.children != trained:
-                raise UserError(f"the fusion was trained over {', '.join(trained)}, in this order; choose these")
+        _check_fusion(adapters, setup)
         answers = say(adapters, tokenizer, setup, typed, max_length)
         return plots.flow(setup, answers, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(answers)}"
 
@@ -117,8 +117,16 @@ def composition_view(
         typed=base.text("text", text),
     )
 
-    def enable(*_):
-        view.share.disabled = view.block.value not in ("Average", "Split")
+    def enable(change: dict) -> None:
+        view.share.disabled = change["new"] not in ("Average", "Split")
 
     view.block.observe(enable, "value")
     return view
+
+
+def _check_fusion(adapters: Adapters, setup: Block | None) -> None:
+    """UserError where a Fuse with a trained fusion is not over the adapters that it was trained over."""
+    if isinstance(setup, Fuse) and setup.name is not None:
+        config = next(config for config in adapters[setup.name].info.recipe if isinstance(config, FusionConfig))
+        if setup.children != config.of:
+            raise UserError(f"the fusion was trained over {', '.join(config.of)}, in this order; choose these")
