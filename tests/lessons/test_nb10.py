@@ -1,5 +1,6 @@
 """10: the numbers of its view and figures."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -61,11 +62,10 @@ def test_counts_are_those_of_built_modules(where, rank):
 
 def test_the_grid_has_its_numbers_in_the_cells():
     figure = plots.grid(LORA)
-    assert [list(line) for line in figure.data[0].z] == [[None, 81.0], [70.0, None]]
-    assert figure.layout.xaxis.ticktext == ("1", "8")
-    assert figure.layout.yaxis.ticktext == ("query + value", "all linears")
-    cells = {(a.x, a.y): (a.text, a.font.color) for a in figure.layout.annotations}
-    assert cells[1, 0] == ("<b>81.0</b><br>0.50% trained", "#000000") and cells[0, 1][1] == "#FFFFFF"
+    (cells,) = figure.data
+    assert np.array_equal(cells.z, [[np.nan, 81.0], [70.0, np.nan]], equal_nan=True)
+    assert (cells.x, cells.y) == (("1", "8"), ("query + value", "all linears"))
+    assert list(cells.text[0]) == ["", "<b>81.0</b><br>0.50% trained"] and (cells.zmin, cells.zmax) == (50, 100)
     assert "(recorded)" in plots.grid(LORA, "recorded").layout.title.text
 
 
@@ -86,8 +86,10 @@ def test_lines_differ_in_more_than_colour():
 
 def test_drift_leaves_out_what_has_no_logarithm():
     frame = pd.DataFrame({"dtype": ["float32"] * 2 + ["bfloat16"] * 2, "swaps": [1, 2] * 2, "drift": [0, 1e-8, 0, 0]})
-    first, second = plots.drift(frame).data
-    assert list(first.x) == [2] and not second.x and "0, bit for bit" in texts(plots.drift(frame))[0]
+    (line,) = plots.drift(frame).data
+    assert list(line.x) == [2] and line.name == "float32"
+    told = "restored from a copy: 0, bit for bit; float32: 0 up to 1 swap; bfloat16: 0 up to 2 swaps"
+    assert texts(plots.drift(frame)) == [told]
 
 
 def test_bars_stack_to_their_totals():
@@ -96,11 +98,11 @@ def test_bars_stack_to_their_totals():
         columns=["method", "part", "value"],
     )  # fmt: skip
     figure = plots.stacked(frame, "t", "ms", guess=25)
-    assert texts(figure) == [" 50 (25%)", " 200 (100%)"]
-    forward, backward, star = figure.data
-    assert (forward.y, forward.x, backward.x) == (("lora", "full"), (30, 80), (20, 120))
+    assert texts(figure) == ["50 (25%)", "200 (100%)"]
+    (forward, backward), (guess,) = figure.data, figure.layout.shapes
+    assert [list(v) for v in (forward.y, forward.x, backward.x)] == [["lora", "full"], [30, 80], [20, 120]]
     assert forward.marker.pattern.shape != backward.marker.pattern.shape
-    assert (star.x, star.y) == ((50,), ("lora",))
+    assert (guess.x0, guess.y0, guess.y1) == (50, -0.48, 0.48) and "25%" in guess.name, "across the first bar alone"
 
 
 def test_the_scales():

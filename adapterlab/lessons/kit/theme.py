@@ -184,10 +184,11 @@ def stack(fig: go.Figure, frame: pd.DataFrame, row: str, value: str, by: str, ho
     return fig.update_layout(barmode="stack").update_yaxes(autorange="reversed", showgrid=False)
 
 
-def beside(fig: go.Figure, values: pd.Series, text: Callable[[float], str]) -> go.Figure:
-    """A number behind the end of every lying bar. values: by the bar's name."""
-    for name, value in values.items():
-        fig.add_annotation(x=float(value), y=name, text=text(value), showarrow=False, xanchor="left", xshift=6)
+def beside(fig: go.Figure, values: pd.Series, text: Callable[[float], str], first: float | None = None) -> go.Figure:
+    """A number behind the end of every lying bar. values: by the bar's name; first: what the first one stands behind."""
+    for place, (name, value) in enumerate(values.items()):
+        x = float(max(value, first or 0) if place == 0 else value)
+        fig.add_annotation(x=x, y=name, text=text(value), showarrow=False, xanchor="left", xshift=6)
     return fig
 
 
@@ -238,8 +239,10 @@ def mark(
 
 
 def power(value: float) -> str:
-    """A power of ten as it is printed: 10⁻³."""
-    return f"10<sup>{round(math.log10(value))}</sup>".replace("-", "−")
+    """A power of ten, or a few of them, as it is printed: 10⁻³, 2·10⁻³."""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    times = round(value / 10.0**exponent)
+    return f"{'' if times == 1 else f'{times}·'}10<sup>{exponent}</sup>".replace("-", "−")
 
 
 def log(title: str, low: float, high: float, **more) -> dict:
@@ -249,7 +252,7 @@ def log(title: str, low: float, high: float, **more) -> dict:
     """
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     step = max(1, math.ceil((last - first) / 8))
-    if last - first <= 2:
+    if math.log10(high / low) <= 2:
         ticks = [digit * 10.0**k for k in range(first, last + 1) for digit in (1, 2, 5)]
     else:
         ticks = [10.0**k for k in range(first, last + 1) if k % step == 0]

@@ -8,6 +8,7 @@ from ...methods import METHODS
 from ...studies.experiments import FAMILY, family_rates
 from ...studies.stats import mean_interval
 from ..kit import theme
+from ..kit.drawing import arrow, box, write
 
 GROUPS = {
     "bottlenecks": ("bottleneck", "pfeiffer", "parallel", "variant", "compacter", "loreft", "invertible"),
@@ -65,60 +66,55 @@ def family(sites: dict, base: int) -> pd.DataFrame:
 
 
 def starts(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
-    """How far each new method moves the logits: columns method, moved; a log axis, and words where it is 0."""
+    """How far each new method moves the logits, a dot each: columns method, moved; words where it is 0."""
     rows = frame.sort_values("moved", ascending=False).iloc[::-1]
-    zero = rows["moved"] == 0
-    title = f"What a new method does to the logits: {zero.sum()} of {len(rows)} change nothing beyond rounding"
+    still, moves = rows[rows["moved"] == 0], rows[rows["moved"] > 0]
+    title = f"What a new method does to the logits: {len(still)} of {len(rows)} change nothing beyond rounding"
     if guess is not None:
         title += f" (your guess: {guess})"
     fig = theme.figure(
         title={"text": title, "font": {"size": 17}},
-        xaxis={"title": "largest change of a logit (log scale)", "type": "log", "range": [-6, 0], "exponentformat": "power", "dtick": 1},
+        xaxis=theme.log("largest change of a logit (log scale)", 1e-6, 1),
         height=110 + 28 * len(rows),
         margin={"l": 150},
-    )  # fmt: skip
-    fig.add_bar(
-        orientation="h",
-        y=rows["method"].tolist(),
-        x=[None if still else float(m) for m, still in zip(rows["moved"], zero, strict=True)],
-        hovertemplate="%{y}: moves a logit by up to %{x:.1e}<extra></extra>",
-        showlegend=False,
-        **theme.bars("live"),
     )
-    for name in rows["method"][zero]:
-        fig.add_annotation(
-            x=-5.9, y=name, text="nothing beyond rounding", showarrow=False, xanchor="left", font={"size": 16}
-        )
-    fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
-    return fig
+    fig.add_scatter(
+        x=moves["moved"].tolist(),
+        y=moves["method"].tolist(),
+        hovertemplate="%{y}: moves a logit by up to %{x:.1e}<extra></extra>",
+        **theme.series("live", mode="markers", showlegend=False),
+    )
+    for name in still["method"]:
+        write(fig, -5.9, name, "nothing beyond rounding", xanchor="left")
+    return fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
 
 
 def budgets(frame: pd.DataFrame, budget: float) -> go.Figure:
-    """Columns method, percent: what each recipe trains, in % of the model, as bars by group; a line at the budget."""
-    fig = theme.figure(
-        title=f"What each recipe trains, % of the model (log scale; dotted: {budget:g}%)",
-        xaxis={"type": "log", "dtick": 1, "range": [-2, 0.5], "tickformat": "~g"},
-        height=130 + 26 * len(frame),
-        margin={"l": 170},
-        legend={"x": 0.99, "xanchor": "right", "y": 0.02, "yanchor": "bottom", "font": {"size": 15}},
+    """Columns method, percent: what each recipe trains, in % of the model, as dots by group; a line at the budget."""
+    rows = frame.sort_values("percent").assign(
+        group=[group_of(name) for name in frame.sort_values("percent")["method"]]
     )
-    rows = frame.sort_values("percent")
-    for i, group in enumerate(GROUPS):
-        part = rows[[group_of(name) == group for name in rows["method"]]]
-        if len(part):
-            fig.add_bar(
-                orientation="h",
-                y=part["method"].tolist(),
-                x=part["percent"].tolist(),
-                base=0.01,
-                hovertemplate="%{y}: %{customdata:.3f}%<extra>" + group + "</extra>",
-                customdata=part["percent"].tolist(),
-                **theme.bars("live", group, i),
-            )
-            fig.data[-1].x = [p - 0.01 for p in part["percent"]]
+    fig = theme.figure(
+        title=f"What each recipe trains, at a budget of {budget:g}%",
+        xaxis=theme.log("trained parameters, % of the model (log scale)", 0.01, 10),
+        height=200 + 26 * len(frame),
+        **theme.above(3),
+    )
+    _by_group(fig, rows, "percent", "%{y}: %{x:.3f}%")
     fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
-    fig.add_vline(budget, line={"color": "#000000", "dash": "dot", "width": 3})
-    return fig
+    return theme.mark(fig, budget, "live", "the budget", axis="x", unit="%")
+
+
+def _by_group(fig: go.Figure, rows: pd.DataFrame, x: str, hover: str, source: str = "live", **more) -> None:
+    """A dot a method, with the colour and the marker of its group."""
+    for i, group in enumerate(GROUPS):
+        part = rows[rows["group"] == group]
+        if len(part):
+            style = theme.series(source, "", i, mode="markers") | {"name": group, "legendgroup": group}
+            interval = {"error_x": theme.error(part["half"])} if x == "accuracy" else {}
+            text = f"{hover}<extra>{group}</extra>"
+            values, names = part[x].tolist(), part["method"].tolist()
+            fig.add_scatter(x=values, y=names, hovertemplate=text, **style, **interval, **more)
 
 
 # ---- accuracy against cost
@@ -162,49 +158,33 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None) -> go.Figure:
-    """`summary` as dots, a row a method and the best on top: accuracy with its interval, and the three costs beside.
+    """`summary` as dots, a row a method: accuracy with its interval, and the three costs beside.
 
+    The rows stand by group, the best of each on top: a ranking of all would say more than the intervals do.
     source: of the accuracy, "live" or "recorded"; times and memory are measured live.
     guess: the learner's, for the best accuracy.
     """
-    rows, seeds = table.iloc[::-1], int(table["seeds"].max())
-    said = "" if guess is None else f"; dash-dotted: your guess for the best, {guess:g}"
-    panels = {"accuracy": "test accuracy, %", **COSTS}
+    places = {group: i for i, group in enumerate(GROUPS)}
+    rows = table.assign(place=table["group"].map(places)).sort_values(["place", "accuracy"], ascending=[False, True])
+    seeds, panels = int(table["seeds"].max()), {"accuracy": "test accuracy, %", **COSTS}
     fig = theme.apply(
         make_subplots(1, 4, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.4, 0.2, 0.2, 0.2]),
-        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method{said}<br>accuracy {source}, time and memory live",
+        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method; accuracy {source}, time and memory live",
         width=1100,
-        height=260 + 26 * len(rows),
-        margin={"l": 170, "b": 90},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "font": {"size": 15}},
+        height=270 + 26 * len(rows),
+        **theme.above(3),
     )
     for column, (what, title) in enumerate(panels.items(), 1):
-        for i, group in enumerate(GROUPS):
-            part = rows[rows["group"] == group]
-            if part.empty:
-                continue
-            colour = theme.OKABE_ITO[i]
-            symbol = theme.MARKERS[i] + ("-open" if source == "recorded" else "")
-            fig.add_scatter(
-                row=1,
-                col=column,
-                x=part[what].tolist(),
-                y=part["method"].tolist(),
-                error_x={"array": part["half"].fillna(0).tolist(), "thickness": 2, "width": 4} if column == 1 else None,
-                mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": 12, "line": {"width": 2.5, "color": colour}},
-                name=group,
-                legendgroup=group,
-                showlegend=column == 1,
-                hovertemplate="%{y}: %{x:.4g}<extra>" + title + "</extra>",
-            )
-        log = {"type": "log", "dtick": 2, "tickformat": "~g"} if what == "trained_percent" else {"nticks": 5}
-        fig.update_xaxes(title={"text": title, "font": {"size": 15}}, row=1, col=column, **log)
-    fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist(), showgrid=True, tickfont={"size": 15})
-    fig.update_layout(margin_t=130, title={"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 14}})
-    if guess is not None:
-        fig.add_vline(guess, row=1, col=1, line={"color": theme.GUESS_COLOUR, "dash": "dashdot", "width": 3})
-    return fig
+        hover = f"%{{y}}: %{{x:.4g}}<br>{title}"
+        _by_group(fig, rows, what, hover, source, row=1, col=column, showlegend=column == 1)
+        fig.update_xaxes(
+            title={"text": title, "font": {"size": 15}}, tickfont={"size": 15}, nticks=5, row=1, col=column
+        )
+    axis = theme.log(COSTS["trained_percent"], rows["trained_percent"].min(), rows["trained_percent"].max())
+    fig.update_xaxes({key: value for key, value in axis.items() if key != "title"}, row=1, col=2)
+    names = rows["method"].tolist()
+    fig.update_yaxes(categoryorder="array", categoryarray=names, showgrid=True, tickfont={"size": 15})
+    return theme.mark(fig, guess, name="the best", axis="x", unit="%")
 
 
 # ---- a transformer block with methods at its places
@@ -237,34 +217,23 @@ def block(placed: dict[str, tuple[str, int]], title: str) -> go.Figure:
     fig = theme.figure(
         title={"text": title, "font": {"size": 17}},
         height=90 + 40 * len(PLACES),
-        xaxis={"visible": False, "range": [-0.2, 10]},
-        yaxis={"visible": False, "range": [-0.7, len(PLACES) - 0.3]},
         margin={"l": 10, "r": 10, "t": 60, "b": 10},
     )
+    fig.update_xaxes(visible=False, range=[-0.2, 10]).update_yaxes(visible=False, range=[-0.7, len(PLACES) - 0.3])
     for x in (0.5, 1.75, 3.0):
         fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=4, line={"color": grey, "width": 2}, layer="below")
-    fig.add_annotation(
-        x=1.75, y=len(PLACES) - 0.45, ax=1.75, ay=4, xref="x", yref="y", axref="x", ayref="y", text="", showarrow=True,
-        arrowhead=2, arrowwidth=2, arrowcolor=grey,
-    )  # fmt: skip
+    arrow(fig, 1.75, 4, 1.75, len(PLACES) - 0.45, grey)
     for y, (kind, name, solid) in enumerate(PLACES):
-        line = {"color": blue if solid else grey, "width": 2.5, "dash": "solid" if solid else "dot"}
         left, right = BESIDE.get(kind, (0, 3.5))
-        fig.add_shape(
-            type="rect", x0=left, x1=right, y0=y - 0.38, y1=y + 0.38, line=line, fillcolor="white", layer="below"
-        )
-        fig.add_annotation(x=(left + right) / 2, y=y, text=name, showarrow=False, font={"size": 14}, bgcolor="white")
+        look = {"edge": blue if solid else grey, "width": 2.5, "dash": "solid" if solid else "dot"}
+        box(fig, left, y - 0.38, right - left, 0.76, **look)
+        write(fig, (left + right) / 2, y, name, 14, bgcolor="white")
         if kind not in placed:
             continue
         method, sites = placed[kind]
-        text = (
-            f"<b>{method}</b>  y' = {METHODS[method].formula}"
-            if method != "kadapter"
-            else f"<b>{method}</b>  y + k at the last layer"
-        )
+        what = "y + k at the last layer" if method == "kadapter" else f"y' = {METHODS[method].formula}"
+        text = f"<b>{method}</b>  {what}  (× {sites}{', both places' * (kind == 'norm')})"
         fig.add_shape(type="line", x0=right, x1=4.1, y0=y, y1=y, line={"color": red, "width": 3})
-        fig.add_annotation(
-            x=4.1, y=y, xanchor="left", text=f"{text}  (× {sites})", showarrow=False, font={"size": 14, "color": red},
-            bordercolor=red, borderwidth=2, borderpad=3, bgcolor="white",
-        )  # fmt: skip
+        frame = {"bordercolor": red, "borderwidth": 2, "borderpad": 3, "bgcolor": "white"}
+        write(fig, 4.1, y, text, 14, xanchor="left", **frame)
     return fig

@@ -4,6 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ..kit import theme
+from ..kit.drawing import box, write
 
 WHERE = {  # what the workbook calls it -> kinds of sites
     "query": ("query",),
@@ -14,35 +15,18 @@ WHERE = {  # what the workbook calls it -> kinds of sites
     "all linears": ("query", "key", "value", "attention_dense", "inner", "outer"),
 }
 SCALES = ("alpha / r", "alpha / √r")
-UNDER = {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"}  # a legend under the title
-TOP = {"legend": UNDER, "margin": {"l": 90, "r": 30, "t": 110, "b": 75}, "title_y": 0.96}
-
-
-def _line(name: str, index: int, **more) -> dict:
-    """A line whose colour, dash and marker are its own."""
-    style = theme.series("live", name, index, **more)
-    style["line"] = style["line"] | {"dash": theme.DASHES[index % len(theme.DASHES)]}
-    style["marker"] = style["marker"] | {"symbol": theme.MARKERS[index % len(theme.MARKERS)]}
-    return style
 
 
 def starts(frame: pd.DataFrame) -> go.Figure:
     """Loss over the steps, a line a start. Columns start, step, loss."""
     fig = theme.figure(
         title="Learning from four starts",
-        xaxis={"title": "step"},
-        yaxis={"title": "loss", "rangemode": "tozero"},
-        **TOP,
+        xaxis={"title": "training step"},
+        yaxis={"title": "loss (mean squared error)", "rangemode": "tozero"},
+        **theme.LEGEND,
     )
-    for i, (name, part) in enumerate(frame.groupby("start", sort=False)):
-        style = _line(name, i, mode="lines")
-        style["line"]["width"] = 9 if i == 0 else 3  # the other starts may lie on the first
-        fig.add_scatter(
-            x=part["step"].tolist(),
-            y=part["loss"].tolist(),
-            hovertemplate=f"{name}<br>step %{{x}}: %{{y:.2f}}<extra></extra>",
-            **style,
-        )
+    theme.lines(fig, frame, "step", "loss", "start", "step %{x}: %{y:.2f}", mode="lines")
+    fig.data[0].line.width = 9  # the other starts may lie on the first
     return fig
 
 
@@ -52,66 +36,42 @@ def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     guess: by what factor the first scale's change shrinks from the smallest rank to 64; a star shows where that ends.
     """
     ranks = sorted(set(frame["rank"]))
+    ticks = {"tickvals": ranks, "ticktext": [str(r) for r in ranks]}
+    first = frame[frame["scale"] == frame["scale"].iloc[0]].set_index("rank")["change"][ranks[0]]
+    end = first / guess if guess else None
+    low = min(frame["change"].min(), end or first)
     fig = theme.figure(
         title="Change of the output after one step of Adam",
-        xaxis={"title": "rank r (log scale)", "type": "log", "tickvals": ranks, "ticktext": [str(r) for r in ranks]},
-        yaxis={"title": "root mean square", "type": "log", "exponentformat": "power", "dtick": "D2"},
-        **TOP,
+        xaxis=theme.log("rank r (log scale)", ranks[0], ranks[-1], **ticks),
+        yaxis=theme.log("change, root mean square", low, frame["change"].max()),
+        **theme.LEGEND,
     )
-    for i, (name, part) in enumerate(frame.groupby("scale", sort=False)):
-        fig.add_scatter(
-            x=part["rank"].tolist(),
-            y=part["change"].tolist(),
-            hovertemplate=f"{name}<br>rank %{{x}}: %{{y:.1e}}<extra></extra>",
-            **_line(name, i),
-        )
-    if guess:
-        first = frame[(frame["scale"] == frame["scale"].iloc[0]) & (frame["rank"] == ranks[0])]["change"].iloc[0]
-        star = theme.series("your guess", f"{guess:g} times less at rank 64")
-        fig.add_scatter(x=[64], y=[first / guess], **star)
-    return fig
+    theme.lines(fig, frame, "rank", "change", "scale", "rank %{x}: %{y:.1e}")
+    return theme.star(fig, 64, end, f"{guess or 0:g} times less at rank 64")
 
 
-def grid(frame: pd.DataFrame, source: str = "live") -> go.Figure:
+def grid(frame: pd.DataFrame, source: str = "live", low: float = 50, high: float = 100) -> go.Figure:
     """Accuracy by rank and place as a heatmap, the numbers in the cells.
 
-    Columns rank, where, accuracy (in %), trained_percent; several rows a cell (seeds) are averaged.
+    Columns rank, where, accuracy (in %), trained_percent; several rows a cell (seeds) are averaged. low, high: the ends
+    of the colours, chance and everything right, so that a difference within the noise looks like none.
     """
-    mean = frame.groupby(["where", "rank"], sort=False)[["accuracy", "trained_percent"]].mean()
-    rows, ranks = list(dict.fromkeys(frame["where"])), sorted(set(frame["rank"]))
-    cells = [[mean.loc[(w, r)] if (w, r) in mean.index else None for r in ranks] for w in rows]
-    low = float(mean["accuracy"].min())
-    high = max(float(mean["accuracy"].max()), low + 1)
+    mean = frame.groupby(["where", "rank"])[["accuracy", "trained_percent"]].mean().unstack()
+    mean = mean.loc[list(dict.fromkeys(frame["where"]))]
+    accuracy, percent = mean["accuracy"], mean["trained_percent"]
+    rows, ranks = accuracy.index.tolist(), accuracy.columns.tolist()
     fig = theme.figure(
         title="Accuracy, %, by rank and place" + (f" ({source})" if source != "live" else ""),
         height=180 + 110 * len(rows),
-        xaxis={"title": "rank", "tickvals": list(range(len(ranks))), "ticktext": [str(r) for r in ranks]},
-        yaxis={"tickvals": list(range(len(rows))), "ticktext": rows, "autorange": "reversed"},
+        xaxis={"title": "rank", "type": "category"},
     )
-    fig.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
-    fig.add_heatmap(
-        z=[[None if cell is None else float(cell["accuracy"]) for cell in line] for line in cells],
-        colorscale=theme.MAGNITUDE,
-        zmin=low,
-        zmax=high,
-        colorbar={"title": {"text": "%"}},
-        hoverinfo="skip",
-        xgap=3,
-        ygap=3,
-    )
-    for y, line in enumerate(cells):
-        for x, cell in enumerate(line):
-            if cell is None:
-                continue
-            dark = cell["accuracy"] < (low + high) / 2
-            fig.add_annotation(
-                x=x,
-                y=y,
-                text=f"<b>{cell['accuracy']:.1f}</b><br>{cell['trained_percent']:.2f}% trained",
-                showarrow=False,
-                font={"color": "#FFFFFF" if dark else "#000000"},
-            )
-    return fig
+    text = [
+        ["" if v != v else f"<b>{v:.1f}</b><br>{percent[r][w]:.2f}% trained" for r, v in accuracy.loc[w].items()]
+        for w in rows
+    ]
+    low, high = min(low, accuracy.min(axis=None)), max(high, accuracy.max(axis=None))
+    hover = "%{y}, rank %{x}<br>%{text}"
+    return theme.heat(fig, theme.f32(accuracy), [str(r) for r in ranks], rows, text, hover, low, high)
 
 
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
@@ -120,81 +80,55 @@ def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
         title="How much of the change do the first k directions hold?",
         xaxis={"title": "k, directions by their singular value"},
         yaxis={"title": "share of the squared size, %", "range": [0, 102]},
-        legend={"x": 0.98, "xanchor": "right", "y": 0.05, "yanchor": "bottom"},
+        legend={"x": 1.02, "y": 1},
+        width=1000,
     )
-    for i, (name, part) in enumerate(frame.groupby("matrix", sort=False)):
-        fig.add_scatter(
-            x=part["k"].tolist(),
-            y=theme.f32(part["share"]),
-            hovertemplate=f"{name}<br>%{{x}} directions: %{{y:.0f}}%<extra></extra>",
-            **_line(name, i, mode="lines"),
-        )
-    fig.add_hline(90, line={"color": "#000000", "dash": "dot", "width": 2})
-    if guess is not None:
-        fig.add_scatter(x=[guess], y=[90], **theme.series("your guess", f"{guess:g}"))
-    return fig
+    theme.lines(fig, frame, "k", "share", "matrix", "%{x} directions: %{y:.0f}%", mode="lines")
+    return theme.star(theme.mark(fig, 90, "live", text="90%"), guess, 90, f"{guess or 0:g}")
 
 
 def drift(frame: pd.DataFrame) -> go.Figure:
-    """How far a matrix is from its original after so many merges and subtractions. Columns dtype, swaps, drift."""
+    """How far a matrix is from its original after so many merges and subtractions. Columns dtype, swaps, drift.
+
+    0 has no logarithm: the caption tells when a matrix is still the original, bit for bit.
+    """
+    same = frame[frame["drift"] == 0].groupby("dtype", sort=False)["swaps"].max()
+    frame = frame[frame["drift"] > 0]
+    low, high = (frame["drift"].min(), frame["drift"].max()) if len(frame) else (1e-8, 1)
     fig = theme.figure(
         title="Merge, subtract, merge the next: what is left over",
-        xaxis={"title": "adapters merged and subtracted"},
-        yaxis={"title": "|W' - W| / |W|", "type": "log", "exponentformat": "power", "dtick": 1},
-        **TOP,
+        xaxis={"title": "number of adapters merged and subtracted"},
+        yaxis=theme.log("drift, |W' − W| / |W|", low, high),
+        height=520,
+        **theme.LEGEND,
     )
-    for i, (name, part) in enumerate(frame.groupby("dtype", sort=False)):
-        part = part[part["drift"] > 0]  # no logarithm of 0
-        fig.add_scatter(
-            x=part["swaps"].tolist(),
-            y=part["drift"].tolist(),
-            hovertemplate=f"{name}<br>after %{{x}}: %{{y:.1e}}<extra></extra>",
-            **_line(name, i, mode="lines"),
-        )
-    fig.add_annotation(
-        x=0.98, y=0.5, xref="paper", yref="paper", xanchor="right", showarrow=False,
-        text="restored from a copy: 0, bit for bit",
-    )  # fmt: skip
-    return fig
+    theme.lines(fig, frame, "swaps", "drift", "dtype", "after %{x}: %{y:.1e}", mode="lines")
+    told = [f"{dtype}: 0 up to {n} swap{'s' * (n > 1)}" for dtype, n in same.items()]
+    return theme.caption(fig, "; ".join(["restored from a copy: 0, bit for bit", *told]))
 
 
 def stacked(frame: pd.DataFrame, title: str, unit: str, guess: float | None = None) -> go.Figure:
     """One bar a method, made of its parts, its total at the end. Columns method, part, value.
 
     The last method is the one that the others are compared with: totals also show as a share of it.
-    guess: a share of the last method's total, in %, drawn at the first method's bar.
+    guess: a share of the last method's total, in %, drawn across the first method's bar.
     """
-    methods, parts = list(dict.fromkeys(frame["method"])), list(dict.fromkeys(frame["part"]))
-    totals = frame.groupby("method")["value"].sum()
-    whole = totals[methods[-1]]
+    totals = frame.groupby("method", sort=False)["value"].sum()
+    whole = totals.iloc[-1]
     fig = theme.figure(
         title=title,
-        barmode="stack",
-        height=230 + 70 * len(methods),
-        xaxis={"title": unit, "range": [0, 1.28 * totals.max()]},
-        yaxis={"autorange": "reversed", "showgrid": False},
-        **{**TOP, "legend": {**UNDER, "traceorder": "normal"}},
+        height=230 + 70 * len(totals),
+        xaxis={"title": f"{_quantity(unit)}, {unit}", "range": [0, 1.28 * totals.max()]},
+        **theme.LEGEND,
     )
-    for i, part in enumerate(parts):
-        rows = frame[frame["part"] == part]
-        style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = {"shape": ("", "/", "x", ".")[i % 4], "fgcolor": "white", "fillmode": "overlay"}
-        fig.add_bar(
-            orientation="h",
-            y=rows["method"].tolist(),
-            x=rows["value"].tolist(),
-            hovertemplate=f"%{{y}}<br>{part}: %{{x:.1f}} {unit}<extra></extra>",
-            **style,
-        )
-    for method in methods:
-        fig.add_annotation(
-            x=totals[method], y=method, xanchor="left", showarrow=False,
-            text=f" {totals[method]:.0f} ({100 * totals[method] / whole:.0f}%)",
-        )  # fmt: skip
-    if guess is not None:
-        star = theme.series("your guess", f"{guess:g}%")
-        fig.add_scatter(x=[guess / 100 * whole], y=[methods[0]], **star)
-    return fig
+    theme.stack(fig, frame, "method", "value", "part", f"%{{x:.1f}} {unit}")
+    guessed = guess and guess / 100 * whole
+    theme.beside(fig, totals, lambda total: f"{total:.0f} ({100 * total / whole:.0f}%)", first=guessed)
+    return theme.mark(fig, guessed, axis="x", at=0, text=f"your guess: {guess or 0:g}% of the last")
+
+
+def _quantity(unit: str) -> str:
+    return {"ms": "time", "MB": "memory"}.get(unit, "size")
 
 
 def drawing(shapes: dict[str, tuple[int, int]], chosen, rank: int, title: str) -> go.Figure:
@@ -206,31 +140,20 @@ def drawing(shapes: dict[str, tuple[int, int]], chosen, rank: int, title: str) -
     blue, red = theme.OKABE_ITO[0], theme.OKABE_ITO[1]
     thick, gap, x = rank / unit, 0.22, 0.0
     tall = max(outputs for outputs, _ in shapes.values()) / unit
-    fig = theme.figure(title=title, height=430, margin={"l": 20, "r": 20, "t": 60, "b": 20})
-    fig.update_layout(title_font_size=18)
-
-    def box(x0, y0, wide, high, colour, solid):
-        fig.add_shape(
-            type="rect", x0=x0, x1=x0 + wide, y0=y0, y1=y0 + high, line={"color": colour, "width": 2},
-            fillcolor=colour if solid else "#E6F0F7",
-        )  # fmt: skip
-
+    fig = theme.figure(title=title, height=430, margin={"l": 20, "r": 20, "t": 60, "b": 20}, title_font_size=18)
+    frozen, trained = {"fill": "#E6F0F7", "edge": blue, "width": 2}, {"fill": red, "edge": red, "width": 2}
     for kind, (outputs, inputs) in shapes.items():
         high, wide = outputs / unit, inputs / unit
-        box(x, 0, wide, high, blue, False)
+        text = f"{outputs}<br>×<br>{inputs}" if wide < 2 else f"{outputs} × {inputs}"
+        box(fig, x, 0, wide, high, text, size=14, **frozen)
         if kind in chosen:
-            box(x + wide + 0.06, 0, thick, high, red, True)
-            box(x, -0.06 - thick, wide, thick, red, True)
+            box(fig, x + wide + 0.06, 0, thick, high, **trained)
+            box(fig, x, -0.06 - thick, wide, thick, **trained)
         name = kind.replace("_", "<br>")
-        fig.add_annotation(x=x + wide / 2, y=high + 0.1, yanchor="bottom", text=name, showarrow=False,
-                           font={"size": 16, "color": red if kind in chosen else "#222222"})  # fmt: skip
-        fig.add_annotation(x=x + wide / 2, y=high / 2, text=f"{outputs}<br>×<br>{inputs}" if wide < 2 else
-                           f"{outputs} × {inputs}", showarrow=False, font={"size": 14})  # fmt: skip
+        write(fig, x + wide / 2, high + 0.1, f"<b>{name}</b>" if kind in chosen else name, yanchor="bottom")
         x += wide + max(thick, 0.3) + gap
-    fig.add_annotation(
-        x=0, xref="paper", y=1, yref="paper", xanchor="left", yanchor="top", align="left", showarrow=False,
-        text="one layer, to scale<br>blue: W, frozen<br>red: B beside it, A below, trained", font={"size": 16},
-    )  # fmt: skip
+    key = "one layer, to scale<br>blue: W, frozen<br>red: B beside it, A below, trained"
+    corner = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top", "align": "left"}
+    write(fig, 0, 1, key, **corner)
     fig.update_xaxes(visible=False, range=[-0.2, x])
-    fig.update_yaxes(visible=False, range=[-0.2 - max(thick, 0.2), tall + 0.8])
-    return fig
+    return fig.update_yaxes(visible=False, range=[-0.2 - max(thick, 0.2), tall + 0.8])
