@@ -9,7 +9,7 @@ from adapterlab.lessons.kit.exercise import exercise
 from adapterlab.lab import setup
 
 lab = setup(PROFILE, SEED)
-twice = exercise("00a", "x", "2 * x", [(5,)], {"3 * x": "you tripled it"})
+twice = exercise("00a", "x", "2 * x", [(5,)], "3 * x  # you tripled it")
 half = exercise("00b", "x", "x / 2", [(5,)])
 check = SimpleNamespace(double=twice, half=half)"""
 

@@ -5,9 +5,10 @@ import torch
 
 from adapterlab.lessons import check
 from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED
+from adapterlab.lessons.kit.values import unchanged
 
 EXERCISES = check.exercises()
-MISTAKES = [(name, m.message, m.wrong) for name, ex in EXERCISES.items() for m in ex.mistakes]
+MISTAKES = [(name, m) for name, ex in EXERCISES.items() for m in ex.mistakes]
 VARIANTS = [(name, how, fn) for name, ex in EXERCISES.items() for how, fn in ex.accepted_variants()]
 
 
@@ -22,9 +23,19 @@ def test_the_reference_is_right_and_a_stub_not_attempted(name, capsys):
     assert capsys.readouterr().out == f"exercise {exercise.ident}: not attempted, using the reference\n"
 
 
-@pytest.mark.parametrize("name, message, wrong", MISTAKES, ids=[f"{name}: {m[:60]}" for name, m, _ in MISTAKES])
-def test_a_wrong_answer_gets_its_own_message(name, message, wrong):
-    assert EXERCISES[name].verdict(wrong) == message
+def only(exercise, mistake):
+    """The reference, but for the cases that the mistake is about."""
+    cases = [list(exercise.cases[i]) for i in mistake.cases]
+
+    def answer(*args):
+        return (mistake.wrong if any(unchanged(case, list(args)) for case in cases) else exercise.reference)(*args)
+
+    return answer
+
+
+@pytest.mark.parametrize("name, mistake", MISTAKES, ids=[f"{name}: {m.message[:60]}" for name, m in MISTAKES])
+def test_a_wrong_answer_gets_its_own_message(name, mistake):
+    assert EXERCISES[name].verdict(only(EXERCISES[name], mistake)) == mistake.message
 
 
 @pytest.mark.parametrize("name, how, variant", VARIANTS, ids=[f"{name}: {how}" for name, how, _ in VARIANTS])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from adapterlab.lessons import check
+from adapterlab.lessons.kit.attempt import OWN
 from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, exercise
 from adapterlab.lessons.kit.values import same
 
@@ -14,7 +15,7 @@ def count(width, size):
     return 2 * width * size + width + size
 
 
-CHECK = exercise("01a", "width, size", count, [(4, 2), (384, 64)], {"2 * width * size": "the two biases are missing"})
+CHECK = exercise("01a", "width, size", count, [(4, 2), (384, 64)], "2 * width * size  # the two biases are missing")
 
 
 def blank(width, size): ...
@@ -54,7 +55,7 @@ def test_a_stub_is_not_attempted(stub, capsys):
 
 
 def test_a_class_with_an_empty_method_is_not_attempted():
-    assert exercise("01b", "", Blank, (), {}, lambda cls: "wrong").verdict(Blank) == NOT_ATTEMPTED
+    assert exercise("01b", "", Blank, (), "", lambda cls: "wrong").verdict(Blank) == NOT_ATTEMPTED
 
 
 def test_a_right_answer_is_returned(capsys):
@@ -99,7 +100,7 @@ def test_a_check_leaves_the_random_generators_alone():
     torch.manual_seed(5), random.seed(5)
     want = torch.rand(1), random.random()
     torch.manual_seed(5), random.seed(5)
-    assert exercise("x", "width, size", count, (), {}, draws).verdict(count) == CORRECT
+    assert exercise("x", "width, size", count, (), "", draws).verdict(count) == CORRECT
     assert (torch.rand(1), random.random()) == want
 
 
@@ -112,7 +113,7 @@ def test_in_place_answers_return_nothing():
         fn(layer)
         return "the bias is still trained" if layer.bias.requires_grad else None
 
-    ex = exercise("x", "layer", freeze, (), {}, frozen, in_place=True)
+    ex = exercise("x", "layer", freeze, (), "", frozen, in_place=True)
     assert ex.verdict(freeze) == CORRECT
     assert ex.verdict(lambda layer: layer.weight.requires_grad_(False)) == "the bias is still trained"
 
@@ -129,3 +130,62 @@ def test_an_unknown_check_names_its_neighbour(monkeypatch):
     assert check.count_bottleneck is CHECK
     with pytest.raises(AttributeError, match='no check "count_botleneck"; did you mean "count_bottleneck"'):
         check.count_botleneck  # noqa: B018
+
+
+def summed(a, b):
+    return a + b
+
+
+ADD = exercise("x", "a, b", summed, [(torch.ones(3), torch.arange(3.0))], gradients=True)
+
+
+@pytest.mark.parametrize(
+    "fn, words",
+    [
+        (lambda a, b: a.detach() + b, "no gradient reaches a"),
+        (lambda a, b: (a + b).detach(), "no gradient reaches a"),
+        (lambda a, b: a + 2 * b - b.detach(), "the gradient of b is not"),
+        (lambda a, b: a.add_(b), "it changes a in place"),
+        (lambda a, b: (a + b).numpy(), "a numpy array, where a tensor is due: stay in torch"),
+        (lambda a, b: [a, b], "a list, where a tensor is due (it holds 2)"),
+        (lambda a, b: (a + b,), "a comma at the end of the line"),
+        (lambda a, b: (x for x in a + b), "a generator, where a tensor is due"),
+        (lambda a, b: (a + b).long(), "its numbers are int64, where float32 is due"),
+        (lambda a, b: (a + b)[None], "it gives the shape (1, 3), expected (3,)"),
+        (lambda a, b: a + b + 1, "for a of shape (3,), b of shape (3,) it gives 2, 3, 4, expected 1, 2, 3"),
+        (lambda a, b: (a + b).double(), CORRECT),
+        (summed(1, 2), "this is 3, where the function itself is due"),
+    ],
+)
+def test_type_gradient_and_shape_are_seen(fn, words):
+    assert words in ADD.verdict(fn)
+
+
+@pytest.mark.parametrize(
+    "name, answer, words",
+    [
+        ("span_mask", lambda d, a, b: (not a <= i <= b for i in range(d)), "put tuple(...) around it"),
+        ("span_mask", lambda d, a, b: torch.ones(d), "tuple(x.tolist()) makes one"),
+        ("changed_tensors", lambda b, a: set(b) ^ set(a), "a set has no order"),
+        ("trained_share", lambda model, total: 1.0, "for model=a module (Sequential), total=150 it gives 1, expected"),
+        ("warmup_then_decay", lambda s, t: 0.5, "for step=0, total=100 it gives 0.5, expected 0.1"),
+        ("attend", lambda scores, mask: (mask == 0).softmax(-1), "it raised NotImplementedError"),
+        ("one_line", lambda name, x, y, w: y.mul_(2), "it changes y in place"),
+        ("average_outputs", lambda ys, ws: ys[0].add_(1), "it changes the outputs in place"),
+        ("lora_count", lambda rank, shapes: print(rank), "is a `return` missing?"),
+    ],
+)
+def test_what_readers_met(name, answer, words):
+    assert words in check.exercises()[name].verdict(answer)
+
+
+def test_the_checks_own_exception_is_not_the_learners():
+    check_itself = eval(compile("lambda fn: [][0]", OWN, "eval"))
+    verdict = exercise("x", "width, size", count, (), "", check_itself).verdict(count)
+    assert verdict.startswith("the check cannot work with what it gives (IndexError)")
+
+
+def test_a_case_may_make_a_wrong_answer_raise():
+    inverse = exercise("x", "n", "1 / n if n else 0.0", [(2,), (0,)], "2 / n  # twice too large")
+    assert inverse.verdict(lambda n: 2 / n) == "twice too large"
+    assert inverse.verdict(lambda n: 1 / n).startswith("for n=0 it raised ZeroDivisionError")

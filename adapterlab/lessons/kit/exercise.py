@@ -5,10 +5,10 @@
         "W, A, B, scale",                 # the learner's arguments; messages call them by these names
         "W + scale * B @ A",              # the reference: an expression of the arguments, or a function
         [(W, A, B, 3.0), (W2, A2, B2, -0.5)],
-        {
-            "W + B @ A": "the scale is missing",
-            "right(W, B, A, scale)": "A and B are swapped",
-        },
+        '''
+        W + B @ A                # the scale is missing
+        right(W, B, A, scale)    # A and B are swapped
+        ''',
     )
 
 In the notebook, under the learner's function: `merge = check.merge(merge)`. It prints one verdict, and returns the
@@ -20,11 +20,11 @@ every accepted type and mutants of the reference. What you owe it:
   from the right one and from each other somewhere: no scale 1, no square matrix alone, no symmetric mask, a negative
   number, the limit itself, equal values in other objects. A case may make a wrong answer raise; it is then judged by
   the others.
-- **Wrong answers**, as expressions or functions, each with one clause that says what is wrong and, if it can, the
-  mend. An expression knows `torch`, `math`, `F`, `right` (the reference) and what `names` adds. A learner's answer
-  that behaves like one on all cases gets its clause; `(clause, cases)` in place of the clause restricts the cases.
-  The first that fits is said, so put the special before the general. Anything else is told what it gives and what
-  is due.
+- **Wrong answers**: lines of code, each with a comment that says what is wrong and, if it can, the mend. The comment
+  may stand on lines of its own below; lines without one share the next. The code knows `torch`, `math`, `F`, `right`
+  (the reference) and what `names` adds. Whoever's answer behaves like a line on all cases is told its comment;
+  a list of tables may hold `(cases, table)`, which looks at these cases only. The first that fits is said, so put
+  the special before the general. Anything else is told what it gives and what is due.
 - **gradients=True** where the answer is part of a forward pass: the gradients of all tensors among the arguments are
   compared too, so a detached branch is found. **keeps**: {argument: what to say if it is changed in place}, where
   the usual sentence is too little; nothing may be changed in place.
@@ -146,7 +146,7 @@ class Exercise:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 return self._diagnose(fn, converted) or CORRECT, next(iter(converted), "")
-        except (Blank, NotImplementedError):
+        except Blank:
             return NOT_ATTEMPTED, ""
         except Unfit as unfit:
             return str(unfit), ""
@@ -174,7 +174,10 @@ class Exercise:
         return f"{there} is there, {missing} is not"
 
     def _raised(self, error: Exception, fn: Any) -> str:
-        return NOT_ATTEMPTED if any(has_dots(f, as_value=True) for f in methods(fn)) else explain(error, fn)
+        """`raise NotImplementedError` is a stub; torch's own ("not implemented for 'Bool'") says more."""
+        blank = any(has_dots(f, as_value=True) for f in methods(fn))
+        blank |= isinstance(error, NotImplementedError) and not str(error)
+        return NOT_ATTEMPTED if blank else explain(error, fn)
 
     def _diagnose(self, fn: Callable, converted: list[str]) -> str | None:
         """One clause, or None; adds to `converted` what was taken for the right type."""
@@ -263,7 +266,7 @@ class Exercise:
         args = copy.deepcopy(case)
         try:
             value = fn(*args)
-        except (Blank, NotImplementedError):
+        except Blank:
             raise
         except Exception as error:
             return Outcome(error=error)
@@ -323,7 +326,7 @@ def exercise(
     arguments: str,
     reference: str | Callable,
     cases: Sequence[tuple] = (),
-    wrong: Mapping[str | Callable, str | tuple[str, Sequence[tuple]]] | None = None,
+    wrong: str | Sequence[str | tuple[Sequence[tuple], str]] = "",
     *checks: Callable,
     names: Mapping[str, Any] | None = None,
     **options: Any,
@@ -331,13 +334,27 @@ def exercise(
     """An exercise as the table at the top of this file describes it. options: fields of Exercise."""
     known = {"torch": torch, "math": math, "F": F, **(names or {})}
     known["right"] = right = expression(arguments, reference, known)
-    cases, mistakes = list(cases), []
-    for answer, said in (wrong or {}).items():
-        message, some = said if isinstance(said, tuple) else (said, cases)
+    mistakes = []
+    for entry in [wrong] if isinstance(wrong, str) else wrong:
+        some, text = (cases, entry) if isinstance(entry, str) else entry
         indices = tuple(i for i, case in enumerate(cases) if any(case is one for one in some))
-        mistakes.append(Mistake(expression(arguments, answer, known), message, indices))
+        mistakes += [Mistake(expression(arguments, code, known), said, indices) for code, said in table(text)]
     split = tuple(name.strip() for name in arguments.split(",") if name.strip())
     return Exercise(ident, split, right, tuple(cases), tuple(mistakes), checks, **options)
+
+
+def table(text: str) -> list[tuple[str, str]]:
+    """(wrong answer, what it means) of a table of wrong answers; the docstring above says how it is written."""
+    rows: list[tuple[str, str]] = []
+    codes, said = [], ""
+    for line in [*text.splitlines(), "end"]:
+        code, _, comment = line.partition("#")
+        if code.strip() and said:
+            rows += [(code, said) for code in codes]
+            codes, said = [], ""
+        codes += [code.strip()] if code.strip() else []
+        said = f"{said} {comment.strip()}".strip()
+    return rows
 
 
 def expression(arguments: str, body: str | Callable, names: Mapping[str, Any]) -> Callable:

@@ -162,7 +162,7 @@ def _start(cls):
     return None
 
 
-build_adapter = exercise("01a", "width, size, std", Adapter, (), {}, _shape, _forward, _start, _gradients)
+build_adapter = exercise("01a", "width, size, std", Adapter, (), "", _shape, _forward, _start, _gradients)
 
 
 # ---- 01b: its size
@@ -172,18 +172,18 @@ count_adapter = exercise(
     "width, size",
     "2 * width * size + width + size",
     [(4, 2), (384, 64), (768, 64), (1024, 256)],
-    {
-        "2 * width * size": "the two biases are missing",
-        "2 * width * size + width": "the bias of down is missing: it has one value a bottleneck unit",
-        "2 * width * size + size": "the bias of up is missing: it has one value for each of the width",
-        "2 * width * size + 2 * size": "both biases are counted with the bottleneck's size; up's has the width",
-        "2 * width * size + 2 * width": "both biases are counted with the width; down's has the bottleneck's size",
-        "width * size + width + size": "only one of the two matrices is counted",
-        "width * size": "only one of the two matrices is counted, and no bias",
-        "2 * (2 * width * size + width + size)": "that is a whole layer with its two adapters; count one",
-        "2 * (width * size + width + size)": "each bias is counted twice: down's has `size` values, up's `width`",
-        "width ** 2 + width + size": "that is a square matrix; down and up are width x size and size x width",
-    },
+    """
+    2 * width * size                       # the two biases are missing
+    2 * width * size + width               # the bias of down is missing: it has one value a bottleneck unit
+    2 * width * size + size                # the bias of up is missing: it has one value for each of the width
+    2 * width * size + 2 * size            # both biases are counted with the bottleneck's size; up's has the width
+    2 * width * size + 2 * width           # both biases are counted with the width; down's has the bottleneck's size
+    width * size + width + size            # only one of the two matrices is counted
+    width * size                           # only one of the two matrices is counted, and no bias
+    2 * (2 * width * size + width + size)  # that is a whole layer with its two adapters; count one
+    2 * (width * size + width + size)      # each bias is counted twice: down's has `size` values, up's `width`
+    width ** 2 + width + size              # that is a square matrix; down and up are width x size and size x width
+    """,
 )
 
 
@@ -323,7 +323,7 @@ def _inserted(fn):
     return _cut_off(fn)
 
 
-insert_adapters = exercise("01c", "layer, first, second", _insert, (), {}, _inserted, returns=[])
+insert_adapters = exercise("01c", "layer, first, second", _insert, (), "", _inserted, returns=[])
 
 
 # ---- 01d: what is trained
@@ -398,4 +398,4 @@ def _trained_parts(model, adapters):
     return None
 
 
-choose_trained = exercise("01d", "model, adapters", _choose, (), {}, _chosen, in_place=True)
+choose_trained = exercise("01d", "model, adapters", _choose, (), "", _chosen, in_place=True)

@@ -14,21 +14,19 @@ count_recipe = exercise(
     "d, m, layers",
     _recipe,
     [(384, 64, 6), (768, 64, 12), (1024, 8, 24), (256, 16, 12)],
-    {
-        "right(d, m, layers, adapters=1)": (
-            "one adapter a layer is counted; each layer holds two, after attention and after the feed-forward"
-        ),
-        "right(d, m, layers, norms=0, outer=0)": "the LayerNorms are missing: the recipe trains them, too",
-        "right(d, m, layers, outer=0)": "the LayerNorm of the embeddings is missing: it lies before the first layer",
-        "right(d, m, layers, scale=1)": "a LayerNorm is counted with one vector; it has a scale and a shift",
-        "right(d, m, layers, norms=1)": "one LayerNorm a layer is counted; each layer has two",
-        "right(d, m, layers, biases=False)": "the adapters' biases are missing: m and d values an adapter",
-        "layers * (2 * (2 * d * m + d + m) + 6 * d)": (
-            "the LayerNorm of the embeddings is counted once a layer; there is one in the model"
-        ),
-        "2 * (2 * d * m + d + m) + 6 * d": "that is one layer; multiply by `layers`",
-        "right(d, m, layers) - layers * 2 * d * m": "only one of an adapter's two matrices is counted: down and up",
-    },
+    """
+    right(d, m, layers, adapters=1)
+        # one adapter a layer is counted; each layer holds two, after attention and after the feed-forward
+    right(d, m, layers, norms=0, outer=0)     # the LayerNorms are missing: the recipe trains them, too
+    right(d, m, layers, outer=0)  # the LayerNorm of the embeddings is missing: it lies before the first layer
+    right(d, m, layers, scale=1)              # a LayerNorm is counted with one vector; it has a scale and a shift
+    right(d, m, layers, norms=1)              # one LayerNorm a layer is counted; each layer has two
+    right(d, m, layers, biases=False)         # the adapters' biases are missing: m and d values an adapter
+    layers * (2 * (2 * d * m + d + m) + 6 * d)
+        # the LayerNorm of the embeddings is counted once a layer; there is one in the model
+    2 * (2 * d * m + d + m) + 6 * d           # that is one layer; multiply by `layers`
+    right(d, m, layers) - layers * 2 * d * m  # only one of an adapter's two matrices is counted: down and up
+    """,
 )
 
 BUDGETS = [
@@ -46,26 +44,21 @@ size_for_budget = exercise(
     "d, sites, base, percent",
     "math.floor((percent / 100 * base / sites - d) / (2 * d + 1))",
     BUDGETS,
-    {
-        "(percent / 100 * base / sites - d) / (2 * d + 1)": "a size is a whole number: round down",
-        "math.ceil((percent / 100 * base / sites - d) / (2 * d + 1))": "it rounds up, and so breaks the budget",
-        "round((percent / 100 * base / sites - d) / (2 * d + 1))": (
-            "it rounds to the nearest, and so breaks the budget half of the time: round down"
-        ),
-        "right(d, sites, base, percent) - 1": "one more unit fits into the budget",
-        "math.floor((percent * base / sites - d) / (2 * d + 1))": "percent are hundredths: divide by 100",
-        "math.floor((percent / 100 * base - d) / (2 * d + 1))": (
-            "that spends the whole budget at one site; divide it by the number of sites"
-        ),
-        "math.floor(percent / 100 * base / sites / (2 * d))": (
-            "the biases are not paid for: each adapter costs 2·m·d + m + d"
-        ),
-        "math.floor(percent / 100 * base / sites / (2 * d + 1))": "the bias of up (d values) is not paid for",
-        "math.floor((percent / 100 * base / sites - d) / (2 * d))": "the bias of down (m values) is not paid for",
-        "math.floor((percent / 100 * base / sites + d) / (2 * d + 1))": (
-            "the bias of up is added to the budget; it comes off: (cost - d) / (2d + 1)"
-        ),
-    },
+    """
+    (percent / 100 * base / sites - d) / (2 * d + 1)             # a size is a whole number: round down
+    math.ceil((percent / 100 * base / sites - d) / (2 * d + 1))  # it rounds up, and so breaks the budget
+    round((percent / 100 * base / sites - d) / (2 * d + 1))
+        # it rounds to the nearest, and so breaks the budget half of the time: round down
+    right(d, sites, base, percent) - 1                           # one more unit fits into the budget
+    math.floor((percent * base / sites - d) / (2 * d + 1))       # percent are hundredths: divide by 100
+    math.floor((percent / 100 * base - d) / (2 * d + 1))
+        # that spends the whole budget at one site; divide it by the number of sites
+    math.floor(percent / 100 * base / sites / (2 * d))  # the biases are not paid for: each adapter costs 2·m·d + m + d
+    math.floor(percent / 100 * base / sites / (2 * d + 1))       # the bias of up (d values) is not paid for
+    math.floor((percent / 100 * base / sites - d) / (2 * d))     # the bias of down (m values) is not paid for
+    math.floor((percent / 100 * base / sites + d) / (2 * d + 1))
+        # the bias of up is added to the budget; it comes off: (cost - d) / (2d + 1)
+    """,
 )
 
 size_from_factor = exercise(
@@ -73,17 +66,15 @@ size_from_factor = exercise(
     "width, factor",
     size_from_reduction,
     [(768, 16), (1024, 2), (100, 16), (763, 16), (8, 16), (768, 0.5), (4096, 128), (770, 16)],
-    {
-        "width * factor": "it multiplies; a larger factor makes a smaller bottleneck",
-        "factor / width": "the wrong way round: divide the width by the factor",
-        "width / factor": "a size is a whole number: round down",
-        "max(1, width / factor)": "a size is a whole number: round down",
-        "int(width // factor)": "a factor above the width gives size 0; a bottleneck has at least 1 unit",
-        "max(1, math.ceil(width / factor))": "it rounds up; AdapterHub rounds down",
-        "max(1, round(width / factor))": "it rounds to the nearest; AdapterHub rounds down",
-        "max(1, width // int(factor or 1)) if factor >= 1 else width": (
-            "factors below 1 are allowed: they make a bottleneck wider than the model"
-        ),
-        "min(width, right(width, factor))": "factors below 1 are allowed: they make a bottleneck wider than the model",
-    },
+    """
+    width * factor                     # it multiplies; a larger factor makes a smaller bottleneck
+    factor / width                     # the wrong way round: divide the width by the factor
+    width / factor
+    max(1, width / factor)             # a size is a whole number: round down
+    int(width // factor)               # a factor above the width gives size 0; a bottleneck has at least 1 unit
+    max(1, math.ceil(width / factor))  # it rounds up; AdapterHub rounds down
+    max(1, round(width / factor))      # it rounds to the nearest; AdapterHub rounds down
+    max(1, width // int(factor or 1)) if factor >= 1 else width
+    min(width, right(width, factor))   # factors below 1 are allowed: they make a bottleneck wider than the model
+    """,
 )

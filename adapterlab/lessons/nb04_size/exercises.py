@@ -10,10 +10,6 @@ def _keep(down, up, size):
     return down, up
 
 
-def _wrong_axis(down, up, size):
-    return _keep(up, down, size)[::-1]
-
-
 def _first_lost(down, up, size):
     return down - _keep(down, up, size)[0], up - _keep(down, up, size)[1]
 
@@ -23,19 +19,19 @@ keep_units = exercise(
     "down, up, size",
     _keep,
     [(*random_tensors((4, 6), (6, 4)), size) for size in (3, 1, 4)],
-    {
-        _wrong_axis: "that cuts the model's width; the units are the rows of down and the columns of up",
-        _first_lost: "it zeroes the units that should stay",
-        "(down[:size], up[:, :size])": (
-            "the shapes must stay as they are, or the sizes no longer fit into one tensor: fill up with zeros"
-        ),
-        "(right(down, up, size)[0], up)": "up still reads the units that are off",
-        "(down, right(down, up, size)[1])": "down still computes the units that are off; both weights are zero",
-        "right(down, up, size)[::-1]": "the two change places: down first",
-        "right(down, up, size - 1)": "one unit too many is off: the units 0 to size - 1 stay",
-        "right(down, up, size + 1)": "one unit too few is off: number `size` is the first to go",
-        "right(down, up, size)[0]": "that is down alone; return both, down and up",
-    },
+    """
+    right(up, down, size)[::-1]       # that cuts the model's width; the units are the rows of down and the columns of up
+    first_lost(down, up, size)        # it zeroes the units that should stay
+    (down[:size], up[:, :size])
+        # the shapes must stay as they are, or the sizes no longer fit into one tensor: fill up with zeros
+    (right(down, up, size)[0], up)    # up still reads the units that are off
+    (down, right(down, up, size)[1])  # down still computes the units that are off; both weights are zero
+    right(down, up, size)[::-1]       # the two change places: down first
+    right(down, up, size - 1)         # one unit too many is off: the units 0 to size - 1 stay
+    right(down, up, size + 1)         # one unit too few is off: number `size` is the first to go
+    right(down, up, size)[0]          # that is down alone; return both, down and up
+    """,
+    names={"first_lost": _first_lost},
     keeps={
         name: f"it changes {name} itself; the wide bottleneck is still needed: begin with {name}.clone()"
         for name in ("down", "up")
@@ -54,16 +50,14 @@ chosen_on_validation = exercise(
     # the chosen run is neither first nor last, neither smallest nor largest, and not the one in the middle either
     [_runs((8, 0.80, 0.83), (64, 0.84, 0.81), (256, 0.82, 0.79)), _runs((1, 0.1, 0.2)),
      _runs((64, 0.85, 0.8), (8, 0.6, 0.82), (128, 0.3, 0.4), (2, 0.9, 0.7), (1, 0.5, 0.6))],
-    {
-        "max(run['test'] for run in runs)": "it chooses by the test score: test must not choose",
-        "max(run['validation'] for run in runs)": "it reports the validation score of the chosen run",
-        "max(runs, key=lambda run: run['validation'])": "it returns the whole run; return its test score",
-        "max(runs, key=lambda run: run['validation'])['size']": "that is the chosen size; return its test score",
-        "min(runs, key=lambda run: run['validation'])['test']": "it chooses the worst run; take max",
-        "sum(run['test'] for run in runs) / len(runs)": "that is the mean over all runs; one of them is reported",
-        "max(runs, key=lambda run: run['size'])['test']": "it chooses the largest size; validation must choose",
-        "max(runs, key=lambda run: run['validation'] + run['test'])['test']": (
-            "test helps to choose; validation alone must"
-        ),
-    },
+    """
+    max(run['test'] for run in runs)                      # it chooses by the test score: test must not choose
+    max(run['validation'] for run in runs)                # it reports the validation score of the chosen run
+    max(runs, key=lambda run: run['validation'])          # it returns the whole run; return its test score
+    max(runs, key=lambda run: run['validation'])['size']  # that is the chosen size; return its test score
+    min(runs, key=lambda run: run['validation'])['test']  # it chooses the worst run; take max
+    sum(run['test'] for run in runs) / len(runs)          # that is the mean over all runs; one of them is reported
+    max(runs, key=lambda run: run['size'])['test']        # it chooses the largest size; validation must choose
+    max(runs, key=lambda run: run['validation'] + run['test'])['test']  # test helps to choose; validation alone must
+    """,
 )  # fmt: skip

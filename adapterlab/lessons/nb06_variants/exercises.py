@@ -52,7 +52,7 @@ def _spread(w, std):
     return None
 
 
-new_weight = exercise("06a", "rows, columns, std", _new_weight, (), {}, _is_cut_normal, returns=torch.zeros(1))
+new_weight = exercise("06a", "rows, columns, std", _new_weight, (), "", _is_cut_normal, returns=torch.zeros(1))
 
 # ---- 06b: where the adapter sits
 
@@ -73,34 +73,46 @@ def _linear(h):
 
 
 _X, _Y = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
-PLACES = [(place, _X, _Y, f) for f in (_bent, _linear) for place in ("serial", "parallel", "multiply")]
-
-
-def _when(place, expression):
-    return f"{expression} if place == '{place}' else right(place, x, y, f)"
-
+SERIAL, PARALLEL, MULTIPLY = (
+    [(place, _X, _Y, f) for f in (_bent, _linear)] for place in ("serial", "parallel", "multiply")
+)
 
 place_adapter = exercise(
     "06b",
     "place, x, y, f",
     _place,
-    PLACES,
-    {
-        "y + f(y)": "it is serial whatever `place` says; the others read x",
-        _when("multiply", "y * f(x)"): (
-            "multiply: a new f is nearly 0, so y * f(x) wipes the sub-layer out; it must be the identity when f is 0"
+    SERIAL + PARALLEL + MULTIPLY,
+    [
+        """
+        y + f(y)  # it is serial whatever `place` says; the others read x
+        {'serial': f(y), 'parallel': f(x), 'multiply': y * f(x)}[place]
+            # the skip is missing: only the adapter's part comes out
+        y         # y comes back unchanged
+        """,
+        (
+            MULTIPLY,
+            """
+        y * f(x)
+            # multiply: a new f is nearly 0, so y * f(x) wipes the sub-layer out; it must be the identity when f is 0
+        y * (1 + f(y))  # multiply: f must read x, not y
+        x * (1 + f(x))  # multiply: it scales x, so the sub-layer's own output y is lost
+        y + f(x)        # multiply: it adds, as parallel does; y is to be scaled by 1 + f(x)
+        """,
         ),
-        _when("serial", "y + f(x)"): "serial: f must read y, what the sub-layer made, not x",
-        _when("parallel", "y + f(y)"): "parallel: f must read x, not y",
-        _when("multiply", "y * (1 + f(y))"): "multiply: f must read x, not y",
-        _when("parallel", "x + f(x)"): "parallel: it adds to x, so the sub-layer's own output y is lost",
-        _when("multiply", "x * (1 + f(x))"): "multiply: it scales x, so the sub-layer's own output y is lost",
-        _when("multiply", "y + f(x)"): "multiply: it adds, as parallel does; y is to be scaled by 1 + f(x)",
-        "{'serial': f(y), 'parallel': f(x), 'multiply': y * f(x)}[place]": (
-            "the skip is missing: only the adapter's part comes out"
+        (
+            PARALLEL,
+            """
+        y + f(y)        # parallel: f must read x, not y
+        x + f(x)        # parallel: it adds to x, so the sub-layer's own output y is lost
+        """,
         ),
-        "y": "y comes back unchanged",
-    },
+        (
+            SERIAL,
+            """
+        y + f(x)        # serial: f must read y, what the sub-layer made, not x
+        """,
+        ),
+    ],
     gradients=True,
 )
 
@@ -118,27 +130,21 @@ count_variant = exercise(
     "width, size, depth, norm",
     _count,
     [(4, 2, 1, False), (4, 2, 1, True), (384, 64, 3, False), (384, 64, 2, True)],
-    {
-        "depth * (2 * width * size + size + width) + (2 * size * depth if norm else 0)": (
-            "a further hidden layer goes from size to size, not through the model's width again"
-        ),
-        "right(width, size, depth, norm) - (depth - 1) * size": "the further hidden layers have biases too",
-        "right(width, size, depth, norm) - (2 * size * (depth - 1) if norm else 0)": (
-            "there is a norm after every hidden layer, not only after one"
-        ),
-        "right(width, size, depth, norm) - (size * depth if norm else 0)": (
-            "a norm has two numbers a unit, a scale and a shift"
-        ),
-        "right(width, size, depth + 1, False) + (2 * size * depth if norm else 0)": (
-            "depth counts the hidden layers; with depth 1 there is no matrix from size to size"
-        ),
-        "right(width, size, depth, False)": "the norms are not counted",
-        "right(width, size, depth, True)": "the norms are counted whatever `norm` says",
-        "right(width, size, 1, norm and depth == 1) + (2 * size * depth if norm and depth > 1 else 0)": (
-            "`depth` has no effect; every further hidden layer has a matrix from size to size"
-        ),
-        "right(width, size, depth, norm) + (2 * (width - size) * depth if norm else 0)": (
-            "a norm inside is `size` wide, not as wide as the model"
-        ),
-    },
+    """
+    depth * (2 * width * size + size + width) + (2 * size * depth if norm else 0)
+        # a further hidden layer goes from size to size, not through the model's width again
+    right(width, size, depth, norm) - (depth - 1) * size  # the further hidden layers have biases too
+    right(width, size, depth, norm) - (2 * size * (depth - 1) if norm else 0)
+        # there is a norm after every hidden layer, not only after one
+    right(width, size, depth, norm) - (size * depth if norm else 0)
+        # a norm has two numbers a unit, a scale and a shift
+    right(width, size, depth + 1, False) + (2 * size * depth if norm else 0)
+        # depth counts the hidden layers; with depth 1 there is no matrix from size to size
+    right(width, size, depth, False)                      # the norms are not counted
+    right(width, size, depth, True)                       # the norms are counted whatever `norm` says
+    right(width, size, 1, norm and depth == 1) + (2 * size * depth if norm and depth > 1 else 0)
+        # `depth` has no effect; every further hidden layer has a matrix from size to size
+    right(width, size, depth, norm) + (2 * (width - size) * depth if norm else 0)
+        # a norm inside is `size` wide, not as wide as the model
+    """,
 )

@@ -23,18 +23,18 @@ matthews_by_hand = exercise(
     COUNTS,
     _matthews,
     [(50, 20, 10, 20), (7, 1, 2, 3), (2, 5, 4, 1), (70, 30, 0, 0), (0, 0, 20, 10)],
-    {
-        ACCURACY: "that is the accuracy",
-        f"(tp * tn - fp * fn) / ({PRODUCT} or 1)": "the square root below the line is missing",
-        f"(tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)": "above the line the errors are subtracted, not added",
-        f"(tp * fp - fn * tn) / math.sqrt({PRODUCT} or 1)": "the counts are mixed up: above the line is tp·tn - fp·fn",
-        f"(fp * fn - tp * tn) / math.sqrt({PRODUCT} or 1)": "the sign is turned round: tp·tn - fp·fn",
-        "100 * right(tp, fp, fn, tn)": "that is in per cent; return a fraction of 1",
-        "abs(right(tp, fp, fn, tn))": "worse than chance is below 0: no abs",
-        "max(0.0, right(tp, fp, fn, tn))": "worse than chance is below 0: it is not cut off there",
-        "round(right(tp, fp, fn, tn), 2)": "do not round",
-        "round(right(tp, fp, fn, tn), 3)": "do not round",
-    },
+    f"""
+    {ACCURACY}                                       # that is the accuracy
+    (tp * tn - fp * fn) / ({PRODUCT} or 1)           # the square root below the line is missing
+    (tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)  # above the line the errors are subtracted, not added
+    (tp * fp - fn * tn) / math.sqrt({PRODUCT} or 1)  # the counts are mixed up: above the line is tp·tn - fp·fn
+    (fp * fn - tp * tn) / math.sqrt({PRODUCT} or 1)  # the sign is turned round: tp·tn - fp·fn
+    100 * right(tp, fp, fn, tn)                      # that is in per cent; return a fraction of 1
+    abs(right(tp, fp, fn, tn))                       # worse than chance is below 0: no abs
+    max(0.0, right(tp, fp, fn, tn))                  # worse than chance is below 0: it is not cut off there
+    round(right(tp, fp, fn, tn), 2)
+    round(right(tp, fp, fn, tn), 3)                  # do not round
+    """,
     divides("who always says 1 makes the formula divide by 0; the score is then 0", 70, 30, 0, 0),
     divides("who always says 0 makes the formula divide by 0; the score is then 0", 0, 0, 20, 10),
 )
@@ -49,22 +49,31 @@ f1_by_hand = exercise(
     "07b",
     COUNTS,
     _f1,
-    [(50, 20, 10, 20), (7, 1, 2, 3), (0, 3, 2, 4), (0, 0, 0, 5)],
-    {
-        ACCURACY: "that is the accuracy",
-        "tp / (tp + fp or 1)": "that is the precision",
-        "tp / (tp + fn or 1)": "that is the recall",
-        "(tp / (tp + fp or 1) + tp / (tp + fn or 1)) / 2": (
-            "that is the plain mean of precision and recall; F1 is the harmonic one"
-        ),
-        "2 * tn / (2 * tn + fp + fn or 1)": "that is the F1 of class 0; GLUE takes class 1",
-        "tp / (tp + fp + fn or 1)": "the true positives count twice, above and below",
-        "2 * tp / (tp + fp + fn or 1)": "the true positives count twice below, too",
-        "100 * right(tp, fp, fn, tn)": "that is in per cent; return a fraction of 1",
-        "1.0 if tp + fp + fn == 0 else right(tp, fp, fn, tn)": "where nobody says 1 and none is, the score is 0",
-        "round(right(tp, fp, fn, tn), 2)": "do not round",
-        "round(right(tp, fp, fn, tn), 3)": "do not round",
-    },
+    [
+        (50, 20, 10, 20),
+        (7, 1, 2, 3),
+        (3, 0, 0, 2),
+        (2, 2, 0, 1),
+        (2, 0, 2, 1),
+        (1, 1, 2, 3),
+        (0, 3, 0, 4),
+        (0, 0, 2, 4),
+        (0, 0, 0, 5),
+    ],
+    f"""
+    {ACCURACY}                                           # that is the accuracy
+    tp / (tp + fp or 1)                                  # that is the precision
+    tp / (tp + fn or 1)                                  # that is the recall
+    (tp / (tp + fp or 1) + tp / (tp + fn or 1)) / 2
+        # that is the plain mean of precision and recall; F1 is the harmonic one
+    2 * tn / (2 * tn + fp + fn or 1)                     # that is the F1 of class 0; GLUE takes class 1
+    tp / (tp + fp + fn or 1)                             # the true positives count twice, above and below
+    2 * tp / (tp + fp + fn or 1)                         # the true positives count twice below, too
+    100 * right(tp, fp, fn, tn)                          # that is in per cent; return a fraction of 1
+    1.0 if tp + fp + fn == 0 else right(tp, fp, fn, tn)  # where nobody says 1 and none is, the score is 0
+    round(right(tp, fp, fn, tn), 2)
+    round(right(tp, fp, fn, tn), 3)                      # do not round
+    """,
     divides("where nobody says 1 and none is, it divides by 0; the score is then 0", 0, 0, 0, 5),
 )
 
@@ -76,25 +85,20 @@ forgotten = exercise(
     "sum(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)",
     [([[0.8], [0.7, 0.9], [0.5, 0.85, 0.6]],), ([[0.9], [0.95, 0.6]],),
      ([[0.8], [0.9, 0.7], [0.85, 0.4, 0.6], [0.7, 0.5, 0.7, 0.9]],)],
-    {
-        "-right(scores)": "the sign is turned round: forgetting is a loss, and positive",
-        "right(scores) * (len(scores) - 1) / len(scores)": (
-            "the last task has had no time to be forgotten; leave it out of the mean"
-        ),
-        "sum(max(row[j] for row in scores[j:]) - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)": (
-            "compare with the score right after learning, not with the best one ever"
-        ),
-        "right(scores) * (len(scores) - 1)": "that is the sum; return the mean over the tasks",
-        "scores[0][0] - scores[-1][0]": "that is the first task alone; take the mean over all but the last",
-        "max(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1))": (
-            "that is the task that lost most; return the mean"
-        ),
-        "sum(scores[j][j] - scores[j + 1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)": (
-            "that is the loss one stage later; the end is the last row, scores[-1]"
-        ),
-        "sum(max(0, scores[j][j] - scores[-1][j]) for j in range(len(scores) - 1)) / (len(scores) - 1)": (
-            "a task that has become better counts too, with its sign"
-        ),
-        "100 * right(scores)": "that is in per cent; return a fraction of 1",
-    },
+    """
+    -right(scores)                     # the sign is turned round: forgetting is a loss, and positive
+    right(scores) * (len(scores) - 1) / len(scores)
+        # the last task has had no time to be forgotten; leave it out of the mean
+    sum(max(row[j] for row in scores[j:]) - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)
+        # compare with the score right after learning, not with the best one ever
+    right(scores) * (len(scores) - 1)  # that is the sum; return the mean over the tasks
+    scores[0][0] - scores[-1][0]       # that is the first task alone; take the mean over all but the last
+    max(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1))
+        # that is the task that lost most; return the mean
+    sum(scores[j][j] - scores[j + 1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)
+        # that is the loss one stage later; the end is the last row, scores[-1]
+    sum(max(0, scores[j][j] - scores[-1][j]) for j in range(len(scores) - 1)) / (len(scores) - 1)
+        # a task that has become better counts too, with its sign
+    100 * right(scores)                # that is in per cent; return a fraction of 1
+    """,
 )  # fmt: skip

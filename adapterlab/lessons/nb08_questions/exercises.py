@@ -28,25 +28,23 @@ normalise_answer = exercise(
     normalise,
     [(text,) for text in ("The  Red Mat!", "an Apple, a day", "another theatre in Anatolia", "1,280 metres", "U.S.A.",
                           " ", "“the” cat: a/b", "plan a-the end")],
-    {
-        "text": "nothing is changed yet: four steps are due",
-        "clean(text, lower=False)": "capitals are left: begin with text.lower()",
-        "clean(text, marks=None)": "punctuation is left: drop every character of string.punctuation",
-        "clean(text, articles=None)": 'the articles "a", "an" and "the" are left',
-        "clean(text, spaces=False)": "spaces are left over: end with a split and a join",
-        "clean(text, spaces=False).strip()": "spaces between the words are left: end with a split and a join",
-        "clean(text, articles='a|an|the')": (
-            'articles are cut out of other words ("another" loses its "a"): only whole words count, \\b in a pattern'
-        ),
-        "clean(text, marks=' ')": 'punctuation becomes a space, so "1,280" becomes two words: drop it altogether',
-        "clean(text, articles=r'\\bthe\\b')": 'only "the" is dropped: "a" and "an" are articles too',
-        "clean(text, articles=r'\\b(a|the)\\b')": '"an" is an article too',
-        "clean(text.lower().replace(' the ', ' ').replace(' a ', ' ').replace(' an ', ' '), articles=None)": (
-            "an article at the beginning or the end of the text stays: look for whole words, \\b in a pattern"
-        ),
-        "clean(text).replace(' ', '')": "no spaces are left: words stay apart, by one space",
-        "clean(text).split()": "it returns the list of words; join them with spaces",
-    },
+    r"""
+    text                                  # nothing is changed yet: four steps are due
+    clean(text, lower=False)              # capitals are left: begin with text.lower()
+    clean(text, marks=None)               # punctuation is left: drop every character of string.punctuation
+    clean(text, articles=None)            # the articles "a", "an" and "the" are left
+    clean(text, spaces=False)             # spaces are left over: end with a split and a join
+    clean(text, spaces=False).strip()     # spaces between the words are left: end with a split and a join
+    clean(text, articles='a|an|the')
+        # articles are cut out of other words ("another" loses its "a"): only whole words count, \b in a pattern
+    clean(text, marks=' ')  # punctuation becomes a space, so "1,280" becomes two words: drop it altogether
+    clean(text, articles=r'\bthe\b')      # only "the" is dropped: "a" and "an" are articles too
+    clean(text, articles=r'\b(a|the)\b')  # "an" is an article too
+    clean(text.lower().replace(' the ', ' ').replace(' a ', ' ').replace(' an ', ' '), articles=None)
+        # an article at the beginning or the end of the text stays: look for whole words, \b in a pattern
+    clean(text).replace(' ', '')          # no spaces are left: words stay apart, by one space
+    clean(text).split()                   # it returns the list of words; join them with spaces
+    """,
     names={"clean": _clean},
 )  # fmt: skip
 
@@ -74,31 +72,26 @@ answer_f1 = exercise(
     "said, gold",
     f1,
     [("on the red mat", "red mat"), ("mat", "the red mat"), ("red red mat", "red mat mat"),
-     ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat")],
-    {
-        "ratio(*shared(said, gold))": (
-            "this is the precision: how much of what was said is right; recall is due as well"
-        ),
-        "ratio(*shared(said, gold), 1)": (
-            "this is the recall: how much of the answer was found; precision is due as well"
-        ),
-        "(ratio(*shared(said, gold)) + ratio(*shared(said, gold), 1)) / 2": (
-            "this is the plain mean of precision and recall; F1 is the harmonic one, 2pr / (p + r)"
-        ),
-        "ratio(*shared(said, gold)) * ratio(*shared(said, gold), 1)": (
-            "this is the product of precision and recall; F1 is the harmonic mean, 2pr / (p + r)"
-        ),
-        "ratio(*shared(said, gold), 2)": "shared / the longer text is neither precision nor recall: 2pr / (p + r)",
-        "harmonic(*shared(said, gold, set))": "a repeated word counts once: use Counter, not set",
-        "harmonic(*shared(said, gold, first=str))": "the texts are compared as they are: normalise both first",
-        "harmonic(*shared(said, gold, first=str.lower))": "lower case is not enough: normalise both first",
-        "harmonic(*shared(normalise(said), gold, first=str))": "gold is not normalised: normalise both first",
-        "harmonic(*shared(said, normalise(gold), first=str))": "what was said is not normalised: normalise both first",
-        "float(normalise(said) == normalise(gold))": "this is exact match: words shared count too",
-        "right(said, gold) / 2": "half of what it should be: the 2 in 2pr / (p + r) is missing",
-        "100 * right(said, gold)": "that is in per cent; return a fraction of 1",
-    },
+     ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat"), ("the", "A!")],
+    """
+    ratio(*shared(said, gold))  # this is the precision: how much of what was said is right; recall is due as well
+    ratio(*shared(said, gold), 1)  # this is the recall: how much of the answer was found; precision is due as well
+    (ratio(*shared(said, gold)) + ratio(*shared(said, gold), 1)) / 2
+        # this is the plain mean of precision and recall; F1 is the harmonic one, 2pr / (p + r)
+    ratio(*shared(said, gold)) * ratio(*shared(said, gold), 1)
+        # this is the product of precision and recall; F1 is the harmonic mean, 2pr / (p + r)
+    ratio(*shared(said, gold), 2)  # shared / the longer text is neither precision nor recall: 2pr / (p + r)
+    harmonic(*shared(said, gold, set))                   # a repeated word counts once: use Counter, not set
+    harmonic(*shared(said, gold, first=str))             # the texts are compared as they are: normalise both first
+    harmonic(*shared(said, gold, first=str.lower))       # lower case is not enough: normalise both first
+    harmonic(*shared(normalise(said), gold, first=str))  # gold is not normalised: normalise both first
+    harmonic(*shared(said, normalise(gold), first=str))  # what was said is not normalised: normalise both first
+    float(normalise(said) == normalise(gold))            # this is exact match: words shared count too
+    right(said, gold) / 2                                # half of what it should be: the 2 in 2pr / (p + r) is missing
+    100 * right(said, gold)                              # that is in per cent; return a fraction of 1
+    """,
     divides("it divides by zero when no word is shared: then F1 is 0", "blue", "red"),
+    divides("it divides by zero when normalising leaves nothing of either text: then F1 is 0", "the", "A!"),
     names={"shared": _shared, "harmonic": _harmonic, "ratio": _ratio, "normalise": normalise},
 )  # fmt: skip
 
@@ -147,28 +140,24 @@ best_span = exercise(
     ALL,
     _best,
     SPANS,
-    {
-        "(int(start.argmax()), int(end.argmax()))": (
-            "start and end are chosen alone, each where it is highest: score the pairs"
-        ),
-        "(int((start - 99 * ~allowed).argmax()), int((end - 99 * ~allowed).argmax()))": (
-            "start and end are chosen alone, each where it is highest: score the pairs"
-        ),
-        f"loop({ALL}, inside='none')": "tokens outside the passage are chosen: only those with allowed[i] count",
-        f"loop({ALL}, inside='start')": "the end may lie outside the passage: allowed[e] counts as well",
-        f"loop({ALL}, inside='end')": "the start may lie outside the passage: allowed[s] counts as well",
-        f"loop({ALL}, ordered=False)": "an answer ends before it starts: s <= e",
-        f"loop({ALL}, one=1)": "an answer of one token is refused: s <= e, not s < e",
-        f"loop({ALL}, short=False)": "answers longer than `longest` tokens are let through",
-        f"loop({ALL}, more=1)": "answers of longest + 1 tokens are let through: from s to e there are e - s + 1",
-        f"loop({ALL}, more=-1)": "answers of `longest` tokens are refused: from s to e there are e - s + 1",
-        f"(right({ALL})[0], right({ALL})[1] + 1)": "the end is one too far: return the last token itself",
-        f"right({ALL})[::-1]": "the two change places: first token, last token",
-        "loop((start * 0 + 1), end, allowed, longest)": "the starts' scores are not used: start[s] + end[e]",
-        "loop(start, end * 0, allowed, longest)": "the ends' scores are not used: start[s] + end[e]",
-        "loop(start * allowed, end * allowed, allowed * 0 == 0, longest)": (
-            "a score of 0 is not out of the question where the others are negative: leave such tokens out, or -inf"
-        ),
-    },
+    f"""
+    (int(start.argmax()), int(end.argmax()))
+    (int((start - 99 * ~allowed).argmax()), int((end - 99 * ~allowed).argmax()))
+        # start and end are chosen alone, each where it is highest: score the pairs
+    loop({ALL}, inside='none')  # tokens outside the passage are chosen: only those with allowed[i] count
+    loop({ALL}, inside='start')                   # the end may lie outside the passage: allowed[e] counts as well
+    loop({ALL}, inside='end')                     # the start may lie outside the passage: allowed[s] counts as well
+    loop({ALL}, ordered=False)                    # an answer ends before it starts: s <= e
+    loop({ALL}, one=1)                            # an answer of one token is refused: s <= e, not s < e
+    loop({ALL}, short=False)                      # answers longer than `longest` tokens are let through
+    loop({ALL}, more=1)  # answers of longest + 1 tokens are let through: from s to e there are e - s + 1
+    loop({ALL}, more=-1)  # answers of `longest` tokens are refused: from s to e there are e - s + 1
+    (right({ALL})[0], right({ALL})[1] + 1)        # the end is one too far: return the last token itself
+    right({ALL})[::-1]                            # the two change places: first token, last token
+    loop((start * 0 + 1), end, allowed, longest)  # the starts' scores are not used: start[s] + end[e]
+    loop(start, end * 0, allowed, longest)        # the ends' scores are not used: start[s] + end[e]
+    loop(start * allowed, end * allowed, allowed * 0 == 0, longest)
+        # a score of 0 is not out of the question where the others are negative: leave such tokens out, or -inf
+    """,
     names={"loop": _loop},
 )

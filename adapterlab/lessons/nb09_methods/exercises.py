@@ -26,61 +26,52 @@ METHODS = {
     "lora": ("lora", _X, _Y, {"A": _IN, "B": _OUT, "s": 3.0}),
     "parallel": ("parallel", _X, _Y, {"down": _IN, "up": _OUT, "s": 3.0}),
 }
-#: method -> what its line may be instead, the other three being right
+ADAPTED = """
+    w['s'] * (CHANGE)      # the frozen output y is missing from the sum
+    y + w['s'] * (OF_Y)    # it must read x, not y
+    x + w['s'] * (CHANGE)  # it adds to x; the change belongs on y
+    y + (CHANGE)           # the scale s is missing
+    w['s'] * (y + CHANGE)  # s scales the change alone, not y
+"""
+#: method -> what its line may be instead
 LINES = {
-    "bitfit": {
-        "y * w['delta']": "bitfit: a bias is added, not multiplied",
-        "x + w['delta']": "bitfit: it adds to x; y, what came out, has the bias",
-        "w['delta'].expand_as(y)": "bitfit: the frozen output y is missing from the sum",
-    },
-    "ia3": {
-        "y + w['l']": "ia3: l scales y, it is not added to it",
-        "x * w['l']": "ia3: l scales y, what came out, and not x",
-        "y * (1 + w['l'])": "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
-        "y + y * w['l']": "ia3: (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y",
-    },
-    "lora": {
-        "y + w['s'] * torch.relu(x @ w['A'].T) @ w['B'].T": "lora: there is no activation between A and B",
-        "y + w['s'] * F.gelu(x @ w['A'].T) @ w['B'].T": "lora: there is no activation between A and B",
-        "y + w['s'] / len(w['A']) * x @ w['A'].T @ w['B'].T": "lora: s is alpha / r already; do not divide again",
-    },
-    "parallel": {
-        "y + w['s'] * x @ w['down'].T @ w['up'].T": (
-            "parallel: the relu between down and up is missing, and so it is LoRA"
-        ),
-        "y + w['s'] * torch.relu(x @ w['down'].T @ w['up'].T)": (
-            "parallel: the relu belongs between down and up, not behind both"
-        ),
-        "torch.relu(y + w['s'] * torch.relu(x @ w['down'].T) @ w['up'].T)": (
-            "parallel: the relu bends y, too; it belongs between down and up"
-        ),
-        "y + w['s'] * F.gelu(x @ w['down'].T) @ w['up'].T": "parallel: it is a relu between down and up, not a gelu",
-        "y + w['s'] * torch.tanh(x @ w['down'].T) @ w['up'].T": "parallel: it is a relu between down and up, not a tanh",
-    },
+    "bitfit": """
+    y * w['delta']                # a bias is added, not multiplied
+    x + w['delta']                # it adds to x; y, what came out, has the bias
+    w['delta'].expand_as(y)       # the frozen output y is missing from the sum
+    """,
+    "ia3": """
+    y + w['l']                    # l scales y, it is not added to it
+    x * w['l']                    # l scales y, what came out, and not x
+    y * (1 + w['l'])              # (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y
+    """,
+    "lora": """
+    y + w['s'] * F.relu(x @ w['A'].T) @ w['B'].T
+    y + w['s'] * F.gelu(x @ w['A'].T) @ w['B'].T            # there is no activation between A and B
+    y + w['s'] / len(w['A']) * x @ w['A'].T @ w['B'].T      # s is alpha / r already; do not divide again
+    """
+    + ADAPTED.replace("CHANGE", "x @ w['A'].T @ w['B'].T").replace("OF_Y", "y @ w['A'].T @ w['B'].T"),
+    "parallel": """
+    y + w['s'] * x @ w['down'].T @ w['up'].T                # the relu between down and up is missing, and so it is LoRA
+    y + w['s'] * F.relu(x @ w['down'].T @ w['up'].T)        # the relu belongs between down and up, not behind both
+    F.relu(y + w['s'] * F.relu(x @ w['down'].T) @ w['up'].T)  # the relu bends y, too; it belongs between down and up
+    y + w['s'] * F.gelu(x @ w['down'].T) @ w['up'].T        # it is a relu between down and up, not a gelu
+    y + w['s'] * torch.tanh(x @ w['down'].T) @ w['up'].T    # it is a relu between down and up, not a tanh
+    """
+    + ADAPTED.replace("CHANGE", "F.relu(x @ w['down'].T) @ w['up'].T").replace(
+        "OF_Y", "F.relu(y @ w['down'].T) @ w['up'].T"
+    ),
 }
-for _name, _change in (
-    ("lora", "({0} @ w['A'].T @ w['B'].T)"),
-    ("parallel", "(F.relu({0} @ w['down'].T) @ w['up'].T)"),
-):
-    LINES[_name] |= {
-        f"w['s'] * {_change.format('x')}": f"{_name}: the frozen output y is missing from the sum",
-        f"y + w['s'] * {_change.format('y')}": f"{_name}: it must read x, not y",
-        f"x + w['s'] * {_change.format('x')}": f"{_name}: it adds to x; the change belongs on y",
-        f"y + {_change.format('x')}": f"{_name}: the scale s is missing",
-        f"w['s'] * (y + {_change.format('x')})": f"{_name}: s scales the change alone, not y",
-    }
 
 one_line = exercise(
     "09a",
     "name, x, y, w",
     _one_line,
     list(METHODS.values()),
-    {"y": "y comes back unchanged"}
-    | {
-        f"{line} if name == '{name}' else right(name, x, y, w)": (message, [METHODS[name]])
-        for name, lines in LINES.items()
-        for line, message in lines.items()
-    },
+    [
+        "y  # y comes back unchanged",
+        *(([METHODS[name]], lines.replace("# ", f"# {name}: ")) for name, lines in LINES.items()),
+    ],
     gradients=True,
     keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
@@ -109,6 +100,7 @@ def _functions():
         "|x|": (lambda x: x.abs(), False),
         "x^2": (lambda x: x + x * x, False),
         "x^3": (lambda x: (W @ x) ** 3, False),
+        "x + x^2 / 10": (lambda x: x + x * x / 10, False),
     }
 
 
@@ -129,6 +121,8 @@ def _judges_affine(fn):
         return "it is turned round: True must mean affine"
     if "W x + b" in wrong and "W x" not in wrong:
         return "W x + b is affine too: with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias"
+    if wrong == {"x + x^2 / 10"}:
+        return "x + x^2 / 10 passes your test: the tolerance is too wide, rounding is off by 1e-4 at most"
     if wrong == {"relu"} or wrong == {"relu", "|x|"}:
         return "a relu without a bias passes your test: scaling by a positive number goes through it, so add two points"
     if {"x^3"} <= wrong <= {"x^3", "relu", "gelu", "relu + b"}:
@@ -138,7 +132,7 @@ def _judges_affine(fn):
     return f"{name} is {kind}, and your test says otherwise"
 
 
-is_affine = exercise("09b", "f, width", _is_affine, (), {}, _judges_affine, returns=True)
+is_affine = exercise("09b", "f, width", _is_affine, (), "", _judges_affine, returns=True)
 
 # ---- 09c: the same budget
 
@@ -152,7 +146,8 @@ def _same_budget(method, budget, sites, d):
 
 
 BOTTLENECK = [
-    ("bottleneck", *case) for case in ((222_000, 12, 384), (368_640, 12, 384), (9_000, 6, 100), (1_153, 5, 10))
+    ("bottleneck", *case)
+    for case in ((222_000, 12, 384), (368_640, 12, 384), (9_000, 6, 100), (1_153, 5, 10), (100_000, 1, 10))
 ]
 LORA, PREFIX = (
     [(method, budget, sites, d) for budget, d in ((227_000, 384), (50_000, 384), (39_000, 100), (24_001, 100))]
@@ -160,49 +155,43 @@ LORA, PREFIX = (
 )
 
 
-def _only(method, expression):
-    return f"{expression} if method == '{method}' else right(method, budget, sites, d)"
-
-
 same_budget = exercise(
     "09c",
     "method, budget, sites, d",
     _same_budget,
     BOTTLENECK + LORA + PREFIX,
-    {
-        "right(method, budget, 1, d)": "the budget is for the whole model: divide it by the number of sites",
-        "right(method, budget, sites, d) + 1": "it rounds up, and so it goes beyond the budget",
-        "(budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d)": (
-            "a size is a whole number: round down"
-        ),
-        "round((budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d))": (
-            "it rounds to the nearest, which goes beyond the budget half of the time: round down"
-        ),
-        _only("bottleneck", "round((budget / sites - d) / (2 * d + 1))"): (
-            "bottleneck: it rounds to the nearest, which goes beyond the budget half of the time: round down",
+    [
+        """
+        right(method, budget, 1, d)          # the budget is for the whole model: divide it by the number of sites
+        right(method, budget, sites, d) + 1  # it rounds up, and so it goes beyond the budget
+        (budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d)
+            # a size is a whole number: round down
+        round((budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d))
+            # it rounds to the nearest, which goes beyond the budget half of the time: round down
+        """,
+        (
             BOTTLENECK,
+            """
+        round((budget / sites - d) / (2 * d + 1))
+            # bottleneck: it rounds to the nearest, which goes beyond the budget half of the time: round down
+        budget // sites // (2 * d)              # bottleneck: its two biases, m and d, count as well
+        budget // sites // (2 * d + 1)  # bottleneck: the bias of width d comes off the budget first, whatever the size
+        (budget // sites - d) // (2 * d)  # bottleneck: the bias of down counts as well, one number a unit: 2·d + 1
+        """,
         ),
-        _only("bottleneck", "budget // sites // (2 * d)"): (
-            "bottleneck: its two biases, m and d, count as well",
-            BOTTLENECK,
-        ),
-        _only("bottleneck", "budget // sites // (2 * d + 1)"): (
-            "bottleneck: the bias of width d comes off the budget first, whatever the size",
-            BOTTLENECK,
-        ),
-        _only("bottleneck", "(budget // sites - d) // (2 * d)"): (
-            "bottleneck: the bias of down counts as well, one number a unit: 2·d + 1",
-            BOTTLENECK,
-        ),
-        _only("lora", "budget // sites // d"): ("lora has two matrices, A and B: 2·d a rank", LORA),
-        _only("lora", "budget // sites // (d * d)"): (
-            "lora: the rank replaces one of the two d's, r·(d + d) and not d·d",
+        (
             LORA,
+            """
+        budget // sites // d            # lora has two matrices, A and B: 2·d a rank
+        budget // sites // (d * d)      # lora: the rank replaces one of the two d's, r·(d + d) and not d·d
+        budget // sites // (2 * d + 1)  # lora has no biases: 2·d a rank
+        """,
         ),
-        _only("lora", "budget // sites // (2 * d + 1)"): ("lora has no biases: 2·d a rank", LORA),
-        _only("prefix_tuning", "budget // sites // d"): (
-            "prefix_tuning: a position has a key and a value, d numbers each: 2·d a position",
+        (
             PREFIX,
+            """
+        budget // sites // d  # prefix_tuning: a position has a key and a value, d numbers each: 2·d a position
+        """,
         ),
-    },
+    ],
 )

@@ -14,28 +14,27 @@ lora_forward = exercise(
     "x, y, A, B, alpha",
     "y + alpha / A.shape[0] * x @ A.T @ B.T",
     FORWARDS,
-    {
-        "y + alpha / len(A) * x @ B.T @ A.T": "x meets B first; it must meet A first, which takes it down to r numbers",
-        "y + alpha / len(A) * x @ A @ B": "the matrices are not transposed: for rows x, A x is written x @ A.T",
-        "y + alpha / len(A) * x @ A.T @ B": "B is not transposed: for rows h, B h is written h @ B.T",
-        "y + alpha / len(A) * x @ A @ B.T": "A is not transposed: for rows x, A x is written x @ A.T",
-        "x + alpha / len(A) * x @ A.T @ B.T": "it adds to x; the change belongs on y, the frozen matrix's output",
-        "alpha / len(A) * x @ A.T @ B.T": "the frozen matrix's output y is missing",
-        "y + x @ A.T @ B.T": "the scale alpha / r is missing",
-        "y + alpha * x @ A.T @ B.T": "the scale is alpha; it must be divided by r",
-        "y + alpha / len(A) ** 0.5 * x @ A.T @ B.T": (
-            "the scale is alpha / sqrt(r), the rank-stabilised one; here it is alpha / r"
-        ),
-        "y + len(A) / alpha * x @ A.T @ B.T": "the scale is upside down: r / alpha",
-        "y + alpha / A.shape[1] * x @ A.T @ B.T": "it divides by A.shape[1], the width of x; r is the number of rows of A",
-        "y + alpha / B.shape[0] * x @ A.T @ B.T": "it divides by B.shape[0], the width of y; r is the number of rows of A",
-        "y + alpha // len(A) * x @ A.T @ B.T": "alpha // r cuts the fraction off; the scale is alpha / r",
-        "alpha / len(A) * (y + x @ A.T @ B.T)": "y is scaled too; only B A x has the scale",
-        "y - alpha / len(A) * x @ A.T @ B.T": "it subtracts; the change is added to y",
-        "y + alpha / len(A) * F.relu(x @ A.T) @ B.T": "there is no activation between A and B: that would be an adapter",
-        "y + alpha / len(A) * F.gelu(x @ A.T) @ B.T": "there is no activation between A and B: that would be an adapter",
-        "y + alpha / len(A) * y @ A.T @ B.T": "A reads y; it must read x, what went into the frozen matrix",
-    },
+    """
+    y + alpha / len(A) * x @ B.T @ A.T  # x meets B first; it must meet A first, which takes it down to r numbers
+    y + alpha / len(A) * x @ A @ B              # the matrices are not transposed: for rows x, A x is written x @ A.T
+    y + alpha / len(A) * x @ A.T @ B            # B is not transposed: for rows h, B h is written h @ B.T
+    y + alpha / len(A) * x @ A @ B.T            # A is not transposed: for rows x, A x is written x @ A.T
+    x + alpha / len(A) * x @ A.T @ B.T          # it adds to x; the change belongs on y, the frozen matrix's output
+    alpha / len(A) * x @ A.T @ B.T              # the frozen matrix's output y is missing
+    y + x @ A.T @ B.T                           # the scale alpha / r is missing
+    y + alpha * x @ A.T @ B.T                   # the scale is alpha; it must be divided by r
+    y + alpha / len(A) ** 0.5 * x @ A.T @ B.T
+        # the scale is alpha / sqrt(r), the rank-stabilised one; here it is alpha / r
+    y + len(A) / alpha * x @ A.T @ B.T          # the scale is upside down: r / alpha
+    y + alpha / A.shape[1] * x @ A.T @ B.T      # it divides by A.shape[1], the width of x; r is the number of rows of A
+    y + alpha / B.shape[0] * x @ A.T @ B.T      # it divides by B.shape[0], the width of y; r is the number of rows of A
+    y + alpha // len(A) * x @ A.T @ B.T         # alpha // r cuts the fraction off; the scale is alpha / r
+    alpha / len(A) * (y + x @ A.T @ B.T)        # y is scaled too; only B A x has the scale
+    y - alpha / len(A) * x @ A.T @ B.T          # it subtracts; the change is added to y
+    y + alpha / len(A) * F.relu(x @ A.T) @ B.T
+    y + alpha / len(A) * F.gelu(x @ A.T) @ B.T  # there is no activation between A and B: that would be an adapter
+    y + alpha / len(A) * y @ A.T @ B.T          # A reads y; it must read x, what went into the frozen matrix
+    """,
     gradients=True,
     keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
@@ -45,23 +44,22 @@ lora_count = exercise(
     "rank, shapes",
     "sum(rank * (outputs + inputs) for outputs, inputs in shapes)",
     [(2, [(5, 3)]), (8, [(384, 384), (1536, 384), (384, 1536)]), (3, [(4, 6), (4, 6)]), (4, [(7, 2), (3, 3), (1, 8)])],
-    {
-        "sum(rank * o * i for o, i in shapes)": (
-            "that is r whole matrices; B has outputs times r numbers, A has r times inputs: add the two"
-        ),
-        "sum(o * i for o, i in shapes)": "that is the frozen matrix W itself",
-        "sum(2 * rank * o for o, i in shapes)": "2 r outputs holds for square matrices only; A is as wide as the input",
-        "sum(2 * rank * i for o, i in shapes)": "2 r inputs holds for square matrices only; B is as tall as the output",
-        "sum(rank * o for o, i in shapes)": "only B is counted; A is missing",
-        "sum(rank * i for o, i in shapes)": "only A is counted; B is missing",
-        "sum(rank * (o + i) + o for o, i in shapes)": "LoRA has no bias; the frozen one stays as it is",
-        "rank * sum(shapes[0])": "only the first matrix is counted",
-        "rank * sum(shapes[-1])": "only the last matrix is counted: add them up",
-        "rank * sum(shapes[0]) * len(shapes)": "the first matrix is counted for each; the shapes differ",
-        "sum(o * i + rank * (o + i) for o, i in shapes)": "the frozen matrix is counted too; it is not trained",
-        "sum(o + i for o, i in shapes)": "that is rank 1; multiply by the rank",
-        "sum((rank * o) * (rank * i) for o, i in shapes)": "the two counts are multiplied; add them",
-    },
+    """
+    sum(rank * o * i for o, i in shapes)
+        # that is r whole matrices; B has outputs times r numbers, A has r times inputs: add the two
+    sum(o * i for o, i in shapes)                    # that is the frozen matrix W itself
+    sum(2 * rank * o for o, i in shapes)  # 2 r outputs holds for square matrices only; A is as wide as the input
+    sum(2 * rank * i for o, i in shapes)  # 2 r inputs holds for square matrices only; B is as tall as the output
+    sum(rank * o for o, i in shapes)                 # only B is counted; A is missing
+    sum(rank * i for o, i in shapes)                 # only A is counted; B is missing
+    sum(rank * (o + i) + o for o, i in shapes)       # LoRA has no bias; the frozen one stays as it is
+    rank * sum(shapes[0])                            # only the first matrix is counted
+    rank * sum(shapes[-1])                           # only the last matrix is counted: add them up
+    rank * sum(shapes[0]) * len(shapes)              # the first matrix is counted for each; the shapes differ
+    sum(o * i + rank * (o + i) for o, i in shapes)   # the frozen matrix is counted too; it is not trained
+    sum(o + i for o, i in shapes)                    # that is rank 1; multiply by the rank
+    sum((rank * o) * (rank * i) for o, i in shapes)  # the two counts are multiplied; add them
+    """,
 )
 
 # W, A, B, scale: 4 x 3 of rank 2; 3 x 3 of rank 2, where a transpose fits; 3 x 3 of rank 3, where A B fits.
@@ -77,17 +75,17 @@ lora_merge = exercise(
     "W, A, B, scale",
     "W + scale * B @ A",
     MERGES,
-    {
-        "W + scale * A @ B": "it adds A B; x meets A first, so the product is B A",
-        "W + scale * (B @ A).T": "the change is transposed: B A is (outputs, inputs), as W is",
-        "scale * B @ A": "W is missing: this is the change alone",
-        "W + B @ A": "the scale is missing",
-        "W - scale * B @ A": "it subtracts: that is what unmerging would do",
-        "scale * (W + B @ A)": "W is scaled too",
-        "W + scale / len(A) * B @ A": "it divides by r; scale is alpha / r already",
-        "W + scale * scale * B @ A": "the scale is on both A and B, so it counts twice",
-        "W + abs(scale) * B @ A": "the scale may be negative, and keeps its sign",
-        "W * (scale * B @ A)": "the change is added to W, not multiplied",
-    },
+    """
+    W + scale * A @ B           # it adds A B; x meets A first, so the product is B A
+    W + scale * (B @ A).T       # the change is transposed: B A is (outputs, inputs), as W is
+    scale * B @ A               # W is missing: this is the change alone
+    W + B @ A                   # the scale is missing
+    W - scale * B @ A           # it subtracts: that is what unmerging would do
+    scale * (W + B @ A)         # W is scaled too
+    W + scale / len(A) * B @ A  # it divides by r; scale is alpha / r already
+    W + scale * scale * B @ A   # the scale is on both A and B, so it counts twice
+    W + abs(scale) * B @ A      # the scale may be negative, and keeps its sign
+    W * (scale * B @ A)         # the change is added to W, not multiplied
+    """,
     keeps={"W": "it changes W itself; return a new matrix, and the old one is still there to go back to"},
 )

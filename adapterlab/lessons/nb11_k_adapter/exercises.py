@@ -32,29 +32,23 @@ chain = exercise(
     "states, layers",
     _chain,
     CHAINS,
-    {
-        "layers[-1](states[-1])": (
-            "the last layer never sees what the ones before put out: hand k on, layer(h + k)"
-        ),
-        "step(states, layers, lambda layer, h, k: layer(h) + k)": (
-            "k is added behind the layer; it goes in together with the hidden state: layer(h + k)"
-        ),
-        "step(states, layers, lambda layer, h, k: layer(h if h is states[0] else k))": (
-            "only the first hidden state is read; every layer reads its own h"
-        ),
-        "step(states, layers, lambda layer, h, k: h + layer(h + k))": (
-            "h is added twice; the layer has its own residual connection, so k = layer(h + k)"
-        ),
-        "step(states, layers, lambda layer, h, k: k + layer(h + k))": (
-            "k is added twice; the layer has its own residual connection, so k = layer(h + k)"
-        ),
-        "step(states, layers, lambda layer, h, k: layer(h - k))": "k is subtracted; it is added to h",
-        "right(states[::-1], layers[::-1])": "it runs from the top layer down; begin at the lowest",
-        "states[-1] + right(states, layers)": "the frozen state is added to the result; return k alone",
-        "right(states[:1], layers[:1])": "it returns after the first layer: the `return` stands inside the loop",
-        "right(states[:-1], layers[:-1])": "the last layer does not run",
-        "right(states[1:], layers[1:])": "the first layer does not run",
-    },
+    """
+    layers[-1](states[-1])  # the last layer never sees what the ones before put out: hand k on, layer(h + k)
+    step(states, layers, lambda layer, h, k: layer(h) + k)
+        # k is added behind the layer; it goes in together with the hidden state: layer(h + k)
+    step(states, layers, lambda layer, h, k: layer(h if h is states[0] else k))
+        # only the first hidden state is read; every layer reads its own h
+    step(states, layers, lambda layer, h, k: h + layer(h + k))
+        # h is added twice; the layer has its own residual connection, so k = layer(h + k)
+    step(states, layers, lambda layer, h, k: k + layer(h + k))
+        # k is added twice; the layer has its own residual connection, so k = layer(h + k)
+    step(states, layers, lambda layer, h, k: layer(h - k))  # k is subtracted; it is added to h
+    right(states[::-1], layers[::-1])                       # it runs from the top layer down; begin at the lowest
+    states[-1] + right(states, layers)                      # the frozen state is added to the result; return k alone
+    right(states[:1], layers[:1])  # it returns after the first layer: the `return` stands inside the loop
+    right(states[:-1], layers[:-1])                         # the last layer does not run
+    right(states[1:], layers[1:])                           # the first layer does not run
+    """,
     names={"step": _step},
     gradients=True,
 )  # fmt: skip
@@ -73,26 +67,22 @@ kadapter_count = exercise(
     "d, m, inner, depth",
     _kadapter_count,
     [(5, 2, 3, 1), (7, 4, 6, 2), (384, 64, 256, 2)],
-    {
-        "2 * d * m + m + d": "that is down and up; the transformer layers are missing",
-        "right(d, m, inner, depth) - depth * 4 * m": "each transformer layer has two LayerNorms of 2·m parameters",
-        "right(d, m, inner, depth) - depth * 2 * m": "each transformer layer has two LayerNorms of 2·m parameters",
-        "right(d, m, inner, depth) - depth * (m * m + m)": (
-            "attention has four matrices: query, key, value and the output's"
-        ),
-        "2 * d * m + depth * (4 * m * m + 2 * m * inner + 4 * m)": (
-            "the biases are missing: every matrix has one, as long as its output"
-        ),
-        "right(d, m, inner, 1)": "depth has no effect; there are `depth` transformer layers",
-        "depth * right(d, m, inner, 1)": "down and up are there once, whatever the depth",
-        "right(d, d, inner, depth)": "its transformer layers are m wide, not d: down comes first",
-        "right(d, m, inner, depth) - (2 * d * m + d + m)": "those are the transformer layers; down and up are missing",
-        "right(d, m, inner, depth) - depth * (2 * m * inner + inner + m)": (
-            "each transformer layer has two feed-forward matrices, to `inner` and back"
-        ),
-        "right(d, m, m, depth)": "the feed-forward block is `inner` wide inside, not m",
-        "right(d, m, 4 * m, depth)": "the feed-forward block is `inner` wide inside, not 4·m",
-    },
+    """
+    2 * d * m + m + d                                # that is down and up; the transformer layers are missing
+    right(d, m, inner, depth) - depth * 4 * m
+    right(d, m, inner, depth) - depth * 2 * m        # each transformer layer has two LayerNorms of 2·m parameters
+    right(d, m, inner, depth) - depth * (m * m + m)  # attention has four matrices: query, key, value and the output's
+    2 * d * m + depth * (4 * m * m + 2 * m * inner + 4 * m)
+        # the biases are missing: every matrix has one, as long as its output
+    right(d, m, inner, 1)                            # depth has no effect; there are `depth` transformer layers
+    depth * right(d, m, inner, 1)                    # down and up are there once, whatever the depth
+    right(d, d, inner, depth)                        # its transformer layers are m wide, not d: down comes first
+    right(d, m, inner, depth) - (2 * d * m + d + m)  # those are the transformer layers; down and up are missing
+    right(d, m, inner, depth) - depth * (2 * m * inner + inner + m)
+        # each transformer layer has two feed-forward matrices, to `inner` and back
+    right(d, m, m, depth)                            # the feed-forward block is `inner` wide inside, not m
+    right(d, m, 4 * m, depth)                        # the feed-forward block is `inner` wide inside, not 4·m
+    """,
 )
 
 # ---- 11c: attention that does not look at padding
@@ -110,32 +100,26 @@ attend = exercise(
     "scores, mask",
     f"{HIDDEN}.softmax(-1)",
     SCORES,
-    {
-        "scores.softmax(-1)": "padding is still looked at: the mask is not used",
-        "(scores * mask).softmax(-1)": (
-            "a score of 0 is not a weight of 0, since exp(0) = 1: the scores of padding must be -inf"
-        ),
-        "scores.softmax(-1) * mask": "the weights of a row no longer sum to 1: mask the scores, before the softmax",
-        f"{HIDDEN}.softmax(0)": "the softmax runs down the columns; every token shares out its own row, dimension -1",
-        "scores.softmax(0)": "the softmax runs down the columns; every token shares out its own row, dimension -1",
-        "scores.masked_fill(mask == 1, -torch.inf).softmax(-1)": (
-            "it hides the real tokens and looks at the padding: 1 in the mask is a real token"
-        ),
-        "scores.masked_fill((mask == 0)[:, None], -torch.inf).softmax(-1)": (
-            "it hides the rows of padding; what must not be *looked at* are the columns"
-        ),
-        "scores.masked_fill((mask == 0)[:, None], -1e9).softmax(-1)": (
-            "it hides the rows of padding; what must not be *looked at* are the columns"
-        ),
-        "scores.masked_fill((mask == 0)[:, None] | (mask == 0), -torch.inf).softmax(-1)": (
-            "the rows of padding are hidden too, and have nothing left to share out: hide the columns alone"
-        ),
-        "(scores + mask).softmax(-1)": "adding the mask leaves padding in: the scores of padding must be -inf",
-        "(scores - mask).softmax(-1)": "adding the mask leaves padding in: the scores of padding must be -inf",
-        HIDDEN: "the softmax is missing: the weights of a row must sum to 1",
-        f"{HIDDEN}.exp()": "the weights of a row do not sum to 1: divide by their sum, as softmax does",
-        f"{HIDDEN}.sigmoid()": "the weights of a row do not sum to 1: it must be a softmax, not a sigmoid",
-    },
+    f"""
+    scores.softmax(-1)           # padding is still looked at: the mask is not used
+    (scores * mask).softmax(-1)
+        # a score of 0 is not a weight of 0, since exp(0) = 1: the scores of padding must be -inf
+    scores.softmax(-1) * mask    # the weights of a row no longer sum to 1: mask the scores, before the softmax
+    {HIDDEN}.softmax(0)
+    scores.softmax(0)            # the softmax runs down the columns; every token shares out its own row, dimension -1
+    scores.masked_fill(mask == 1, -torch.inf).softmax(-1)
+        # it hides the real tokens and looks at the padding: 1 in the mask is a real token
+    scores.masked_fill((mask == 0)[:, None], -torch.inf).softmax(-1)
+    scores.masked_fill((mask == 0)[:, None], -1e9).softmax(-1)
+        # it hides the rows of padding; what must not be *looked at* are the columns
+    scores.masked_fill((mask == 0)[:, None] | (mask == 0), -torch.inf).softmax(-1)
+        # the rows of padding are hidden too, and have nothing left to share out: hide the columns alone
+    (scores + mask).softmax(-1)
+    (scores - mask).softmax(-1)  # adding the mask leaves padding in: the scores of padding must be -inf
+    {HIDDEN}                     # the softmax is missing: the weights of a row must sum to 1
+    {HIDDEN}.exp()               # the weights of a row do not sum to 1: divide by their sum, as softmax does
+    {HIDDEN}.sigmoid()           # the weights of a row do not sum to 1: it must be a softmax, not a sigmoid
+    """,
     gradients=True,
     keeps={"scores": "it changes the scores in place; masked_fill without the underscore makes a copy"},
 )

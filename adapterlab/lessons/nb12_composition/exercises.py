@@ -16,21 +16,19 @@ average_outputs = exercise(
     # two outputs with weights 3 and 1; three with weights that do not sum to 1; one that is left out; one subtracted
     [(random_tensors((2, 3), (2, 3)), [3.0, 1.0]), (random_tensors((2,), (2,), (2,)), [1.0, 2.0, 2.0]),
      (random_tensors((2, 3), (2, 3)), [1.0, 0.0]), (random_tensors((2, 3), (2, 3)), [2.0, -0.5])],
-    {
-        f"{SUM} / sum(weights) / len(outputs)": (
-            "it divides twice, by the sum of the weights and by the number of adapters: Average(a, a) would be half of a"
-        ),
-        f"{SUM} / len(outputs)": "it divides by the number of adapters; divide by the sum of the weights",
-        SUM: "it is the weighted sum; the weights must be made to sum to 1",
-        "sum(outputs) / len(outputs)": "the weights are not used",
-        "sum(w * y for w, y in zip(torch.tensor(weights).softmax(0), outputs))": (
-            "it is a softmax of the weights; weights 3 and 1 are to mean 3/4 and 1/4"
-        ),
-        f"{SUM} / sum(map(abs, weights))": "divide by the sum of the weights as they are, signs included",
-        f"{SUM} / max(weights)": "it divides by the largest weight; divide by the sum of the weights",
-        "right(outputs, weights[::-1])": "the weights are in the wrong order",
-        "sum(outputs) / sum(weights)": "the outputs are not multiplied by their weights",
-    },
+    f"""
+    {SUM} / sum(weights) / len(outputs)
+        # it divides twice, by the sum of the weights and by the number of adapters: Average(a, a) would be half of a
+    {SUM} / len(outputs)            # it divides by the number of adapters; divide by the sum of the weights
+    {SUM}                           # it is the weighted sum; the weights must be made to sum to 1
+    sum(outputs) / len(outputs)     # the weights are not used
+    sum(w * y for w, y in zip(torch.tensor(weights).softmax(0), outputs))
+        # it is a softmax of the weights; weights 3 and 1 are to mean 3/4 and 1/4
+    {SUM} / sum(map(abs, weights))  # divide by the sum of the weights as they are, signs included
+    {SUM} / max(weights)            # it divides by the largest weight; divide by the sum of the weights
+    right(outputs, weights[::-1])   # the weights are in the wrong order
+    sum(outputs) / sum(weights)     # the outputs are not multiplied by their weights
+    """,
     keeps={"outputs": "it changes the outputs in place; other blocks may still need them"},
     gradients=True,
 )  # fmt: skip
@@ -52,31 +50,28 @@ fuse_outputs = exercise(
     ALL,
     lambda h, z, Q, K, V: _fused(h, z, Q, K, V),
     FUSIONS,
-    {
-        f"fused({ALL}, dim=1)": "the softmax runs over the tokens; each token chooses among the adapters, dimension 0",
-        f"fused({ALL}, weigh=lambda s, d: s)": "the softmax is missing: the weights of a token must sum to 1",
-        f"fused({ALL}, weigh=lambda s, d: s.sigmoid())": (
-            "it is a sigmoid; the weights of a token must sum to 1: softmax over the adapters"
-        ),
-        f"fused({ALL}, scale=h.shape[-1] ** -0.5)": (
-            "it divides the scores by the root of the width, as a Transformer does; AdapterFusion does not"
-        ),
-        "fused(h, z, Q, K, torch.eye(len(V)))": "the value matrix V is missing",
-        "fused(h, z, torch.eye(len(Q)), K, V)": "the query matrix Q is missing",
-        "fused(h, z, Q, torch.eye(len(K)), V)": "the key matrix K is missing",
-        "fused(h, z, Q.T, K.T, V.T)": "the matrices are not transposed: for rows h, Q h is written h @ Q.T",
-        "fused(h, z, Q.T, K, V)": "Q is not transposed: for rows h, Q h is written h @ Q.T",
-        "fused(h, z, Q, K.T, V)": "K is not transposed: for rows z, K z is written z @ K.T",
-        "fused(h, z, Q, K, V.T)": "V is not transposed: for rows z, V z is written z @ V.T",
-        "fused(h, z, Q.T, K.T, V)": "Q and K are not transposed: for rows h, Q h is written h @ Q.T",
-        "fused(h, z, K, Q, V)": "Q and K are swapped: Q reads h, the model's state, and K what the adapters made of it",
-        "(z @ V.T).mean(0)": "all adapters weigh the same; the scores are missing",
-        f"h + fused({ALL})": "h is added; return what the adapters put together alone",
-        f"fused({ALL}) / len(z)": "it takes the mean over the adapters; the weights sum to 1 already, so sum",
-        f"fused({ALL}, weigh=lambda s, d: torch.nn.functional.one_hot(s.argmax(0), len(s)).T.float())": (
-            "each token takes its best adapter alone; softmax mixes them"
-        ),
-    },
+    f"""
+    fused({ALL}, dim=1)  # the softmax runs over the tokens; each token chooses among the adapters, dimension 0
+    fused({ALL}, weigh=lambda s, d: s)    # the softmax is missing: the weights of a token must sum to 1
+    fused({ALL}, weigh=lambda s, d: s.sigmoid())
+        # it is a sigmoid; the weights of a token must sum to 1: softmax over the adapters
+    fused({ALL}, scale=h.shape[-1] ** -0.5)
+        # it divides the scores by the root of the width, as a Transformer does; AdapterFusion does not
+    fused(h, z, Q, K, torch.eye(len(V)))  # the value matrix V is missing
+    fused(h, z, torch.eye(len(Q)), K, V)  # the query matrix Q is missing
+    fused(h, z, Q, torch.eye(len(K)), V)  # the key matrix K is missing
+    fused(h, z, Q.T, K.T, V.T)            # the matrices are not transposed: for rows h, Q h is written h @ Q.T
+    fused(h, z, Q.T, K, V)                # Q is not transposed: for rows h, Q h is written h @ Q.T
+    fused(h, z, Q, K.T, V)                # K is not transposed: for rows z, K z is written z @ K.T
+    fused(h, z, Q, K, V.T)                # V is not transposed: for rows z, V z is written z @ V.T
+    fused(h, z, Q.T, K.T, V)              # Q and K are not transposed: for rows h, Q h is written h @ Q.T
+    fused(h, z, K, Q, V)  # Q and K are swapped: Q reads h, the model's state, and K what the adapters made of it
+    (z @ V.T).mean(0)                     # all adapters weigh the same; the scores are missing
+    h + fused({ALL})                      # h is added; return what the adapters put together alone
+    fused({ALL}) / len(z)                 # it takes the mean over the adapters; the weights sum to 1 already, so sum
+    fused({ALL}, weigh=lambda s, d: torch.nn.functional.one_hot(s.argmax(0), len(s)).T.float())
+        # each token takes its best adapter alone; softmax mixes them
+    """,
     gradients=True,
     names={"fused": _fused},
 )
@@ -139,5 +134,5 @@ def _roots(fn):
 
 
 concatenate = exercise(
-    "12c", "parts", _concatenate, (), {}, _roots, _adds_up, returns=(torch.zeros(1, 1), torch.zeros(1, 1))
+    "12c", "parts", _concatenate, (), "", _roots, _adds_up, returns=(torch.zeros(1, 1), torch.zeros(1, 1))
 )

@@ -40,13 +40,6 @@ def _all(before, after, equal):
     return sorted([*ends, *_common(before, after, equal)])
 
 
-def _alike(old, new):
-    return old.shape == new.shape and torch.allclose(old.float(), new.float())
-
-
-IDENTITY = "`is` and data_ptr ask for the same object; equal numbers in another tensor have not changed: torch.equal"
-
-
 def _names_sorted(fn):
     got, want = fn(*UNSORTED), _changed(*UNSORTED)
     return "the names are right, and not sorted: sorted(...)" if got != want and sorted(got) == want else None
@@ -57,46 +50,38 @@ changed_tensors = exercise(
     "before, after",
     _changed,
     [SAME, DUST, BIG, ADDED, GONE, MOVED, RESHAPED, UNSORTED],
-    {
-        "every(before, after, lambda old, new: old is new)": IDENTITY,
-        "every(before, after, lambda old, new: old.data_ptr() == new.data_ptr())": IDENTITY,
-        "common(before, after, lambda old, new: old is new)": IDENTITY,
-        "every(before, after, lambda old, new: bool(old.sum() == new.sum()))": (
-            "[1, 2] and [2, 1] have one sum and are not equal: compare every number, torch.equal"
-        ),
-        "every(before, after, lambda old, new: old.shape == new.shape)": (
-            "the shapes alone are compared; compare the numbers, torch.equal"
-        ),
-        "every(before, after, alike)": (
-            "a change of 2e-7 goes unseen: allclose has a tolerance, and bit by bit allows none",
-            [SAME, DUST, BIG, ADDED, GONE, MOVED, UNSORTED],
-        ),
-        "common(before, after, alike)": (
-            "a change of 2e-7 goes unseen: allclose has a tolerance, and bit by bit allows none",
-            [SAME, DUST, BIG, MOVED],
-        ),
-        "sorted(set(before) - set(common(before, after)))": (
-            "it lists the tensors that stayed; those that changed are asked for",
+    [
+        """
+        every(before, after, lambda old, new: old is new)
+        every(before, after, lambda old, new: old.data_ptr() == new.data_ptr())
+        common(before, after, lambda old, new: old is new)
+            # `is` and data_ptr ask for the same object; equal numbers in another tensor have not changed: torch.equal
+        every(before, after, lambda old, new: bool(old.sum() == new.sum()))
+            # [1, 2] and [2, 1] have one sum and are not equal: compare every number, torch.equal
+        every(before, after, lambda old, new: old.shape == new.shape)
+            # the shapes alone are compared; compare the numbers, torch.equal
+        every(before, after, torch.allclose)
+        common(before, after, torch.allclose)
+            # a change of 2e-7 goes unseen: allclose has a tolerance, and bit by bit allows none
+        common(before, after)  # a tensor that is only in one of the two goes unseen; it changed as well
+        sorted(n for n in before if n not in after or not torch.equal(before[n], after[n]))
+            # a tensor that is new in `after` goes unseen; walk through the names of both
+        sorted(n for n in after if n not in before or not torch.equal(before[n], after[n]))
+            # a tensor that is gone from `after` goes unseen; walk through the names of both
+        right(before, after)[::-1]  # the names are sorted backwards
+        len(right(before, after))   # that is how many; return their names
+        bool(right(before, after))  # that is whether any changed; return their names
+        """,
+        (
             [SAME, BIG],
+            """
+        sorted(set(before) - set(common(before, after)))
+            # it lists the tensors that stayed; those that changed are asked for
+        """,
         ),
-        "common(before, after)": (
-            "a tensor that is only in one of the two goes unseen; it changed as well",
-            [BIG, ADDED, GONE],
-        ),
-        "sorted(n for n in before if n not in after or not torch.equal(before[n], after[n]))": (
-            "a tensor that is new in `after` goes unseen; walk through the names of both",
-            [ADDED, GONE],
-        ),
-        "sorted(n for n in after if n not in before or not torch.equal(before[n], after[n]))": (
-            "a tensor that is gone from `after` goes unseen; walk through the names of both",
-            [ADDED, GONE],
-        ),
-        "right(before, after)[::-1]": "the names are sorted backwards",
-        "len(right(before, after))": "that is how many; return their names",
-        "bool(right(before, after))": "that is whether any changed; return their names",
-    },
+    ],
     _names_sorted,
-    names={"every": _all, "common": _common, "alike": _alike},
+    names={"every": _all, "common": _common},
 )
 
 
@@ -108,28 +93,22 @@ serving_megabytes = exercise(
     "base, adapter, tasks",
     "(4 * tasks * base / 1e6, 4 * (base + tasks * adapter) / 1e6)",
     [(22_700_000, 600_000, 10), (100, 10, 3)],
-    {
-        "(tasks * base / 1e6, (base + tasks * adapter) / 1e6)": (
-            "these are millions of parameters; a float32 takes 4 bytes"
-        ),
-        "(4 * tasks * base, 4 * (base + tasks * adapter))": "these are bytes; a MB is 10**6 of them",
-        "(4 * tasks * base / 2**20, 4 * (base + tasks * adapter) / 2**20)": "these are MiB of 2**20 bytes; a MB is 10**6",
-        "(32 * tasks * base / 1e6, 32 * (base + tasks * adapter) / 1e6)": "these are megabits; a byte has 8 of them",
-        "(4 * tasks * base / 1e6, 4 * tasks * (base + adapter) / 1e6)": (
-            "the second counts the base once for every task; it is there once"
-        ),
-        "(4 * tasks * base / 1e6, 4 * tasks * adapter / 1e6)": (
-            "the second lacks the base, which must be in memory as well"
-        ),
-        "(4 * tasks * base / 1e6, 4 * (base + adapter) / 1e6)": "the second has one adapter; every task brings its own",
-        "(4 * base / 1e6, 4 * (base + tasks * adapter) / 1e6)": "the first has one copy; every task has its own",
-        "(4 * tasks * (base + adapter) / 1e6, 4 * (base + tasks * adapter) / 1e6)": (
-            "the first has adapters besides; a fully tuned copy has none"
-        ),
-        "right(base, adapter, tasks)[::-1]": "the two change places: copies first",
-        "tuple(round(x) for x in right(base, adapter, tasks))": "do not round",
-        "tuple(round(x, 1) for x in right(base, adapter, tasks))": "do not round",
-    },
+    """
+    (tasks * base / 1e6, (base + tasks * adapter) / 1e6)     # these are millions of parameters; a float32 takes 4 bytes
+    (4 * tasks * base, 4 * (base + tasks * adapter))         # these are bytes; a MB is 10**6 of them
+    (4 * tasks * base / 2**20, 4 * (base + tasks * adapter) / 2**20)  # these are MiB of 2**20 bytes; a MB is 10**6
+    (32 * tasks * base / 1e6, 32 * (base + tasks * adapter) / 1e6)  # these are megabits; a byte has 8 of them
+    (4 * tasks * base / 1e6, 4 * tasks * (base + adapter) / 1e6)
+        # the second counts the base once for every task; it is there once
+    (4 * tasks * base / 1e6, 4 * tasks * adapter / 1e6)  # the second lacks the base, which must be in memory as well
+    (4 * tasks * base / 1e6, 4 * (base + adapter) / 1e6)     # the second has one adapter; every task brings its own
+    (4 * base / 1e6, 4 * (base + tasks * adapter) / 1e6)     # the first has one copy; every task has its own
+    (4 * tasks * (base + adapter) / 1e6, 4 * (base + tasks * adapter) / 1e6)
+        # the first has adapters besides; a fully tuned copy has none
+    right(base, adapter, tasks)[::-1]                        # the two change places: copies first
+    tuple(round(x) for x in right(base, adapter, tasks))
+    tuple(round(x, 1) for x in right(base, adapter, tasks))  # do not round
+    """,
 )
 
 # ---- 13c: an archive that may be opened
@@ -185,4 +164,4 @@ def _sorts_out(fn):
     return wrong[0] if wrong else None
 
 
-safe_archive = exercise("13c", "entries, known, limit", _safe, (), {}, _sorts_out, returns=True)
+safe_archive = exercise("13c", "entries, known, limit", _safe, (), "", _sorts_out, returns=True)
