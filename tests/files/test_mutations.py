@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from damage import CONFIG, TENSORS, resave, sign
+from safetensors.torch import load_file
 from tiny_bert import hooks, same_state, snapshot, tiny_bert
 
 from adapterlab.adapters import Adapters
@@ -18,26 +19,7 @@ from adapterlab.errors import UserError
 from adapterlab.methods import CompacterConfig, LoRAConfig, houlsby
 
 COUNT, SECONDS = 500, 60
-TENSORS, CONFIG = "adapter.safetensors", "adapter.json"
-ODD = (
-    None,
-    True,
-    0,
-    -1,
-    1e308,
-    10**30,
-    "",
-    "../../x",
-    "/etc/passwd",
-    "a\x00b",
-    "..",
-    [],
-    {},
-    [[]],
-    [None],
-    {"a": 1},
-    "💥" * 50,
-)
+ODD = (None, True, 0, -1, 1e308, 10**30, "", "../../x", "/etc/passwd", "a\x00b", "..", [], {}, [[]], [None], {"a": 1})
 PATHS = ("../up", "/abs", "a/../../b", "..\\..\\x", "C:\\x", "a\x00b", ".", "..", "a/b", "", "con", "x" * 5000)
 
 
@@ -66,65 +48,58 @@ def header_bits_signed(rng, folder):
     sign(folder, bytes(data))
 
 
-def values_signed(rng, folder):
+def signed(change):
+    """A change of the tensors, one of which is `key`; the checksum is made right again."""
+
+    def mutate(rng, folder):
+        tensors = load_file(folder / TENSORS)
+        change(rng, tensors, rng.choice([key for key in sorted(tensors) if tensors[key].numel() > 1]))
+        resave(folder, {key: tensor.contiguous().clone() for key, tensor in tensors.items()})
+
+    mutate.__name__ = change.__name__
+    return mutate
+
+
+@signed
+def values(rng, tensors, key):
     """Other finite numbers with a right checksum are another adapter, not a damaged one: that loads as it stands."""
-    tensors = load_file(folder / TENSORS)
-    key = rng.choice(sorted(tensors))
     tensors[key] = tensors[key] + rng.random()
-    resave(folder, tensors)
 
 
-def not_finite_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    key = rng.choice(sorted(tensors))
+@signed
+def not_finite(rng, tensors, key):
     tensors[key].view(-1)[rng.randrange(tensors[key].numel())] = rng.choice((float("nan"), float("inf"), -float("inf")))
-    resave(folder, tensors)
 
 
-def renamed_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    key = rng.choice(sorted(tensors))
+@signed
+def renamed(rng, tensors, key):
     tensors[rng.choice((*PATHS, key + "x", key[:-1], key.upper())).replace("\x00", "") or "x"] = tensors.pop(key)
-    resave(folder, tensors)
 
 
-def swapped_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    a, b = rng.sample(sorted(tensors), 2)
-    tensors[a], tensors[b] = tensors[b], tensors[a]
-    resave(folder, {k: v.clone() for k, v in tensors.items()})
+@signed
+def swapped(rng, tensors, key):
+    other = rng.choice(sorted(tensors.keys() - {key}))
+    tensors[key], tensors[other] = tensors[other], tensors[key]
 
 
-def reshaped_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    key = rng.choice([k for k in sorted(tensors) if tensors[k].numel() > 1])
+@signed
+def reshaped(rng, tensors, key):
     t = tensors[key]
-    ways = (
-        t.reshape(-1),
-        t.reshape(1, *t.shape),
-        t.flatten()[:-1],
-        t.repeat(2, *[1] * (t.ndim - 1)),
-        t.new_zeros(0),
-        t.mT if t.ndim > 1 else t.flip(0)[:-1],
-    )
-    tensors[key] = rng.choice(ways).contiguous().clone()
-    resave(folder, tensors)
+    rows = t.repeat(2, *[1] * (t.ndim - 1))
+    turned = t.mT if t.ndim > 1 else t.flip(0)[:-1]
+    tensors[key] = rng.choice((t.reshape(-1), t.reshape(1, *t.shape), t.flatten()[:-1], rows, t.new_zeros(0), turned))
 
 
-def retyped_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    key = rng.choice(sorted(tensors))
-    tensors[key] = tensors[key].to(
-        rng.choice((torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8))
-    )
-    resave(folder, tensors)
+@signed
+def retyped(rng, tensors, key):
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8)
+    tensors[key] = tensors[key].to(rng.choice(kinds))
 
 
-def dropped_signed(rng, folder):
-    tensors = load_file(folder / TENSORS)
-    for key in rng.sample(sorted(tensors), rng.choice((1, 2, len(tensors)))):
-        tensors.pop(key)
-    resave(folder, tensors)
+@signed
+def dropped(rng, tensors, key):
+    for name in rng.choice(([key], [key, min(tensors.keys() - {key})], list(tensors))):
+        tensors.pop(name)
 
 
 def huge_header_signed(rng, folder):
@@ -168,23 +143,8 @@ def json_key(rng, folder):
 
 def json_text(rng, folder):
     text = (folder / CONFIG).read_text()
-    wild = (
-        "NaN",
-        "Infinity",
-        "-1e999",
-        "1" * 5000,
-        '{"a":' * 5000,
-        "[" * 100_000,
-        "\\ud800",
-        "//",
-        "'",
-        "\x00",
-        "\ufeff" + text,
-        "null",
-        "[]",
-        "3",
-        '"x"',
-    )
+    deep, odd = ('{"a":' * 5000, "[" * 100_000), ("\\ud800", "//", "'", "\x00", "\ufeff" + text)
+    wild = ("NaN", "Infinity", "-1e999", "1" * 5000, *deep, *odd, "null", "[]", "3", '"x"')
     (folder / CONFIG).write_text(
         rng.choice((rng.choice(wild), text.replace(": 4", ": " + rng.choice(wild), 1))), errors="surrogatepass"
     )
@@ -220,22 +180,10 @@ def files(rng, folder):
 
 
 MUTATIONS = [
-    truncated, bits, bits, header_bits_signed, values_signed, not_finite_signed, renamed_signed, swapped_signed, reshaped_signed,
-    retyped_signed, dropped_signed, huge_header_signed, wild_header_signed, json_value, json_value, json_value, json_key,
+    truncated, bits, bits, header_bits_signed, values, not_finite, renamed, swapped, reshaped,
+    retyped, dropped, huge_header_signed, wild_header_signed, json_value, json_value, json_value, json_key,
     json_text, paths, files,
 ]  # fmt: skip
-
-
-def sign(folder, packed):
-    (folder / TENSORS).write_bytes(packed)
-    config = json.loads((folder / CONFIG).read_text())
-    config["sha256"] = hashlib.sha256(packed).hexdigest()
-    (folder / CONFIG).write_text(json.dumps(config))
-
-
-def resave(folder, tensors):
-    save_file(tensors, folder / TENSORS)
-    sign(folder, (folder / TENSORS).read_bytes())
 
 
 def places(node):

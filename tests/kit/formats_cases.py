@@ -1,9 +1,11 @@
 """Our adapters for the tests of the formats: recipes with weights that matter, on the base that the peers used."""
 
-import sys
+import hashlib
+from pathlib import Path
 
 import torch
-from here import FIXTURES
+from make_formats import BASE, HERE, inputs, scramble
+from safetensors.torch import load_file, save
 from transformers import BertForSequenceClassification
 
 from adapterlab.adapters import Adapters
@@ -20,10 +22,7 @@ from adapterlab.methods import (
     PromptTuningConfig,
 )
 
-sys.path.insert(0, str(FIXTURES))
-from make_formats import BASE, HERE, inputs, scramble  # noqa: E402
-
-__all__ = ["BASE", "HERE", "OURS", "adapted", "fresh", "inputs", "logits"]
+__all__ = ["BASE", "HERE", "OURS", "adapted", "digest", "fresh", "inputs", "logits"]
 
 ALL = ("query", "key", "value", "inner", "outer")
 OURS = {
@@ -74,3 +73,12 @@ def adapted(form: str):
 def logits(adapters, setup):
     with torch.no_grad(), adapters.use(setup):
         return adapters.model(**inputs()).logits
+
+
+def digest(folder: Path) -> str:
+    """Of all that is in an exported folder, but for the names of labels, metadata that no peer looks at."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        tensors = path.suffix == ".safetensors"
+        whole.update(path.name.encode() + (save(load_file(path), {"format": "pt"}) if tensors else path.read_bytes()))
+    return whole.hexdigest()

@@ -1,29 +1,18 @@
 """13: what its views say, and its figures."""
 
+import re
 import shutil
 
 import pandas as pd
 import pytest
 import torch
+from damage import LESSON
 from tiny import model
 
 from adapterlab.adapters import Adapters
 from adapterlab.lessons.nb13_sharing import figures as plots
 from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, serving_view
 from adapterlab.methods import houlsby
-
-WORDS = {
-    "one bit of the last number flipped": "checksum",
-    "the second half lost": "checksum",
-    "the JSON cut short": "not readable JSON",
-    "a newer format version": "format version 2, newer than 1",
-    "made for a wider base": "width 768",
-    "made for other weights": '"another-model"',
-    "a tensor missing, checksum forged": "lacks tensor",
-    "a tensor reshaped, checksum forged": "must be",
-    "a NaN, checksum forged": "not finite",
-    "a method that does not exist": "magic",
-}
 
 
 @pytest.fixture
@@ -38,10 +27,10 @@ def test_every_damage_has_its_sentence(saved):
     files = {p.name: p.read_bytes() for p in folder.iterdir()}
     before = {k: v.clone() for k, v in adapters.model.state_dict().items()}
     assert refusal(adapters, folder, "nothing") is None
-    assert WORDS.keys() | {"nothing"} == DAMAGE.keys()
-    for damage, words in WORDS.items():
-        said = refusal(adapters, folder, damage)
-        assert said is not None and words in said and "/tmp" not in said, (damage, said)
+    assert LESSON.keys() | {"nothing"} == DAMAGE.keys()
+    for damage, sentence in LESSON.items():
+        refused = refusal(adapters, folder, damage)
+        assert refused is not None and re.search(sentence, refused) and "/tmp" not in refused, (damage, refused)
     assert list(adapters) == ["a"] and files == {p.name: p.read_bytes() for p in folder.iterdir()}
     assert all(torch.equal(before[k], v) for k, v in adapters.model.state_dict().items())
 
