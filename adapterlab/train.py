@@ -97,19 +97,15 @@ class Run:
 
         Of equal verdicts the later one counts, which has trained longer. A loss that is not finite is never kept.
         """
-        last = self.history[-1]
-        if verdict is not None:
-            last["validation"] = verdict.score
-            if not math.isnan(verdict.loss):
-                last["validation_loss"] = verdict.loss
-        if not math.isfinite(last["loss"]):
-            return False
+        last, finite = self.history[-1], math.isfinite(self.history[-1]["loss"])
         if verdict is None:
-            return True
-        if self.verdict is not None and verdict.rank < self.verdict.rank:
-            return False
-        self.best, self.best_epoch, self.verdict = verdict.score, epoch, verdict
-        return True
+            return finite
+        last["validation"] = verdict.score
+        if not math.isnan(verdict.loss):
+            last["validation_loss"] = verdict.loss
+        if better := finite and (self.verdict is None or verdict.rank >= self.verdict.rank):
+            self.best, self.best_epoch, self.verdict = verdict.score, epoch, verdict
+        return better
 
     def __str__(self) -> str:
         if math.isnan(self.best):
@@ -161,21 +157,32 @@ def train_epoch(
 
 
 class Best:
-    """The best state that a model has had: what trains of it, and its buffers (a BatchNorm's running means)."""
+    """`with Best(model, optimizer) as best: ... best.keep()`: the model is left in the state last kept.
 
-    def __init__(self, model: nn.Module):
+    The state is what trains and the buffers (a BatchNorm's running means). On leaving, also by an error or Ctrl-C, the
+    model is in eval mode and the memory of gradients and optimizer is given back.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer):
+        self.model, self.optimizer = model, optimizer
         self.state = [*trained_parameters(model), *model.buffers()]
         self.kept: list[Tensor] = []
 
     def keep(self) -> None:
         self.kept = [value.detach().clone() for value in self.state]
 
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Put the kept state back, where there is one."""
+    def __enter__(self) -> "Best":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.optimizer.zero_grad()
+        self.optimizer.state.clear()
         if self.kept:
-            for now, value in zip(self.state, self.kept, strict=True):
-                now.copy_(value)
+            with torch.no_grad():
+                for now, value in zip(self.state, self.kept, strict=True):
+                    now.copy_(value)
+        self.model.eval()
+        release_memory()
 
 
 def fit(
@@ -210,36 +217,27 @@ def fit(
     judge_epoch = _judging(validation, metric, judge)
     device = next(model.parameters()).device
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
-    total, training = epochs * math.ceil(len(train) / batch_size), 0.0
+    total = epochs * math.ceil(len(train) / batch_size)
     factor = schedule or partial(linear_schedule, warmup=warmup)
     optimizer = torch.optim.Adam(trained_parameters(model), lr=lr, fused=True)
-    scheduler, best = LambdaLR(optimizer, lambda step: factor(step, total)), Best(model)
+    scheduler = LambdaLR(optimizer, lambda step: factor(step, total))
     seed_everything(seed)
     reset_peak_memory(device)
-    started = time.perf_counter()
-    try:
-        with Progress(total, name, show) as bar:
-            for epoch in range(1, epochs + 1):
-                rates: list[float] = []
-                tick = time.perf_counter()
-                rows = batches(train, batch_size, shuffle=True, seed=seed, epoch=epoch)
-                feed = _feed(rows, device, optimizer, rates, partial(bar.step, f"epoch {epoch}/{epochs}"))
-                losses = loop(model, feed, optimizer, scheduler, loss, clip)
-                run.record(epoch, losses, rates)
-                training += time.perf_counter() - tick
-                if not math.isfinite(last := run.history[-1]["loss"]):
-                    raise UserError(f"{name}: the loss is {last} in epoch {epoch}; try a lower lr than {lr}")
-                if judge_epoch is not None and run.judged(epoch, judge_epoch(model)):
-                    best.keep()
-            run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
-            run.peak_mb = peak_memory_mb(device)
-            bar.done(str(run))
-    finally:
-        optimizer.zero_grad()
-        optimizer.state.clear()
-        best.restore()
-        model.eval()
-        release_memory()
+    started, training = time.perf_counter(), 0.0
+    with Best(model, optimizer) as best, Progress(total, name, show) as bar:
+        for epoch in range(1, epochs + 1):
+            tick, rates = time.perf_counter(), []
+            rows = batches(train, batch_size, shuffle=True, seed=seed, epoch=epoch)
+            feed = _feed(rows, device, optimizer, rates, partial(bar.step, f"epoch {epoch}/{epochs}"))
+            run.record(epoch, loop(model, feed, optimizer, scheduler, loss, clip), rates)
+            training += time.perf_counter() - tick
+            if not math.isfinite(last := run.history[-1]["loss"]):
+                raise UserError(f"{name}: the loss is {last} in epoch {epoch}; try a lower lr than {lr}")
+            if judge_epoch is not None and run.judged(epoch, judge_epoch(model)):
+                best.keep()
+        run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
+        run.peak_mb = peak_memory_mb(device)
+        bar.done(str(run))
     return run
 
 
