@@ -29,6 +29,9 @@ class Info:
     metric: str | None = None
     score: float | None = None
 
+    def to_dict(self) -> dict:
+        return {**vars(self), "recipe": [config.to_dict() for config in self.recipe]}
+
 
 class Adapter(nn.Module):
     """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".

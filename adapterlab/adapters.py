@@ -8,22 +8,25 @@ adapters.save("reviews", "reviews_adapter")
 adapters.detach()                  # the model is bit for bit what it was
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from . import combine as combining
 from . import compose
 from . import merge as merging
 from .adapter import CHILD, Adapter, Info, base_parameters
+from .combine import Parts
 from .compose import Setup
 from .errors import UserError, suggest
 from .files import checkpoint, formats
-from .hooks import Attachment, Here, by_rows
+from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
 from .sites import find_sites
+from .special import by_rows
 
 
 class Adapters:
@@ -47,9 +50,9 @@ class Adapters:
         self.here = Here()  # this thread's own pass
         self._uses: dict[object, list[str]] = {}  # for every `use` block of any thread: the adapters in it
         self.attachment = Attachment(self)
-        self.skipped = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
+        self.skipped: frozenset[int] = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
-        self.originals: dict = {}  # the weights that it replaced
+        self.originals: dict[str, tuple[Tensor, Tensor | None]] = {}  # the weights that it replaced
         self.attached = False
         self.attach()
 
@@ -85,8 +88,8 @@ class Adapters:
         """The setup that this thread runs: the one of `use`, else the one of `activate`."""
         return self.here.setups[-1] if self.here.setups else self.setup
 
-    def evaluate(self, setup: Setup, site: str, x, y, norm=None) -> torch.Tensor:
-        """y' of a setup at a site, in y's precision. x: (..., source_width), y: (..., width); norm: see `Hook`."""
+    def evaluate(self, setup: Setup, site: str, x: Tensor | None, y: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """y' of a setup at a site, in y's precision. x: (..., source_width), y: (..., width); norm: see `compose.evaluate`."""
         if self.skipped and self.sites[site].layer in self.skipped:
             return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
@@ -106,7 +109,14 @@ class Adapters:
 
     # ---- life cycle
 
-    def add(self, name: str, recipe, head=None, seed: int | None = None, task: str | None = None) -> Adapter:
+    def add(
+        self,
+        name: str,
+        recipe: Method | Iterable[Method],
+        head: Iterable[str] | None = None,
+        seed: int | None = None,
+        task: str | None = None,
+    ) -> Adapter:
         """Build a new adapter; it is neither active nor trained yet.
 
         recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own.
@@ -157,13 +167,20 @@ class Adapters:
     def __contains__(self, name: str) -> bool:
         return name in self.store
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.store)
 
     def __len__(self) -> int:
         return len(self.store)
 
-    def add_fusion(self, names, name: str | None = None, head=None, seed: int | None = None, task=None) -> Adapter:
+    def add_fusion(
+        self,
+        names: Iterable[str],
+        name: str | None = None,
+        head: Iterable[str] | None = None,
+        seed: int | None = None,
+        task: str | None = None,
+    ) -> Adapter:
         """Add the attention over these adapters: one `Fusion` at every site where one of them sits, apart from heads.
 
         It is an adapter itself, to be trained, saved and loaded; `activate(name)` runs it as Fuse(*names, name=name).
@@ -177,16 +194,16 @@ class Adapters:
         recipe = FusionConfig(of=names, sites=tuple(s for s in self.sites if s in sites))
         return self.add(",".join(names) if name is None else name, recipe, head, seed, task)
 
-    def combine(self, name: str, parts, way: str = "linear", **settings) -> Adapter:
+    def combine(self, name: str, parts: Parts, way: str = "linear", **settings) -> Adapter:
         """Add an adapter made of the weights of others: average, sum, TIES and more; see `combine.combine`."""
         return combining.combine(self, name, parts, way, **settings)
 
-    def activate(self, setup) -> None:
+    def activate(self, setup: Setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         self.setup = self._check(setup)
 
     @contextmanager
-    def use(self, setup):
+    def use(self, setup: Setup) -> Iterator["Adapters"]:
         """Run this setup within the `with` block, in this thread only."""
         setup = self._check(setup)
         block = object()
@@ -205,7 +222,7 @@ class Adapters:
         used = any(name in names for names in list(self._uses.values()))
         return "a `with` block of another thread" if used else ""
 
-    def _check(self, setup):
+    def _check(self, setup: Setup) -> Setup:
         """The setup as it will run: every adapter is there, and each block makes sense for what it holds."""
         if setup is not None and not isinstance(setup, str | compose.Block):
             raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
@@ -224,7 +241,7 @@ class Adapters:
     def _recipe(self, name: str) -> tuple[Method, ...]:
         return self[name].info.recipe
 
-    def answers(self, logits, setup=None) -> dict:
+    def answers(self, logits: Tensor, setup: Setup = None) -> dict[Setup, Tensor]:
         """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
 
         logits: of the model while `setup` was active, (rows, ..., labels); for Parallel there are rows for each child,
@@ -232,12 +249,12 @@ class Adapters:
         setup: the one that ran; None for the one that is active. Any other setup is its own only child.
         """
         setup = self.active if setup is None else self._check(setup)
-        found: dict = {}
+        rows_of: dict = {}
         for child, rows in compose.answerers(setup, list(range(len(logits))), self._recipe):
-            found.setdefault(child, []).extend(rows)
-        return {c: logits[rows][..., : compose.answering(c, self._recipe)] for c, rows in found.items()}
+            rows_of.setdefault(child, []).extend(rows)
+        return {c: logits[rows][..., : compose.answering(c, self._recipe)] for c, rows in rows_of.items()}
 
-    def train(self, name: str, within=None) -> list[nn.Parameter]:
+    def train(self, name: str, within: Setup = None) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train.
 
         within: the setup to activate, where the adapter is to learn in company: Stack("language", name).
@@ -302,21 +319,21 @@ class Adapters:
         self.merged, self.originals = None, {}
         return self.detach()
 
-    def save(self, name: str, folder, overwrite: bool = False):
+    def save(self, name: str, folder: str | Path, overwrite: bool = False) -> Path:
         """Write an adapter to a folder; see `checkpoint.save`."""
         self.free()
         return checkpoint.save(self, name, folder, overwrite)
 
-    def load(self, folder, name: str | None = None, head: bool = True) -> str:
+    def load(self, folder: str | Path, name: str | None = None, head: bool = True) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
         self.free()
         return checkpoint.load(self, folder, name, head)
 
-    def export(self, name: str, folder, form: str, overwrite: bool = False):
+    def export(self, name: str, folder: str | Path, form: str, overwrite: bool = False) -> Path:
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
         return formats.export(self, name, folder, form, overwrite)
 
-    def adopt(self, folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
+    def adopt(self, folder: str | Path, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
         """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
         return formats.adopt(self, folder, name, head, pickle)
 
@@ -355,13 +372,6 @@ class Adapters:
                 f"({row['share_percent']:.2f}%) at {row['sites']} sites{', ' + marks if marks else ''}"
             )
         return "\n".join(lines)
-
-    def recipe_dicts(self, name: str) -> list[dict]:
-        return [config.to_dict() for config in self[name].info.recipe]
-
-    def info_dict(self, name: str) -> dict:
-        info = asdict(self[name].info)
-        return {key: info[key] for key in ("task", "metric", "score")}
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_uses": {}}  # a copy is in no `with` block

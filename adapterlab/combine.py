@@ -5,6 +5,7 @@ Only a LoRA is linear in its change of the frozen matrix, s B A: the sum of seve
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .quantize import matrix
 if TYPE_CHECKING:
     from .adapters import Adapters
 
+Parts = Mapping[str, float] | Sequence[str]  # adapters with their weights; or their names, for the mean
 WAYS = ("linear", "concatenate", "svd", "ties", "dare")
 
 
@@ -25,7 +27,7 @@ WAYS = ("linear", "concatenate", "svd", "ties", "dare")
 def combine(
     adapters: "Adapters",
     name: str,
-    parts,
+    parts: Parts,
     way: str = "linear",
     *,
     rank: int | None = None,
@@ -64,9 +66,14 @@ def combine(
     return adapters.insert(name, adapter)
 
 
-def _weights(parts, way: str, density: float) -> dict[str, float]:
-    """Adapter -> its weight; UserError for weights, a way or a density that make no sense."""
-    weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
+def _shares(parts: Parts) -> dict[str, float]:
+    """Adapter -> its weight."""
+    return dict(parts) if isinstance(parts, Mapping) else {part: 1 / len(parts) for part in parts}
+
+
+def _weights(parts: Parts, way: str, density: float) -> dict[str, float]:
+    """The parts' weights; UserError for weights, a way or a density that make no sense."""
+    weights = _shares(parts)
     if way not in WAYS:
         raise UserError(f'unknown way to combine "{way}"{suggest(way, WAYS)}; known: {", ".join(WAYS)}')
     if not weights or not all(isinstance(w, int | float) and math.isfinite(w) for w in weights.values()):
@@ -104,9 +111,9 @@ def change(module: LoRA) -> torch.Tensor:
 
 
 @torch.no_grad()
-def distance(adapters: "Adapters", name: str, parts) -> float:
+def distance(adapters: "Adapters", name: str, parts: Parts) -> float:
     """How far a LoRA is from the true weighted sum of others: |s B A - sum_i w_i s_i B_i A_i| / |sum|, over all sites."""
-    weights = dict(parts) if isinstance(parts, dict) else {part: 1 / len(parts) for part in parts}
+    weights = _shares(parts)
     off = total = 0.0
     for site, modules in adapters[name].at.items():
         for i, module in enumerate(modules):
@@ -119,11 +126,11 @@ def distance(adapters: "Adapters", name: str, parts) -> float:
     return math.sqrt(off / total)
 
 
-def mix(changes: list, way: str, density: float) -> torch.Tensor:
-    """One tensor out of (tensor, weight) pairs."""
+def mix(changes: list[tuple[torch.Tensor, float]], way: str, density: float) -> torch.Tensor:
+    """One tensor out of (tensor, weight) pairs, all of one shape."""
     if way == "ties":
-        kept = torch.stack([w * _largest(t, density) for t, w in changes])
-        sign = kept.sum(0).sign()
+        kept = torch.stack([w * _largest(t, density) for t, w in changes])  # (parts, ...)
+        sign = kept.sum(0).sign()  # (...): elected for every value
         agree = (kept.sign() == sign) & (kept != 0)
         share = torch.stack([agree[i] * abs(w) for i, (_, w) in enumerate(changes)]).sum(0)
         total = sum(abs(w) for _, w in changes)

@@ -1,33 +1,30 @@
-"""How adapters hang on a frozen model: forward hooks at the sites in use, which ask `Adapters.evaluate` for y'.
+"""How adapters hang on a frozen model: a forward hook at every site in use, which asks `Adapters.evaluate` for y'.
 
-`Hook` is all that a method at a module's output needs, which is most of them; `positions` has the two that add
-positions. `Here` is what a thread knows of its own pass, so that several can run one model with different setups.
+`Hook` is all that a method at a module's output needs, and that is most of them; `special` has the exceptions. `Here` is
+what a thread knows of its own pass, so that several threads can run one model with different setups.
 """
 
-import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from . import compose
-from .errors import UserError
-from .positions import Memory, Tokens, first
 from .sites import Site
+from .special import SPECIAL, Pass, Rows, first
 
 if TYPE_CHECKING:
     from .adapters import Adapters
 
-PASS = ""  # among the handles by site: the hooks on the base model, see `Pass`
-ROWS = "*"  # and those on the whole model, see `Rows`
+PASS = ""  # among the handles by site: the hooks on the base model, see `special.Pass`
+ROWS = "*"  # and those on the whole model, see `special.Rows`
 
 
 class Here(threading.local):
     """What one thread knows of its own pass through the model.
 
     setups: those of the `use` blocks that it is in. inputs: x of the sites that have been entered and not yet left.
-    rows: of the batch, where a setup divides them, see `Rows`. context: what methods may have to know, see `Pass`.
+    rows: of the batch, where a setup divides them (`special.Rows`). context: for methods that ask (`special.Pass`).
     """
 
     def __init__(self):
@@ -59,106 +56,6 @@ class Hook:
         y = output[0] if isinstance(output, tuple) else output
         new = self.owner.evaluate(setup, self.site.name, x, y, self.norm)
         return (new, *output[1:]) if isinstance(output, tuple) else new
-
-
-class Incoming:
-    """x and y are both what goes into the module, which gets y' in its place."""
-
-    def __init__(self, owner: "Adapters", site: Site):
-        self.owner, self.site = owner, site
-
-    @classmethod
-    def install(cls, owner, site, modules):
-        return [modules[site.module].register_forward_pre_hook(cls(owner, site), with_kwargs=True)]
-
-    def __call__(self, module, args, kwargs):
-        setup = self.owner.active
-        if setup is None:
-            return None
-        y = first(args, kwargs)
-        new = self.owner.evaluate(setup, self.site.name, y, y)
-        if args:
-            return (new, *args[1:]), kwargs
-        key = "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
-        return args, {**kwargs, key: new}
-
-
-class Pass:
-    """Notes on the base model's way in what methods may have to know of the pass, in the thread's `context`.
-
-    mask: (batch, tokens), 1 for a token and 0 for padding, or None; past: how many tokens a cache holds already, when a
-    text is being generated.
-    """
-
-    def __init__(self, owner: "Adapters"):
-        self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
-        self.names = list(inspect.signature(type(base).forward).parameters)[1:]
-        self.handles = [
-            base.register_forward_pre_hook(self.enter, with_kwargs=True),
-            base.register_forward_hook(self.leave, always_call=True),
-        ]
-
-    def enter(self, model, args, kwargs):
-        given = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        past = given.get("past_key_values")
-        length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
-        self.owner.here.context.clear()
-        self.owner.here.context.update(mask=given.get("attention_mask"), past=length)
-
-    def leave(self, model, args, output):
-        self.owner.here.context.clear()
-
-
-class Rows:
-    """Hooks on the whole model for setups that divide its rows: counts them, and repeats the input for `Parallel`."""
-
-    def __init__(self, owner: "Adapters"):
-        self.owner = owner
-
-    @classmethod
-    def install(cls, owner):
-        rows = cls(owner)
-        return [
-            owner.model.register_forward_pre_hook(rows.enter, with_kwargs=True, prepend=True),
-            owner.model.register_forward_hook(rows.leave, always_call=True),
-        ]
-
-    def enter(self, model, args, kwargs):
-        given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
-        rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
-        self.owner.here.rows = rows and rows * copies
-        if copies == 1:
-            return None
-        if kwargs.get("past_key_values") is not None:
-            raise UserError("Parallel cannot generate; repeat the rows yourself and use BatchSplit")
-
-        def repeat(v):
-            same = isinstance(v, torch.Tensor) and v.ndim and len(v) == rows
-            return v.repeat(copies, *[1] * (v.ndim - 1)) if same else v
-
-        return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
-
-    def leave(self, model, args, output):
-        self.owner.here.rows = None
-
-
-def by_rows(setup: compose.Block, rows: int | None, x, y):
-    """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), also the length of that."""
-    if rows is None and compose.copies(setup) > 1:
-        raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
-    if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
-        x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
-        return x, y.view(rows, -1, y.shape[-1]), len(y)
-    return x, y, None
-
-
-# site.form -> what hangs on the owner's model for such a site: handles, each with `remove()`
-SPECIAL = {
-    "hidden": Incoming.install,
-    "stream": Incoming.install,
-    "memory": lambda owner, site, modules: [Memory(owner, site, modules[site.module])],
-    "prompt": lambda owner, site, modules: Tokens(owner, site, modules).handles,
-}
 
 
 class Attachment:

@@ -102,8 +102,7 @@ def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Pa
         "version": VERSION,
         "name": name,
         "base": base_identity(adapters.model),
-        "recipe": adapters.recipe_dicts(name),
-        **adapters.info_dict(name),
+        **adapters[name].info.to_dict(),
         "sha256": hashlib.sha256(packed).hexdigest(),
         "written_by": {"adapterlab": __version__, "torch": torch.__version__},
     }

@@ -5,8 +5,8 @@ from torch import nn
 from ..adapter import CHILD, base_parameters
 from ..adapters import Adapters
 from ..errors import UserError, suggest
-from ..hooks import SPECIAL
 from ..sites import find_sites
+from ..special import SPECIAL
 
 TEE, ELBOW, BAR, GAP = "├─ ", "└─ ", "│  ", "   "
 AT = " <- "  # before what is attached

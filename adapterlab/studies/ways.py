@@ -33,7 +33,7 @@ def prepare(method: str, labels, seed: int = 0, base: str = "minilm", device="au
         beside = Adapters(model)
     else:
         model, tokenizer = beside.model, None
-    recipes = {"head only": (), "LayerNorm only": LayerNormConfig(), "adapter": houlsby(number or 64)}
+    recipes = {"head only": (), "LayerNorm only": (LayerNormConfig(),), "adapter": houlsby(number or 64)}
     beside.add(method, recipes[kind], head=labels, seed=seed)
     beside.train(method)
     return model, tokenizer, beside

@@ -247,7 +247,7 @@ def loaded_exactly(adapters, name, folder: Path, what):
         assert torch.equal(value, stored[key].to(value.dtype)) and value.isfinite().all(), (what, key)
         assert value.shape == stored[key].shape
     assert hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest() == config["sha256"], what
-    again = json.loads(json.dumps(adapters.recipe_dicts(name)))
+    again = json.loads(json.dumps(adapters[name].info.to_dict()["recipe"]))
     for ours, theirs in zip(again, config["recipe"], strict=True):
         assert all(ours[key] == value for key, value in theirs.items()), (what, ours, theirs)
 

@@ -1,6 +1,9 @@
 """What is asked of a method's module is written down in `Change`, and nothing is asked by guessing."""
 
 import ast
+import copy
+import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,17 @@ from torch import nn
 
 import adapterlab
 from adapterlab.adapters import Adapters
-from adapterlab.methods import METHODS, Change, FusionConfig, HeadConfig, LoRAConfig, PfeifferConfig, PrefixTuningConfig
+from adapterlab.errors import UserError
+from adapterlab.methods import (
+    METHODS,
+    Change,
+    FusionConfig,
+    HeadConfig,
+    LoRAConfig,
+    LoReFTConfig,
+    PfeifferConfig,
+    PrefixTuningConfig,
+)
 from adapterlab.sites import find_sites
 from adapterlab.studies.bank import BANKED
 
@@ -93,3 +106,39 @@ def test_what_is_shared_or_frozen_counts_once():
                 (outer,) = module.frozen or module.common
                 assert isinstance(outer, nn.Module) and outer not in list(module.modules())
     assert len(find_sites(model)) and adapters.count("compacter") == EVERY["compacter"].total(adapters.sites)
+
+
+@pytest.mark.parametrize("name", ["kadapter", "loreft"])
+def test_a_copy_knows_of_its_own_pass(name):
+    """The modules of a copied model read the copy's context, and a copy taken within a block is in none."""
+    model = tiny.model("bert")
+    adapters = Adapters(model)
+    adapters.add("a", LoReFTConfig(rank=2, first=1) if name == "loreft" else EVERY[name])
+    batch = tiny.inputs(model)
+    with adapters.use("a"):
+        want = tiny.output(model, batch)
+        twins = copy.deepcopy(adapters), pickle.loads(pickle.dumps(adapters))
+    assert adapters.in_use("a") == ""
+    for twin in twins:
+        assert twin.active is None and twin.in_use("a") == "" and twin.here is not adapters.here
+        with twin.use("a"):
+            assert torch.equal(tiny.output(twin.model, batch), want)
+            assert twin.in_use("a") == "this `with` block"
+        twin.delete("a")
+
+
+def test_in_use_says_where():
+    """In this thread, also in an outer block, and in another one."""
+    adapters = Adapters(tiny.model("bert"))
+    for name in "ab":
+        adapters.add(name, LoRAConfig(rank=2))
+    with adapters.use("a"), adapters.use("b"):
+        other = []
+        thread = threading.Thread(target=lambda: other.append((adapters.active, adapters.in_use("a"))))
+        thread.start()
+        thread.join()
+        assert [adapters.in_use(name) for name in "ab"] == ["this `with` block"] * 2
+        with pytest.raises(UserError, match='"a" is in use in this `with` block; delete it after the block'):
+            adapters.delete("a")
+    assert other == [(None, "a `with` block of another thread")]
+    assert adapters.in_use("a") == adapters.in_use("b") == ""

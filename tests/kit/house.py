@@ -15,7 +15,7 @@ FLOORS = [
     {"methods"},
     {"compose"},
     {"adapter"},
-    {"hooks", "positions", "merge", "combine"},
+    {"hooks", "special", "merge", "combine"},
     {"files"},
     {"adapters"},
     {"models", "tasks", "train"},

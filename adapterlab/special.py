@@ -1,18 +1,20 @@
-"""How methods that add positions get in: beside the keys and values of an attention, in front of the embedded text.
+"""Where a hook on a module's output is not enough: what goes into a module, added positions, a whole pass, its rows.
 
-Neither is the output of a module, so a forward hook is not enough. Both ask `owner.evaluate(setup, site, x, y)` for y'
-whenever a setup is active, as `hooks.Hook` does; `remove()`, or that of the handles, takes them off again.
+`SPECIAL[site.form](owner, site, modules)` hangs what such a site needs on the owner's model. What hangs there asks
+`owner.evaluate(setup, site, x, y)` for y' whenever a setup is active, as `hooks.Hook` does.
 """
 
 import copy
 import inspect
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from . import compose
 from .errors import UserError
 from .sites import Site
 
@@ -26,6 +28,28 @@ MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
 def first(args: tuple, kwargs: dict) -> torch.Tensor:
     """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
     return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
+
+
+class Incoming:
+    """x and y are both what goes into the module, which gets y' in its place."""
+
+    def __init__(self, owner: "Adapters", site: Site):
+        self.owner, self.site = owner, site
+
+    @classmethod
+    def install(cls, owner, site, modules):
+        return [modules[site.module].register_forward_pre_hook(cls(owner, site), with_kwargs=True)]
+
+    def __call__(self, module, args, kwargs):
+        setup = self.owner.active
+        if setup is None:
+            return None
+        y = first(args, kwargs)
+        new = self.owner.evaluate(setup, self.site.name, y, y)
+        if args:
+            return (new, *args[1:]), kwargs
+        key = "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
+        return args, {**kwargs, key: new}
 
 
 class Memory:
@@ -162,3 +186,81 @@ class Tokens:
         if states is None or mask is None or states.shape[1] == mask.shape[1]:
             return None
         return args, {**kwargs, "encoder_attention_mask": F.pad(mask, (states.shape[1] - mask.shape[1], 0), value=1)}
+
+
+class Pass:
+    """Notes on the base model's way in what methods may have to know of the pass, in the thread's `context`.
+
+    mask: (batch, tokens), 1 for a token and 0 for padding, or None; past: how many tokens a cache holds already, when a
+    text is being generated.
+    """
+
+    def __init__(self, owner: "Adapters"):
+        self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
+        self.names = list(inspect.signature(type(base).forward).parameters)[1:]
+        self.handles = [
+            base.register_forward_pre_hook(self.enter, with_kwargs=True),
+            base.register_forward_hook(self.leave, always_call=True),
+        ]
+
+    def enter(self, model, args, kwargs):
+        given = {**dict(zip(self.names, args, strict=False)), **kwargs}
+        past = given.get("past_key_values")
+        length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
+        self.owner.here.context.clear()
+        self.owner.here.context.update(mask=given.get("attention_mask"), past=length)
+
+    def leave(self, model, args, output):
+        self.owner.here.context.clear()
+
+
+class Rows:
+    """Hooks on the whole model for setups that divide its rows: counts them, and repeats the input for `Parallel`."""
+
+    def __init__(self, owner: "Adapters"):
+        self.owner = owner
+
+    @classmethod
+    def install(cls, owner):
+        rows = cls(owner)
+        return [
+            owner.model.register_forward_pre_hook(rows.enter, with_kwargs=True, prepend=True),
+            owner.model.register_forward_hook(rows.leave, always_call=True),
+        ]
+
+    def enter(self, model, args, kwargs):
+        given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
+        rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
+        self.owner.here.rows = rows and rows * copies
+        if copies == 1:
+            return None
+        if kwargs.get("past_key_values") is not None:
+            raise UserError("Parallel cannot generate; repeat the rows yourself and use BatchSplit")
+
+        def repeat(v):
+            same = isinstance(v, torch.Tensor) and v.ndim and len(v) == rows
+            return v.repeat(copies, *[1] * (v.ndim - 1)) if same else v
+
+        return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
+
+    def leave(self, model, args, output):
+        self.owner.here.rows = None
+
+
+def by_rows(setup: compose.Block, rows: int | None, x, y):
+    """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), also the length of that."""
+    if rows is None and compose.copies(setup) > 1:
+        raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
+    if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:
+        x = x if x is None or len(x) != len(y) else x.view(rows, -1, x.shape[-1])
+        return x, y.view(rows, -1, y.shape[-1]), len(y)
+    return x, y, None
+
+
+# site.form -> (owner, site, the model's modules by name) -> handles, each with `remove()`
+SPECIAL: dict[str, Callable[["Adapters", Site, dict[str, nn.Module]], list]] = {
+    "hidden": Incoming.install,
+    "stream": Incoming.install,
+    "memory": lambda owner, site, modules: [Memory(owner, site, modules[site.module])],
+    "prompt": lambda owner, site, modules: Tokens(owner, site, modules).handles,
+}
