@@ -18,6 +18,7 @@ from adapterlab.methods import (
     VariantConfig,
     houlsby,
 )
+from adapterlab.methods.base import Change
 from adapterlab.methods.fusion import Fusion
 from adapterlab.sites import Site
 from adapterlab.studies import spans
@@ -131,10 +132,19 @@ def test_11():
     assert check.kadapter_count.reference(7, 4, 6, 2) == config.count(site) == built
 
 
+class Adds(Change):
+    def __init__(self, z):
+        super().__init__()
+        self.z = z
+
+    def forward(self, x, y):
+        return y + self.z
+
+
 def test_12():
     torch.manual_seed(0)
     x, y, added = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(2, 2, 3, 4)
-    methods = {name: (lambda x, y, z=z: y + z,) for name, z in zip("ab", added, strict=True)}
+    methods = {name: (Adds(z),) for name, z in zip("ab", added, strict=True)}
     outputs = [evaluate(name, methods, x, y) for name in "ab"]
     torch.testing.assert_close(
         check.average_outputs.reference(outputs, [3, 1]), evaluate(Average("a", "b", weights=(3, 1)), methods, x, y)
