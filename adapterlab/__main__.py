@@ -15,6 +15,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
     top = Parser(prog="adapterlab", description="A workbook on adapter tuning.", allow_abbrev=False)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     run = commands.add_parser("run", help="execute the notebooks headless and make pages of them")

@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read."""
 
+import difflib
+
 
 class UserError(ValueError):
     """Something the user gave cannot be used: one sentence that names the culprit and the mend.
@@ -10,7 +12,5 @@ class UserError(ValueError):
 
 def suggest(wrong: str, known) -> str:
     """'; did you mean "x"?' when a known name is close to the wrong one, else ''."""
-    import difflib
-
     close = difflib.get_close_matches(str(wrong), [str(k) for k in known], n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""

@@ -95,6 +95,7 @@ class Memory:
 
 
 def register() -> None:
+    """Make `attend` an attention function that transformers knows by name."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(INTERFACE, attend)
@@ -121,6 +122,7 @@ def attend(module, query, key, value, attention_mask, **kwargs):
 
 
 def causal(module, kwargs) -> bool:
+    """Whether this call of attention looks back only."""
     asked = kwargs.get("is_causal")
     return getattr(module, "is_causal", True) if asked is None else asked
 

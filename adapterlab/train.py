@@ -319,6 +319,7 @@ def unfreeze(model: nn.Module, top: int | None = None) -> None:
 
 
 def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that take gradients."""
     return [p for p in model.parameters() if p.requires_grad]
 
 

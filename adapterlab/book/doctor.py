@@ -60,6 +60,7 @@ def doctor() -> int:
 
 
 def python() -> Iterator[Finding]:
+    """Which Python this is."""
     says = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
     old = sys.version_info < (3, 11)
     yield Finding("Python", says, "Python 3.11 or newer is needed" if old else "", old)
@@ -79,6 +80,7 @@ def installed(package: str) -> str:
 
 
 def packages(requirements: Path) -> Iterator[Finding]:
+    """Is what requirements.txt pins installed, at those versions?"""
     pinned = pins(requirements)
     here = {name: number for name in pinned if (number := installed(name))}
     shown = ", ".join(f"{name} {version(name)}" for name in SHOWN if name in here)
@@ -90,6 +92,7 @@ def packages(requirements: Path) -> Iterator[Finding]:
 
 
 def device() -> Iterator[Finding]:
+    """The GPU or CPU that the notebooks would use."""
     try:
         import torch
     except Exception as error:  # a broken build raises OSError or others, not only ImportError
@@ -106,12 +109,14 @@ def device() -> Iterator[Finding]:
 
 
 def cores() -> Iterator[Finding]:
+    """How many cores this process may use."""
     usable, whole = times.cores(), os.cpu_count() or 1
     mend = "class times are for two cores; on one they take up to twice as long" if usable == 1 else ""
     yield Finding("cores", f"{usable} usable" + (f" of {whole}" if usable != whole else ""), mend)
 
 
 def memory() -> Iterator[Finding]:
+    """Total and free memory."""
     total, free = memory_bytes()
     if not total:
         yield Finding("memory", "unknown without psutil; 2 GB is enough")
@@ -135,6 +140,7 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def disk() -> Iterator[Finding]:
+    """Free space here, and whether it may be written."""
     here, free = Path.cwd(), shutil.disk_usage(Path.cwd()).free
     if not os.access(here, os.W_OK):
         yield Finding("disk", f"{here} is read-only", "run with --out and a folder you may write to")
@@ -167,6 +173,7 @@ def bundled() -> Iterator[Finding]:
 
 
 def book_files(folder: Path) -> Iterator[Finding]:
+    """Can the notebooks be read?"""
     try:
         count = len(notebooks(folder))
     except UserError as error:
@@ -177,6 +184,7 @@ def book_files(folder: Path) -> Iterator[Finding]:
 
 
 def browser() -> Iterator[Finding]:
+    """The browser that the tests drive."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path and importlib.util.find_spec("playwright"):
         yield Finding("browser", f"{path} (only the browser test needs it)")

@@ -3,6 +3,7 @@
 Every notebook leaves an executed copy and a page that needs no network; an index page links them.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -238,10 +239,8 @@ class Job:
         """End the kernel and its children at once (they have a process group of their own)."""
         self.cancelled = True
         if self.pid:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
 
 
 def resident(pid: int) -> int:

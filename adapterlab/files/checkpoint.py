@@ -318,6 +318,7 @@ def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
 
 
 def finite(tensors: dict, whose: str) -> None:
+    """UserError when a floating tensor holds NaN or infinity."""
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UserError(f'{whose}: "{key}" holds values that are not finite')

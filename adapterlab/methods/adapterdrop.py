@@ -3,6 +3,8 @@
 import random
 from contextlib import contextmanager
 
+from ..errors import UserError
+
 
 @contextmanager
 def drop_layers(adapters, lowest: int):
@@ -38,8 +40,6 @@ def robust_training(adapters, most: int | None = None, seed: int = 0):
 
 def _depth(adapters, asked: int) -> int:
     """How many layers there are; UserError when more than that are to be left out."""
-    from ..errors import UserError
-
     depth = 1 + max(site.layer for site in adapters.sites.values() if site.layer is not None)
     if not isinstance(asked, int) or not 0 <= asked <= depth:
         raise UserError(f"AdapterDrop: {asked!r} layers cannot be left out of this model's {depth}")

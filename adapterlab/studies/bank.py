@@ -53,6 +53,8 @@ class Banked(Change):
 
 
 class BankedBottleneck(Banked):
+    """Bottlenecks of all members at one site."""
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         assert self.act is not None
         hidden = self.act(self.linear("down", self.rows(y)))  # (members, n, largest size)
@@ -60,12 +62,16 @@ class BankedBottleneck(Banked):
 
 
 class BankedScaleShift(Banked):
+    """LayerNorms' scales and shifts of all members."""
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         scale, shift = (self.bank.views[*self.where, name].unsqueeze(1) for name in ("scale", "shift"))
         return torch.addcmul(shift, self.rows(y), scale).view_as(y)  # (members, 1, width) with (members, n, width)
 
 
 class BankedHead(Banked):
+    """Classifiers of all members."""
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         logits = self.linear("linear", self.rows(x))  # (members, n, labels)
         return logits.view(*x.shape[:-1], logits.shape[-1])

@@ -372,7 +372,7 @@ def glue_settings(
     **more,
 ) -> list[dict]:
     """Table 1's grid: sizes by learning rates by seeds, against full fine-tuning; epochs: one, or one a task."""
-    epochs = epochs if isinstance(epochs, dict) else {task: epochs for task in tasks}
+    epochs = epochs if isinstance(epochs, dict) else dict.fromkeys(tasks, epochs)
     methods = [*((f"adapter {m}", lrs) for m in sizes), ("full", full_lrs)]
     rows = {"n_train": n_train, "n_validation": n_validation}
     return [s for task in tasks for s in every(methods, task, seeds, epochs[task], **rows, **more)]

@@ -34,6 +34,7 @@ from ..errors import UserError
 from ..lab import mixed_precision, move
 from ..tasks import Encoded, batches, score
 from ..train import predict
+from . import results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,7 @@ def half_pattern(depth: int, kept: str) -> Pattern:
 
 
 def all_spans(depth: int) -> list[tuple[int, int]]:
+    """Every span (first, last) of layers, both ends in it."""
     return [(first, last) for first in range(depth) for last in range(first, depth)]
 
 
@@ -346,8 +348,6 @@ def recorded(folder: Path | str | None = None) -> "pd.DataFrame | None":
     Columns: COLUMNS, and of the run RUN_COLUMNS.
     """
     import pandas as pd
-
-    from . import results
 
     folder = Path(folder or results.RESULTS)
     names = [path.stem for path in sorted(folder.glob("ablation*.jsonl"))]

@@ -8,6 +8,7 @@ from ..errors import UserError, suggest
 from .bundled import REVIEWS, load_reviews
 from .core import Options, Task, assemble
 from .glue import GLUE, find_glue, glue_name, load_glue
+from .hub import load_hub
 from .labels import to_splits
 from .read import SUFFIXES, read_table
 
@@ -41,8 +42,6 @@ def load_task(
     options = Options(text, label, pair, kind, labels, metric, encoding, dev_as)
     name = os.fspath(name)
     if name.startswith("hub:"):
-        from .hub import load_hub
-
         return load_hub(name, options)
     if name in REVIEWS:
         return load_reviews(name)

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import UserError
 from ..paths import DATA
 from .core import SPLIT_SEED
+from .hub import open_data_set
 from .read import read_text
 
 BUNDLED = {"mini_squad": DATA / "mini_squad.json"}
@@ -182,8 +183,6 @@ def _complete(questions: list[Question], source: str, left_out: int) -> Question
 
 
 def _from_hub(name: str, split: str, skip: bool) -> Questions:
-    from .hub import open_data_set
-
     rows = open_data_set(name, INSTEAD, split)
     needed = {"id", "title", "context", "question", "answers"}
     if missing := sorted(needed - set(rows.column_names)):

@@ -109,7 +109,7 @@ def official(prediction, gold):
 
 
 @pytest.mark.parametrize(
-    "text, clean",
+    ("text", "clean"),
     [
         ("The  Cat!", "cat"),
         ("an apple a day", "apple day"),
@@ -126,7 +126,7 @@ def test_normalise(text, clean):
 
 
 @pytest.mark.parametrize(
-    "said, gold, exact, score",
+    ("said", "gold", "exact", "score"),
     [
         ("the red mat", "red mat", 1, 1),
         ("on the red mat", "red mat", 0, 0.8),  # 2 of 3 words right, 2 of 2 found: 2 * (2/3) / (5/3)
@@ -327,7 +327,7 @@ def refused(call, *words):
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    ("content", "words"),
     [
         ("", ["empty", "answer_start"]),
         ("{", ["line 1", "no JSON"]),
@@ -349,7 +349,7 @@ def test_missing_files_and_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data, words",
+    ("data", "words"),
     [
         (make(start=20), ["q1", '"red mat"', "answer_start 20", '"ed mat."', "it stands at 19", "skip=True"]),
         (make(text="blue mat"), ["q1", '"blue mat"', "correct the file"]),

@@ -103,7 +103,7 @@ def test_a_folder_keeps_its_files_and_cuts_only_what_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "raw, names",
+    ("raw", "names"),
     [
         (["10", "9", "2"], ("2", "9", "10")),
         (["1.0", "0.0"], ("0", "1")),

@@ -60,7 +60,7 @@ def root(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "task, pair, labels, metric, first",
+    ("task", "pair", "labels", "metric", "first"),
     [
         ("CoLA", False, ("unacceptable", "acceptable"), "matthews", 0),
         ("SST-2", False, ("negative", "positive"), "accuracy", 0),
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_a_glue_folder(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real GLUE files are not at hand")
 @pytest.mark.parametrize(
-    "task, train, dev", [("CoLA", 8551, 1043), ("SST-2", 67349, 872), ("MRPC", 3667, 408), ("RTE", 2490, 277)]
+    ("task", "train", "dev"), [("CoLA", 8551, 1043), ("SST-2", 67349, 872), ("MRPC", 3667, 408), ("RTE", 2490, 277)]
 )
 def test_real_files(task, train, dev):
     loaded = load_task(f"glue/{task}", root=REAL)

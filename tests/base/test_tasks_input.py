@@ -13,7 +13,7 @@ JSON = "".join(json.dumps({"text": f"t{i}", "label": i % 2}) + "\n" for i in ran
 
 
 @pytest.mark.parametrize(
-    "file, content, options, says",
+    ("file", "content", "options", "says"),
     [
         ("a.csv", "", {}, r"a.csv is empty"),
         ("a.csv", " \n\n", {}, r"a.csv is empty"),
@@ -86,7 +86,7 @@ def test_other_bytes_are_named_with_their_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, says",
+    ("name", "says"),
     [
         ("rotten_tomato", r'did you mean "rotten_tomatoes"'),
         ("sst2", r'did you mean "glue/SST-2"'),

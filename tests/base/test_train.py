@@ -261,7 +261,7 @@ def test_regression():
 
 
 @pytest.mark.parametrize(
-    "top, expected",
+    ("top", "expected"),
     [
         (0, {"classifier"}),
         (1, {"layer.1", "pooler", "classifier"}),

@@ -64,7 +64,7 @@ def test_the_network(monkeypatch, status):
 
 
 @pytest.mark.parametrize(
-    "level, code, words", [("ok", 0, "can run here"), ("note", 0, "can run"), ("bad", 1, "cannot run")]
+    ("level", "code", "words"), [("ok", 0, "can run here"), ("note", 0, "can run"), ("bad", 1, "cannot run")]
 )
 def test_exit_code(level, code, words, monkeypatch, capsys):
     monkeypatch.setattr(

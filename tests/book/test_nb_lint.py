@@ -271,7 +271,7 @@ def test_the_toy_keeps_every_rule():
     assert {rule for rule, _, _ in BROKEN} == set(RULES)
 
 
-@pytest.mark.parametrize("rule, words, damage", BROKEN, ids=[f"{r.__name__}-{w}" for r, w, _ in BROKEN])
+@pytest.mark.parametrize(("rule", "words", "damage"), BROKEN, ids=[f"{r.__name__}-{w}" for r, w, _ in BROKEN])
 def test_a_broken_notebook_is_seen(rule, words, damage):
     nb = _linked()
     damage(nb)

@@ -38,7 +38,7 @@ def test_other_work_is_seen_and_named():
             other.join()
 
 
-@pytest.mark.parametrize("got, said", [(1.0, ""), (0.91, ""), (0.48, BUSY)])
+@pytest.mark.parametrize(("got", "said"), [(1.0, ""), (0.91, ""), (0.48, BUSY)])
 def test_what_is_quiet(got, said, monkeypatch):
     monkeypatch.setattr(quiet, "share", lambda: got)
     assert said in quiet.noise() and bool(said) == bool(quiet.noise())

@@ -201,7 +201,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("asked, words", REFUSED, ids=[w for _, w in REFUSED])
+@pytest.mark.parametrize(("asked", "words"), REFUSED, ids=[w for _, w in REFUSED])
 def test_refused_before_anything_runs(asked, words, toys, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "run_jobs", lambda *_: pytest.fail("something ran"))
     with pytest.raises(UserError) as caught:

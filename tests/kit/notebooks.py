@@ -5,6 +5,7 @@ papermill. Both leave the executed notebook, from which verdicts, errors and pea
 """
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -123,7 +124,7 @@ def environment(copy: Path, scratch: Path, **more) -> dict:
     """The environment of a run: smoke, offline, one thread, `adapterlab` from the copy, private folders."""
     (scratch / "tmp").mkdir(parents=True, exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "ADAPTERLAB_", "PLOTLY_", "JUPYTER"))}
-    threads = {k: "1" for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return kept | threads | {
         "ADAPTERLAB_PROFILE": "smoke",
         "HF_HUB_OFFLINE": "1",
@@ -219,7 +220,5 @@ def _call(command: list[str], env: dict, cwd: Path) -> tuple[int, str]:
         except subprocess.TimeoutExpired:
             return 124, f"no end after {TIMEOUT} s"
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass

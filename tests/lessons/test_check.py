@@ -33,12 +33,12 @@ def only(exercise, mistake):
     return answer
 
 
-@pytest.mark.parametrize("name, mistake", MISTAKES, ids=[f"{name}: {m.message[:60]}" for name, m in MISTAKES])
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES, ids=[f"{name}: {m.message[:60]}" for name, m in MISTAKES])
 def test_a_wrong_answer_gets_its_own_message(name, mistake):
     assert EXERCISES[name].verdict(only(EXERCISES[name], mistake)) == mistake.message
 
 
-@pytest.mark.parametrize("name, how, variant", VARIANTS, ids=[f"{name}: {how}" for name, how, _ in VARIANTS])
+@pytest.mark.parametrize(("name", "how", "variant"), VARIANTS, ids=[f"{name}: {how}" for name, how, _ in VARIANTS])
 def test_an_accepted_answer_has_the_references_type_ever_after(name, how, variant):
     exercise = EXERCISES[name]
     mine = exercise(variant)

@@ -76,7 +76,7 @@ def divides(width, size):
 
 
 @pytest.mark.parametrize(
-    "fn, diagnosis",
+    ("fn", "diagnosis"),
     [
         (lambda w, s: 2 * w * s, "the two biases are missing"),
         (lambda w, s: 2 * w * s + w, "for width=4, size=2 it gives 20, expected 22"),
@@ -140,7 +140,7 @@ ADD = exercise("x", "a, b", summed, [(torch.ones(3), torch.arange(3.0))], gradie
 
 
 @pytest.mark.parametrize(
-    "fn, words",
+    ("fn", "words"),
     [
         (lambda a, b: a.detach() + b, "no gradient reaches a"),
         (lambda a, b: (a + b).detach(), "no gradient reaches a"),
@@ -162,7 +162,7 @@ def test_type_gradient_and_shape_are_seen(fn, words):
 
 
 @pytest.mark.parametrize(
-    "name, answer, words",
+    ("name", "answer", "words"),
     [
         ("span_mask", lambda d, a, b: (not a <= i <= b for i in range(d)), "put tuple(...) around it"),
         ("span_mask", lambda d, a, b: torch.ones(d), "tuple(x.tolist()) makes one"),

@@ -376,7 +376,7 @@ STRUCTURAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name, case", [(name, case) for name, cases in STRUCTURAL.items() for case in cases])
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in STRUCTURAL.items() for case in cases])
 def test_an_answer_is_diagnosed(name, case):
     answer, words = STRUCTURAL[name][case]
     verdict = EXERCISES[name].verdict(answer)

@@ -7,7 +7,7 @@ from adapterlab.lessons.nb00_start import views as budget
 
 
 @pytest.mark.parametrize(
-    "model, tasks, size, words",
+    ("model", "tasks", "size", "words"),
     [
         (
             "MiniLM-L6 (bundled)",

@@ -16,7 +16,7 @@ def adapters():
 
 
 @pytest.mark.parametrize(
-    "controls, wanted",
+    ("controls", "wanted"),
     [
         (("Stack", (NONE, NONE, NONE)), None),
         (("Parallel", ("a", "b", "a")), Parallel("a", "b")),
@@ -35,7 +35,7 @@ def test_build(controls, wanted):
 
 
 @pytest.mark.parametrize(
-    "controls, message",
+    ("controls", "message"),
     [
         (("Stack", ("a", NONE, NONE), "Average"), "needs two adapters"),
         (("Average", ("a", "b", "c"), "Parallel"), "Parallel cannot stand in Average"),

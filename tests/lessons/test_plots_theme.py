@@ -48,7 +48,7 @@ def test_the_palette_is_okabe_and_ito():
     assert {theme.GUESS_COLOUR, theme.PAPER_COLOUR} == set(theme.OKABE_ITO[5:])
 
 
-@pytest.mark.parametrize("make, sign", [(theme.series, lambda s: s["marker"]["symbol"]),
+@pytest.mark.parametrize(("make", "sign"), [(theme.series, lambda s: s["marker"]["symbol"]),
                                         (theme.bars, lambda s: s["marker"]["pattern"]["shape"])])  # fmt: skip
 def test_sources_differ_without_colour(make, sign):
     styles = [make(source, "adapter", 1) for source in theme.SOURCES]
@@ -92,7 +92,7 @@ def test_a_guess_is_drawn_where_it_belongs_and_named_in_the_legend():
     assert (line.x0, line.x1, line.y0, line.y1, line.yref) == (50, 50, 0, 1, "y domain")
 
 
-@pytest.mark.parametrize("low, high, text", [(1, 100, ["1", "2", "5", "10", "20", "50", "100"]),
+@pytest.mark.parametrize(("low", "high", "text"), [(1, 100, ["1", "2", "5", "10", "20", "50", "100"]),
                                              (0.002, 200, ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]),
                                              (1e-7, 1, [f"10<sup>−{k}</sup>" for k in range(7, 0, -1)])])  # fmt: skip
 def test_ticks_of_a_logarithmic_axis_are_even(low, high, text):

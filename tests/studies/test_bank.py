@@ -31,7 +31,7 @@ def store(*names, family="bert", act="gelu"):
     return adapters
 
 
-@pytest.mark.parametrize("family, act", [("bert", "gelu"), ("mpnet", "tanh"), ("roberta", "swish")])
+@pytest.mark.parametrize(("family", "act"), [("bert", "gelu"), ("mpnet", "tanh"), ("roberta", "swish")])
 def test_each_member_trains_exactly_as_alone(family, act):
     adapters = store(*MEMBERS, family=family, act=act)
     pad = adapters.model.config.pad_token_id
@@ -134,7 +134,9 @@ def test_what_does_not_fit_together_is_refused():
     assert not model.training
 
 
-@pytest.mark.parametrize("size, words", [(0, "at least 1"), (-3, "at least 1"), (17, "wider"), (2.5, "whole number")])
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "at least 1"), (-3, "at least 1"), (17, "wider"), (2.5, "whole number")]
+)
 def test_sizes(size, words):
     adapters = store()
     with pytest.raises(UserError, match=words):

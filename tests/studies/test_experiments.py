@@ -94,7 +94,7 @@ def test_banks_keep_apart_what_differs():
 
 @pytest.mark.parametrize("name", list(e.EXPERIMENTS))
 def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
-    small = {k: v for k, v in TINY.items()}
+    small = dict(TINY.items())
     common = dict(seeds=(0, 1), epochs=1, **small)
     own = {
         "fine_tune": dict(task="reviews", tops=(1,), size=2),
@@ -214,7 +214,7 @@ def test_variants_are_what_they_say():
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         ({"method": "adapter 0"}, "at least 1"),
         ({"method": "adapter -4"}, "at least 1"),

@@ -47,7 +47,7 @@ def test_a_file_cut_off_at_any_place_of_its_last_line_is_mended(tmp_path, cut):
 
 
 @pytest.mark.parametrize(
-    "line, old, new", [(2, b'"i":1', b'"i":'), (3, b'{"i":2', b'["i":2'), (1, b'{"i":0', b"\0\0\0")]
+    ("line", "old", "new"), [(2, b'"i":1', b'"i":'), (3, b'{"i":2', b'["i":2'), (1, b'{"i":0', b"\0\0\0")]
 )
 def test_damage_elsewhere_names_file_and_line(tmp_path, line, old, new):
     for i in range(3):

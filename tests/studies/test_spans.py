@@ -78,7 +78,7 @@ def test_the_layers_norms_go_too_when_asked():
     assert not torch.equal(kept.logits[span_pattern(3, 0, 2)], gone.logits[span_pattern(3, 0, 2)])
 
 
-@pytest.mark.parametrize("depth, naive, shared", [(1, 2, 2), (2, 8, 6), (6, 132, 62), (12, 948, 376)])
+@pytest.mark.parametrize(("depth", "naive", "shared"), [(1, 2, 2), (2, 8, 6), (6, 132, 62), (12, 948, 376)])
 def test_layer_evaluations_are_counted(depth, naive, shared):
     """Counted by hooks on a module inside the layers, against the closed form and against a set of prefixes."""
     patterns = [span_pattern(depth, *ends) for ends in all_spans(depth)] + [(True,) * 2 * depth]
@@ -238,7 +238,7 @@ def made_up(everything, single, rows=500, error=0.01, intact=0.8):
 
 
 @pytest.mark.parametrize(
-    "everything, single, holds",
+    ("everything", "single", "holds"),
     [
         (0.37, 0.02, [True, True]),
         (0.37, 0.12, [True, True]),  # 0.37 / 4 and 3 * 0.01 / 0.8 of noise

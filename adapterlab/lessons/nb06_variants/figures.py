@@ -12,7 +12,7 @@ from ..kit.drawing import arrow, box, write
 
 ROBUST_BELOW = 1e-2  # Houlsby et al. 2019, section 3.6 and Figure 6, right
 NO_GAIN, SILENT = "tried, no gain", "says nothing"
-PAPER = {name: NO_GAIN for name in VARIANTS} | {
+PAPER = dict.fromkeys(VARIANTS, NO_GAIN) | {
     "plain": "the design",
     "relu": SILENT,
     "swish": SILENT,
