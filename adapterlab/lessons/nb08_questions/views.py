@@ -3,6 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from itertools import groupby
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,8 +16,11 @@ from ...tasks.questions import Question
 from ..kit import view as base
 from . import figures as plots
 
-MARK = "background:#F6D18B;color:#000;padding:1px 3px;border-bottom:4px solid #D55E00;font-weight:bold"
-NEXT = "background:#E3F1FA;color:#000;border-bottom:3px dotted #0072B2"
+#: tag -> its look: the best span, the others
+STYLES = {
+    "mark": "background:#F6D18B;color:#000;padding:1px 3px;border-bottom:4px solid #D55E00;font-weight:bold",
+    "span": "background:#E3F1FA;color:#000;border-bottom:3px dotted #0072B2",
+}
 
 
 def highlight(passage: str, spans: Sequence[Span]) -> str:
@@ -26,25 +30,20 @@ def highlight(passage: str, spans: Sequence[Span]) -> str:
     right.
     """
     shares = _shares(spans)
-    kind = [0] * len(passage)
-    for rank, span in reversed(list(enumerate(spans))):
-        for i in range(span.begin, span.end):
-            kind[i] = 1 if rank == 0 else max(kind[i], 2) if kind[i] != 1 else 1
-    pieces, start = [], 0
-    for i in range(1, len(passage) + 1):
-        if i == len(passage) or kind[i] != kind[start]:
-            text = html.escape(passage[start:i]).replace("\n", "<br>")
-            style = {1: MARK, 2: NEXT}.get(kind[start])
-            tag = "mark" if kind[start] == 1 else "span"
-            pieces.append(f'<{tag} style="{style}">{text}</{tag}>' if style else text)
-            start = i
+    tags = [""] * len(passage)  # of every character
+    for rank, span in reversed(list(enumerate(spans))):  # the best span comes last and covers the others
+        tags[span.begin : span.end] = ["span" if rank else "mark"] * (span.end - span.begin)
+    pieces = []
+    for tag, run in groupby(zip(tags, passage, strict=True), key=lambda pair: pair[0]):
+        text = html.escape("".join(character for _, character in run)).replace("\n", "<br>")
+        pieces.append(f'<{tag} style="{STYLES[tag]}">{text}</{tag}>' if tag else text)
     rows = "".join(
         f'<li value="{rank}"><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, share {100 * share:.0f}%</li>'
         for rank, (span, share) in enumerate(zip(spans, shares, strict=True), 1)
     )
-    body = "".join(pieces)
     return (
-        f'<div style="font-size:18px;line-height:1.6;max-width:880px;background:white;color:#222;padding:8px">{body}'
+        '<div style="font-size:18px;line-height:1.6;max-width:880px;background:white;color:#222;padding:8px">'
+        f"{''.join(pieces)}"
         f'<ol style="line-height:1.4">{rows}</ol></div>'
     )
 
