@@ -1,19 +1,15 @@
-"""fit, evaluate, unfreeze, the ledger and the progress line, on a two-layer BERT."""
+"""The loop, fit, evaluate, unfreeze and the ledger, on a two-layer BERT."""
 
 import copy
 import math
-import sys
 
-import nbformat
 import pytest
 import tiny
 import torch
 import transformers
-from nbclient import NotebookClient
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.lab import pick_device, setup
 from adapterlab.methods import VariantConfig, houlsby
 from adapterlab.studies.stats import mean_interval
 from adapterlab.studies.ways import learning_rate, prepare
@@ -305,19 +301,6 @@ def test_a_loss_that_is_not_finite_stops_with_a_mend():
         fit(model, toy(), epochs=1, show=False)
 
 
-def test_profiles_and_devices(monkeypatch, capsys):
-    monkeypatch.setenv("ADAPTERLAB_PROFILE", "smoke")
-    assert setup().profile == "smoke" and setup("full").pick(1, 2, 3) == 3
-    assert "profile smoke" in capsys.readouterr().out
-    with pytest.raises(UserError, match='did you mean "class"'):
-        setup("clas")
-    with pytest.raises(UserError, match='unknown device "gpu"'):
-        pick_device("gpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="no usable GPU"):
-            pick_device("cuda")
-
-
 def test_baselines_train_what_they_say():
     counts = {}
     for way in ("head only", "LayerNorm only", "adapter 64", "full"):
@@ -350,23 +333,3 @@ def test_interval_is_students():
     mean, half = mean_interval([1.0, 2.0, 3.0])
     assert mean == 2 and half == pytest.approx(4.303 / math.sqrt(3))
     assert math.isnan(mean_interval([1.0])[1])
-
-
-def test_progress_leaves_one_sentence_in_a_notebook():
-    source = (
-        "from adapterlab.progress import Progress\nimport time\n"
-        "with Progress(5, 'training') as bar:\n"
-        "    for i in range(5):\n        time.sleep(0.2)\n        bar.step('x')\n    bar.done('all done')"
-    )
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(nb, kernel_name="python3", timeout=60).execute()
-    assert [dict(o["data"]) for o in nb.cells[0].outputs] == [{"text/plain": "all done"}]
-
-
-def test_progress_in_a_log_is_one_line(capsys):
-    from adapterlab.progress import Progress
-
-    with Progress(2, "training") as bar:
-        bar.step()
-    out = capsys.readouterr()
-    assert out.out == "training: stopped after 1 of 2\n" and ("\r" not in out.err or sys.stderr.isatty())
