@@ -62,6 +62,7 @@ def test_figures_say_their_numbers():
     known = pd.DataFrame({"setup": ["base", "both"], "accuracy": [30.0, 92.0], "error": [10.0, 9.0]})
     fig = plots.knows(known, chance=25, guess=60)
     assert list(fig.data[0].text) == ["30", "92"] and fig.layout.shapes[0].y0 == 25
+    assert (fig.layout.shapes[1].y0, fig.layout.shapes[1].x0) == (60, 0.52), "the guess is about the last bar"
     rows = pd.DataFrame({"kind": ["a", "a", "b", "b"], "layer": [0, 1] * 2, "disturbed": [0, 0, 1.0, 2.0]})
     fig = plots.company(rows, "a")
     assert "your guess: a" in fig.layout.title.text and len({line.line.dash for line in fig.data}) == 2

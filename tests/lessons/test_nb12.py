@@ -80,7 +80,7 @@ def test_the_flow_has_a_box_for_each_and_a_frame_for_each_block():
     setup = Stack(Average("a", "b", weights=(3, 1)), "c")
     figure = plots.flow(setup, ["yes 90%"])
     shown = texts(figure)
-    assert {"text", "a", "b", "c", "Stack", "Average", "75%", "25%", "yes 90%"} == set(shown)
+    assert {"text", "a", "b", "c", "<b>Stack</b>", "<b>Average</b>", "75%", "25%", "yes 90%"} == set(shown)
     frames = [s for s in figure.layout.shapes if s.line.dash == "dot"]
     assert len(frames) == 2 and len(figure.layout.shapes) == 6
     outer, inner = frames
@@ -88,7 +88,7 @@ def test_the_flow_has_a_box_for_each_and_a_frame_for_each_block():
     assert len([a for a in figure.layout.annotations if a.showarrow]) == 7
     assert {"tokens 0 to 3", "tokens 4 to the last"} <= set(texts(plots.flow(Split("a", "b", at=4), [])))
     assert {"2 rows", "1 row"} <= set(texts(plots.flow(BatchSplit("a", "b", sizes=(2, 1)), [])))
-    assert "(nothing)" in texts(plots.flow(None, [])) and "Fuse" in texts(plots.flow(Fuse("a", "b"), []))
+    assert "(nothing)" in texts(plots.flow(None, [])) and "<b>Fuse</b>" in texts(plots.flow(Fuse("a", "b"), []))
 
 
 def test_boxes_do_not_overlap():
@@ -102,20 +102,21 @@ def test_boxes_do_not_overlap():
 def test_distances_say_which_is_exact():
     frame = pd.DataFrame({"way": ["linear", "concatenate"], "off": [70.0, 1e-5]})
     figure = plots.distances(frame, guess=10)
-    assert texts(figure) == [" 70.0%", " exact, up to rounding"]
-    assert (figure.data[1].x, figure.data[1].y) == ((10,), ("linear",))
+    assert texts(figure) == ["70.0%", "exact, up to rounding"]
+    guess = figure.layout.shapes[0]
+    assert (guess.x0, guess.y0, guess.y1) == (10, -0.48, 0.48), "across the bar of linear alone"
 
 
 def test_the_heatmap_has_layers_from_the_bottom_up():
     rows = [(1, "a", 30.0), (1, "b", 70.0), (0, "a", 90.0), (0, "b", 10.0)]
     figure = plots.attention(pd.DataFrame(rows, columns=["layer", "adapter", "weight"]), "a")
     assert [list(line) for line in figure.data[0].z] == [[90, 10], [30, 70]] and figure.data[0].y == (0, 1)
-    cells = {(a.x, a.y): (a.text, a.font.color) for a in figure.layout.annotations}
-    assert cells["a", 0] == ("<b>90</b>", "#000000") and cells["a", 1] == ("<b>30</b>", "#FFFFFF")
+    assert figure.data[0].text[0][0] == "<b>90</b>" and (figure.data[0].zmin, figure.data[0].zmax) == (0, 100)
     assert "Your guess: a" in figure.layout.title.text
 
 
 def test_accuracies_have_seeds_means_and_intervals():
     frame = pd.DataFrame({"setup": ["one", "one", "two"], "seed": [0, 1, 0], "accuracy": [70.0, 80.0, 50.0]})
-    mean, seeds, *_ = plots.against(frame, rows=100).data
-    assert mean.x == (75,) and seeds.x == (70, 80) and mean.error_x.array[0] == pytest.approx(8.487, abs=1e-3)
+    mean, seeds = plots.against(frame, rows=100).data
+    assert mean.x == (75, 50) and seeds.x == (70, 80, 50) and list(seeds.y) == pytest.approx([-0.07, 0.07, 1])
+    assert mean.error_x.array[0] == pytest.approx(8.487, abs=1e-3)

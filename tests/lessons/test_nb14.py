@@ -45,9 +45,9 @@ def test_figures_say_their_numbers():
     fig = plots.levels([-0.5, 0.01, 0.02, 0.5], {"NF4": [-1, 0, 1], "even": [-1, 1]})
     assert sum(fig.data[0].y) == pytest.approx(100) and list(fig.data[1].y) == ["NF4"] * 3
     fig = plots.errors(pd.DataFrame({"grid": ["a"], "error": [9.44]}), 5)
-    assert list(fig.data[0].text) == ["9.4"]
+    assert list(fig.data[0].text) == ["9.4"] and fig.layout.shapes[0].name == "your guess: 5%"
     fig = plots.memory(pd.DataFrame([("float32", "layers", 40.0)], columns=["base", "part", "mb"]), 15)
-    assert fig.data[0].x[0] == 40
+    assert fig.data[0].x[0] == 40 and fig.layout.annotations[0].text == "40"
 
 
 def test_every_part_of_a_stacked_bar_is_painted():

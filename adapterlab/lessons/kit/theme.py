@@ -25,8 +25,6 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px,2px
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star-diamond")
 HATCHES = ("", "/", "x", ".", "-", "|", "+")
 MAGNITUDE = "Cividis"
-#: For signed values; pass zmid=0 with it.
-SIGNED = "RdBu_r"
 
 #: Where a number comes from -> (what its marker's name ends in or is, bar pattern).
 SOURCES = {"live": ("", ""), "recorded": ("-open", "/"), "paper": ("x-thin-open", "x"), "your guess": ("star", ".")}
@@ -200,7 +198,7 @@ def heat(fig: go.Figure, z, x: list, y: list, text, hover: str, low: float, high
     font = {"size": more.pop("size", 18)}
     fig.add_heatmap(
         z=z, x=x, y=y, text=text, texttemplate="%{text}", textfont=font, hovertemplate=hover + "<extra></extra>",
-        colorscale=MAGNITUDE, zmin=low, zmax=high, colorbar={"title": {"text": unit}}, xgap=2, ygap=2,
+        colorscale=MAGNITUDE, zmin=low, zmax=high, colorbar={"title": {"text": unit, "side": "right"}}, xgap=2, ygap=2,
         hoverongaps=False, **more,
     )  # fmt: skip
     return fig.update_xaxes(showgrid=False).update_yaxes(showgrid=False, autorange="reversed")

@@ -19,14 +19,13 @@ def beside(layers: int, reads, names=("K-Adapter",)) -> go.Figure:
         margin={"l": 10, "r": 10, "t": 60, "b": 10},
     )
     for row in range(-1, layers):
-        text = "embeddings" if row < 0 else f"layer {row}"
-        box(fig, 0, row, 2.4, 0.7, text, FROZEN, 16)
+        box(fig, 0, row, 2.4, 0.7, "embeddings" if row < 0 else f"layer {row}", FROZEN)
         arrow(fig, 1.2, row + 0.7, 1.2, row + 1)
-    box(fig, 0, layers, 2.4, 0.7, "head", HEAD, 16)
+    box(fig, 0, layers, 2.4, 0.7, "head", HEAD)
     for column, name in enumerate(names):
         left = 3.4 + 3.6 * column
         for i, row in enumerate(reads):
-            box(fig, left, row, 3.1, 0.7, f"{name}, {i + 1}", OWN, 16)
+            box(fig, left, row, 3.1, 0.7, f"{name}, {i + 1}", OWN)
             if column == 0:
                 arrow(fig, 2.4, row + 0.35, left, row + 0.35)
             if i:
@@ -38,22 +37,27 @@ def beside(layers: int, reads, names=("K-Adapter",)) -> go.Figure:
 def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.Figure:
     """Accuracy on the towns that the head never saw: columns setup, accuracy, error (both in %, error: half of 95%).
 
-    chance: of guessing, in %; guess: what the learner expects of both adapters together.
+    chance: of guessing, in %; guess: what the learner expects of both adapters together, the last row.
     """
     fig = theme.figure(
         title="Markets of towns that the head never saw",
         yaxis={"title": "accuracy, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
+        **theme.LEGEND,
     )
+    up = frame["error"].clip(upper=110 - frame["accuracy"])
     fig.add_bar(
-        x=frame["setup"].tolist(), y=theme.f32(frame["accuracy"]), text=[f"{a:.0f}" for a in frame["accuracy"]],
-        textposition="inside", insidetextanchor="start", textfont={"size": 22}, showlegend=False,
-        error_y={"array": theme.f32(frame["error"].clip(upper=110 - frame["accuracy"])), "arrayminus": theme.f32(frame["error"]), "thickness": 2, "width": 6},
-        hovertemplate="%{x}: %{y:.1f}%<extra></extra>", **theme.bars("live", "live"),
-    )  # fmt: skip
-    fig.add_hline(chance, line={"color": "#000000", "dash": "dot", "width": 2}, annotation_text=f"guessing: {chance:g}%", annotation_position="top left")  # fmt: skip
-    if guess is not None:
-        theme.mark(fig, guess)
-    return fig.update_annotations(bgcolor="rgba(255,255,255,0.85)")
+        x=frame["setup"].tolist(),
+        y=theme.f32(frame["accuracy"]),
+        text=[f"{a:.0f}" for a in frame["accuracy"]],
+        textposition="inside",
+        insidetextanchor="start",
+        textfont={"size": 22},
+        error_y=theme.error(up, frame["error"]),
+        hovertemplate="%{x}: %{y:.1f}%<extra></extra>",
+        **theme.bars("live", "measured, with 95% interval"),
+    )
+    theme.mark(fig, chance, "live", "guessing", unit="%")
+    return theme.mark(fig, guess, at=len(frame) - 1, unit="%")
 
 
 def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
@@ -61,41 +65,26 @@ def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
 
     guess: the kind that the learner expects to be disturbed less; said in the title.
     """
-    said = "" if guess is None else f"; your guess: {guess}"
+    more = "" if guess is None else f"; your guess: {guess}"
     fig = theme.figure(
-        title=f"Two adapters at once, against the sum of each alone{said}",
+        title=f"Two adapters at once, against the sum of each alone{more}",
         xaxis={"title": "output of layer", "dtick": 1},
         yaxis={"title": "difference, % of the state's size", "rangemode": "tozero"},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        margin={"t": 100},
+        **theme.LEGEND,
     )
-    for i, (kind, rows) in enumerate(frame.groupby("kind", sort=False)):
-        style = theme.series("live", kind, i)
-        style["line"]["dash"], style["marker"]["symbol"] = theme.DASHES[i], theme.MARKERS[i]
-        fig.add_scatter(
-            x=rows["layer"].tolist(), y=theme.f32(rows["disturbed"]),
-            hovertemplate=f"{kind}, layer %{{x}}: %{{y:.2g}}%<extra></extra>", **style,
-        )  # fmt: skip
-    return fig
+    return theme.lines(fig, frame, "layer", "disturbed", "kind", "layer %{x}: %{y:.2g}%")
 
 
 def padding(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Columns attention, padding, moved: how far real tokens' states move, in %, over the number of padding tokens."""
     fig = theme.figure(
         title="The same sentence with padding behind it",
-        xaxis={"title": "tokens of padding"},
+        xaxis={"title": "number of padding tokens"},
         yaxis={"title": "state moved, %", "rangemode": "tozero"},
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        margin={"t": 100},
+        **theme.LEGEND,
     )
-    for i, (attention, rows) in enumerate(frame.groupby("attention", sort=False)):
-        style = theme.series("live", attention, i)
-        style["line"]["dash"], style["marker"]["symbol"] = theme.DASHES[i], theme.MARKERS[i]
-        fig.add_scatter(
-            x=rows["padding"].tolist(), y=theme.f32(rows["moved"]),
-            hovertemplate=f"{attention}, %{{x}} of padding: %{{y:.3g}}%<extra></extra>", **style,
-        )  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess)
+    theme.lines(fig, frame, "padding", "moved", "attention", "%{x} of padding: %{y:.3g}%")
+    return theme.mark(fig, guess, unit="%")
 
 
 def markets(frame: pd.DataFrame, truth: str | None, title: str) -> go.Figure:
@@ -108,8 +97,13 @@ def markets(frame: pd.DataFrame, truth: str | None, title: str) -> go.Figure:
     )
     percent = 100 * frame["probability"]
     fig.add_bar(
-        orientation="h", x=theme.f32(percent), y=[f"{m} ✓" if m == truth else m for m in frame["market"]],
-        text=[f"{p:.0f}" for p in percent], textposition="outside", cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1f}%<extra></extra>", showlegend=False, **theme.bars("live", "live"),
-    )  # fmt: skip
+        orientation="h",
+        x=theme.f32(percent),
+        y=[f"{m} ✓" if m == truth else m for m in frame["market"]],
+        text=[f"{p:.0f}" for p in percent],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
+        **theme.bars("live", showlegend=False),
+    )
     return fig

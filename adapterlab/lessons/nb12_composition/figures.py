@@ -4,8 +4,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ... import compose
+from ...studies.stats import accuracy_error
 from ..kit import theme
-from ..kit.drawing import arrow, box
+from ..kit.drawing import arrow, box, write
 
 WIDE, HIGH, GAP = 1.7, 0.7, 0.55  # of a box, and between boxes
 
@@ -46,10 +47,8 @@ def _draw(fig, setup, x, y, width, height) -> None:
         return box(fig, x, y - HIGH / 2, WIDE, HIGH, setup or "(nothing)", "#CFE3F1")
     sizes = [_size(child) for child in setup.children]
     name = type(setup).__name__
-    fig.add_shape(type="rect", x0=x, x1=x + width, y0=y - height / 2, y1=y + height / 2,
-                  line={"color": theme.OKABE_ITO[1], "dash": "dot", "width": 2})  # fmt: skip
-    fig.add_annotation(x=x + 0.08, y=y + height / 2 - 0.05, xanchor="left", yanchor="top", showarrow=False,
-                       text=name, font={"size": 15, "color": theme.OKABE_ITO[1]})  # fmt: skip
+    box(fig, x, y - height / 2, width, height, edge=theme.OKABE_ITO[1], dash="dot", width=2)
+    write(fig, x + 0.08, y + height / 2 - 0.05, f"<b>{name}</b>", 15, xanchor="left", yanchor="top")
     if isinstance(setup, compose.Stack):
         at = x + 0.25
         for i, (child, (w, h)) in enumerate(zip(setup.children, sizes, strict=True)):
@@ -65,8 +64,7 @@ def _draw(fig, setup, x, y, width, height) -> None:
         _draw(fig, child, left, middle, w, h)
         arrow(fig, left + w, middle, x + width, y)
         if note:
-            fig.add_annotation(x=left + w / 2, y=middle - h / 2, yanchor="top", showarrow=False, text=note,
-                               font={"size": 14}, yshift=3)  # fmt: skip
+            write(fig, left + w / 2, middle - h / 2, note, 14, yanchor="top", yshift=3)
         top -= h + 0.25
     return None
 
@@ -88,22 +86,19 @@ def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
 
     guess: what was predicted for the way "linear".
     """
+    off = frame.set_index("way")["off"]
     fig = theme.figure(
         title="Distance from the true sum of the two changes",
-        height=180 + 55 * len(frame),
-        xaxis={"title": "% of the sum's size", "range": [0, 1.22 * max(1, frame["off"].max(), guess or 0)]},
+        height=220 + 55 * len(frame),
+        xaxis={"title": "distance, % of the sum's size", "range": [0, 1.22 * max(1, off.max(), guess or 0)]},
         yaxis={"autorange": "reversed", "showgrid": False},
-        showlegend=guess is not None,
+        **theme.LEGEND,
     )
-    fig.add_bar(
-        orientation="h", x=frame["off"].tolist(), y=frame["way"].tolist(), hoverinfo="skip", **theme.bars("live", "live")
-    )  # fmt: skip
-    for row in frame.itertuples():
-        text = f" {row.off:.1f}%" if row.off >= 0.05 else " exact, up to rounding"
-        fig.add_annotation(x=row.off, y=row.way, text=text, xanchor="left", showarrow=False)
-    if guess is not None:
-        fig.add_scatter(x=[guess], y=["linear"], **theme.series("your guess", f"{guess:g}%"))
-    return fig
+    style = theme.bars("live", showlegend=False)
+    fig.add_bar(orientation="h", x=off.tolist(), y=off.index.tolist(), hoverinfo="skip", **style)
+    theme.beside(fig, off, lambda value: f"{value:.1f}%" if value >= 0.05 else "exact, up to rounding")
+    linear = off.index.get_loc("linear") if guess is not None else None
+    return theme.mark(fig.update_layout(showlegend=False), guess, axis="x", at=linear, name="linear", unit="%")
 
 
 def attention(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
@@ -112,45 +107,49 @@ def attention(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
     weight: a mean over tokens, in %; those of one layer sum to 100. guess: the adapter that was predicted to lead.
     """
     table = frame.pivot(index="layer", columns="adapter", values="weight")[list(dict.fromkeys(frame["adapter"]))]
+    layers = table.index.tolist()
     fig = theme.figure(
         title="Whom does fusion attend to?" + (f" Your guess: {guess}" if guess else ""),
         height=150 + 60 * len(table),
-        xaxis={"title": "adapter", "showgrid": False},
-        yaxis={"title": "layer", "tickvals": table.index.tolist(), "showgrid": False},
+        xaxis={"title": "adapter"},
+        yaxis={"title": "layer", "tickvals": layers},
     )
-    fig.add_heatmap(
-        z=table.values.tolist(), x=table.columns.tolist(), y=table.index.tolist(), colorscale=theme.MAGNITUDE,
-        zmin=0, zmax=100, colorbar={"title": {"text": "%"}}, xgap=3, ygap=3, hoverinfo="skip",
-    )  # fmt: skip
-    for row in frame.itertuples():
-        fig.add_annotation(x=row.adapter, y=row.layer, text=f"<b>{row.weight:.0f}</b>", showarrow=False,
-                           font={"color": "#FFFFFF" if row.weight < 50 else "#000000"})  # fmt: skip
-    return fig
+    text = table.map("<b>{:.0f}</b>".format).to_numpy()
+    hover = "layer %{y}, %{x}: %{z:.0f}%"
+    theme.heat(fig, table.to_numpy(), table.columns.tolist(), layers, text, hover, 0, 100, "weight, %")
+    return fig.update_yaxes(autorange=True)
 
 
 def against(frame: pd.DataFrame, rows: int) -> go.Figure:
     """Accuracy by setup: a marker a seed, a bar at their mean; the 95% range of one run from `rows` test rows in grey.
 
-    Columns setup, seed, accuracy (in %).
+    Columns setup, seed, accuracy (in %). Seeds of one setup stand above each other, so that equal ones are both seen.
     """
-    from ...studies.stats import accuracy_error
-
     setups = list(dict.fromkeys(frame["setup"]))
     fig = theme.figure(
         title=f"Accuracy on the target, {rows} test sentences",
         height=170 + 60 * len(setups),
         xaxis={"title": "accuracy, %"},
-        yaxis={"autorange": "reversed", "showgrid": False},
+        yaxis={
+            "range": [len(setups) - 0.5, -0.5],
+            "tickvals": list(range(len(setups))),
+            "ticktext": setups,
+            "showgrid": False,
+        },
+        **theme.LEGEND,
     )
-    for i, name in enumerate(setups):
-        values = frame[frame["setup"] == name]["accuracy"]
-        mean = values.mean()
-        fig.add_scatter(
-            x=[mean], y=[name], mode="markers", showlegend=not i, name="mean; grey: 95% range from the test rows alone",
-            marker={"symbol": "line-ns", "size": 26, "line": {"width": 4, "color": "#444444"}},
-            error_x={"array": [100 * accuracy_error(mean / 100, rows)], "color": "#767676", "thickness": 6},
-        )  # fmt: skip
-        style = theme.series("live", "one seed", 0, mode="markers")
-        fig.add_scatter(x=values.tolist(), y=[name] * len(values), showlegend=not i, **style)
-    fig.update_layout(legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}, title_y=0.96, margin_t=110)
+    means = [frame[frame["setup"] == name]["accuracy"].mean() for name in setups]
+    fig.add_scatter(
+        x=means, y=list(range(len(setups))), mode="markers", name="mean; grey: 95% range from the test rows alone",
+        marker={"symbol": "line-ns", "size": 30, "line": {"width": 4, "color": "#444444"}},
+        error_x={"array": [100 * accuracy_error(m / 100, rows) for m in means], "color": "#767676", "thickness": 6},
+        hovertemplate="mean %{x:.1f}%<extra></extra>",
+    )  # fmt: skip
+    seed = frame.groupby("setup").cumcount()
+    apart = 0.14 * (seed - (frame.groupby("setup")["seed"].transform("size") - 1) / 2)
+    style = theme.series("recorded", mode="markers") | {"name": "one seed"}
+    places = frame["setup"].map(setups.index) + apart
+    fig.add_scatter(
+        x=frame["accuracy"].tolist(), y=theme.f32(places), hovertemplate="%{x:.1f}%<extra></extra>", **style
+    )
     return fig

@@ -18,10 +18,12 @@ def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> 
 
 def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Milliseconds on a logarithmic axis, a dot a step. frame: columns step, ms. guess: ms for the first step."""
+    seen = [*frame["ms"], *([] if guess is None else [guess])]
     fig = theme.figure(
         title="From a file to an answer",
-        xaxis={"title": "ms", "type": "log", "dtick": 1},
+        xaxis=theme.log("time, ms (log scale)", min(seen) / 2, 2 * max(seen)),
         yaxis={"autorange": "reversed"},
+        **theme.LEGEND,
     )
     fig.add_scatter(
         x=theme.f32(frame["ms"]),
@@ -32,6 +34,4 @@ def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         hovertemplate="%{y}: %{x:.3g} ms<extra></extra>",
         **theme.series("live", "measured", mode="markers+text"),
     )
-    if guess is not None:
-        fig.add_scatter(x=[guess], y=[frame["step"].iloc[0]], **theme.series("your guess"))
-    return fig
+    return theme.star(fig, guess, frame["step"].iloc[0], f"{guess or 0:g} ms")

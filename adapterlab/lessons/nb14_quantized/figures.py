@@ -6,19 +6,6 @@ from plotly.subplots import make_subplots
 
 from ..kit import theme
 
-PAPER = "rgba(255,255,255,0.9)"  # behind a line's label, which may lie over a bar
-LEGEND_ABOVE = {
-    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-    "title_y": 0.96,
-    "margin_t": 120,
-}
-
-
-def _hatch(index: int) -> dict:
-    """Thin white lines over a bar's own colour: without "overlay" the bar itself would not be painted at all."""
-    shape = ("", "/", "x", ".")[index % 4]
-    return {"shape": shape, "fgcolor": "white", "fillmode": "overlay", "solidity": 0.15}
-
 
 def levels(weights, grids: dict) -> go.Figure:
     """Weights divided by their block's largest, as a histogram, above the levels of each grid.
@@ -49,31 +36,39 @@ def levels(weights, grids: dict) -> go.Figure:
 
 
 def errors(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """Columns grid, error (root mean square, % of the weights'): one bar a grid, its number on it."""
-    fig = theme.figure(title="Error of the packed weights", yaxis={"title": "% of the weights (rms)"})
+    """Columns grid, error (root mean square, % of the weights'): one bar a grid, its number on it.
+
+    guess: of the last grid.
+    """
+    top = 1.15 * max(float(frame["error"].max()), guess or 0)
+    axis = {"title": "rms error, % of the weights' rms", "range": [0, top]}
+    fig = theme.figure(title="Error of the packed weights", yaxis=axis, **theme.LEGEND)
     fig.add_bar(
-        x=frame["grid"].tolist(), y=theme.f32(frame["error"]), text=[f"{e:.1f}" for e in frame["error"]],
-        textposition="outside", cliponaxis=False, showlegend=False,
-        hovertemplate="%{x}: %{y:.2f}%<extra></extra>", **theme.bars("live", "measured"),
-    )  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess).update_annotations(bgcolor=PAPER)
+        x=frame["grid"].tolist(),
+        y=theme.f32(frame["error"]),
+        text=[f"{e:.1f}" for e in frame["error"]],
+        textposition="outside",
+        hovertemplate="%{x}: %{y:.2f}%<extra></extra>",
+        **theme.bars("live", "measured"),
+    )
+    return theme.mark(fig, guess, at=len(frame) - 1, unit="%")
 
 
 def memory(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """Columns base, part, mb: stacked bars, a bar a kind of base. guess: the megabytes the learner expects in 4 bits."""
+    """Columns base, part, mb: stacked bars, a bar a kind of base. guess: the megabytes the learner expects in 4 bits.
+
+    4 bits are the last base.
+    """
+    totals = frame.groupby("base", sort=False)["mb"].sum()
+    room = [0, 1.15 * max(totals.max(), guess or 0)]
     fig = theme.figure(
-        title="What the frozen base takes in memory", barmode="stack",
-        xaxis={"title": "MB"}, yaxis={"autorange": "reversed"}, **LEGEND_ABOVE,
-    )  # fmt: skip
-    for i, (part, rows) in enumerate(frame.groupby("part", sort=False)):
-        style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = _hatch(i)
-        fig.add_bar(
-            orientation="h", y=rows["base"].tolist(), x=theme.f32(rows["mb"]),
-            text=[f"{mb:.0f}" if mb > 3 else "" for mb in rows["mb"]], textposition="inside",
-            hovertemplate=f"{part}, %{{y}}: %{{x:.1f}} MB<extra></extra>", **style,
-        )  # fmt: skip
-    return fig if guess is None else theme.mark(fig, guess, axis="x").update_annotations(bgcolor=PAPER)
+        title="What the frozen base takes in memory", xaxis={"title": "memory, MB", "range": room}, **theme.above(3)
+    )
+    theme.stack(fig, frame, "base", "mb", "part", "%{x:.1f} MB")
+    for bar in fig.data:
+        bar.update(text=[f"{mb:.0f}" if mb > 3 else "" for mb in bar.x], textposition="inside")
+    theme.beside(fig, totals, "{:.0f}".format)
+    return theme.mark(fig, guess, axis="x", at=len(totals) - 1, unit=" MB")
 
 
 PANELS = {"memory_mb": "base, MB", "step_ms": "training step, ms", "accuracy": "accuracy, %"}
@@ -88,58 +83,43 @@ def side_by_side(frame: pd.DataFrame, noise: float = 0.0) -> go.Figure:
         margin={"t": 110},
     )
     for i, column in enumerate(PANELS, 1):
-        values = frame[column].astype(float)
-        given = {
-            "x": frame["base"].tolist(),
-            "y": theme.f32(values),
-            "row": 1,
-            "col": i,
-            "hovertemplate": "%{x}: %{y:.1f}<extra></extra>",
-        }
+        x, values = frame["base"].tolist(), frame[column].astype(float)
+        hover = {"hovertemplate": "%{x}: %{y:.1f}<extra></extra>", "row": 1, "col": i}
         if column == "accuracy":  # points: bars would have to start at 0
             fig.add_scatter(
-                **given, text=[f"{v:.1f}" for v in values], textposition="middle right", cliponaxis=False,
-                error_y={"array": [noise] * len(frame), "thickness": 2, "width": 8},
+                x=x, y=theme.f32(values), text=[f"{v:.1f}" for v in values], textposition="middle right",
+                cliponaxis=False, error_y=theme.error([noise] * len(frame)), **hover,
                 **theme.series("live", "", i - 1, mode="markers+text"),
             )  # fmt: skip
         else:
             text = [f"{v:.0f}" for v in values]
-            fig.add_bar(**given, text=text, textposition="inside", insidetextanchor="start", **theme.bars("live", "", i - 1))  # fmt: skip
-    fig.update_xaxes(range=[-0.5, len(frame) - 0.3], row=1, col=3)
-    return fig
+            style = theme.bars("live", "", i - 1, text=text, textposition="inside", insidetextanchor="start")
+            fig.add_bar(x=x, y=theme.f32(values), **hover, **style)
+    return fig.update_xaxes(range=[-0.5, len(frame) - 0.3], row=1, col=3)
 
 
-def transfer(table: pd.DataFrame) -> go.Figure:
-    """Accuracy (%) of an adapter trained on one base (rows) and run on another (columns), as numbers in a heatmap."""
+def transfer(table: pd.DataFrame, low: float = 50, high: float = 100) -> go.Figure:
+    """Accuracy (%) of an adapter trained on one base (rows) and run on another (columns), as numbers in a heatmap.
+
+    low, high: the ends of the colours, chance and everything right.
+    """
     fig = theme.figure(
         title="Trained on one base, run on another: accuracy, %",
         xaxis={"title": "run on", "type": "category"},
-        yaxis={"title": "trained on", "type": "category", "autorange": "reversed"},
+        yaxis={"title": "trained on", "type": "category"},
         height=420,
     )
-    fig.add_heatmap(
-        z=theme.f32(table.to_numpy()), x=list(table.columns), y=list(table.index), colorscale=theme.MAGNITUDE,
-        texttemplate="%{z:.1f}", textfont={"size": 20}, colorbar={"title": "%"},
-        hovertemplate="trained on %{y}, run on %{x}: %{z:.1f}%<extra></extra>",
-    )  # fmt: skip
-    return fig
+    text, hover = table.map("{:.1f}".format).to_numpy(), "trained on %{y}, run on %{x}: %{z:.1f}%"
+    low, high = min(low, table.min(axis=None)), max(high, table.max(axis=None))
+    return theme.heat(fig, theme.f32(table), list(table.columns), list(table.index), text, hover, low, high, size=20)
 
 
 def training_memory(frame: pd.DataFrame, limit: float, title: str) -> go.Figure:
     """Columns way, part, gb: what must be held while training, before activations. limit: a device's memory in GB."""
-    fig = theme.figure(
-        title=title, barmode="stack", xaxis={"title": "GB, activations not counted"},
-        yaxis={"autorange": "reversed"}, **LEGEND_ABOVE,
-    )  # fmt: skip
-    for i, (part, rows) in enumerate(frame.groupby("part", sort=False)):
-        style = theme.bars("live", part, i)
-        style["marker"]["pattern"] = _hatch(i)
-        fig.add_bar(
-            orientation="h", y=rows["way"].tolist(), x=theme.f32(rows["gb"]),
-            hovertemplate=f"%{{y}}, {part}: %{{x:.2f}} GB<extra></extra>", **style,
-        )  # fmt: skip
-    for way, total in frame.groupby("way", sort=False)["gb"].sum().items():
-        fig.add_annotation(x=total, y=way, text=f"{total:.2g}" if total < 10 else f"{total:.0f}", showarrow=False, xanchor="left", xshift=4)  # fmt: skip
-    line = {"color": "#000000", "dash": "dot", "width": 3}
-    fig.add_vline(limit, line=line, annotation_text=f"{limit:g} GB", annotation_bgcolor=PAPER)
-    return fig
+    totals = frame.groupby("way", sort=False)["gb"].sum()
+    room = [0, 1.12 * max(totals.max(), limit)]
+    axis = {"title": "memory, GB, activations not counted", "range": room}
+    fig = theme.figure(title=title, xaxis=axis, **theme.LEGEND)
+    theme.stack(fig, frame, "way", "gb", "part", "%{x:.2f} GB")
+    theme.beside(fig, totals, lambda total: f"{total:.2g}" if total < 10 else f"{total:.0f}")
+    return theme.mark(fig, limit, "live", "the device", axis="x", unit=" GB")
