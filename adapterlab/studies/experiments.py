@@ -140,7 +140,7 @@ def setting(
     if variant not in VARIANTS:
         raise UserError(f'unknown variant "{variant}"{suggest(variant, VARIANTS)}; known: {", ".join(VARIANTS)}')
     if kind == "adapter":
-        houlsby(number)  # a size of 0 is refused here, one that is too wide when the model is known
+        houlsby(number or 0)  # a size of 0 is refused here, one that is too wide when the model is known
     known = dict(base="minilm", n_train=2000, n_validation=500, n_test=None, std=1e-2, batch_size=32, max_length=128)
     unknown = set(more) - set(known)
     if unknown:
@@ -185,9 +185,9 @@ def run_many(settings: list[dict], places: Places = Places()) -> list[dict]:
     first = settings[0]
     task, data = load_data(*_data_key(first), places)
     _, adapters = build(settings, task, places)
-    bank, lrs, orders = Bank(adapters, list(adapters)), [s["lr"] for s in settings], [s["seed"] for s in settings]
-    own = dict(lr=lrs, orders=orders, seed=first["seed"], metric=task.metric, show=False)
-    runs = bank.fit(data["train"], data["validation"], **_loop(first), **own)
+    bank, lrs, seeds = Bank(adapters, list(adapters)), [s["lr"] for s in settings], [s["seed"] for s in settings]
+    loop = _loop(first) | {"seed": seeds[0], "metric": task.metric, "show": False}
+    runs = bank.fit(data["train"], data["validation"], lr=lrs, orders=seeds, **loop)
     logits = bank.predict(data["test"])  # (members, rows, labels)
     rows = [_row(r, task, data, None if math.isnan(r.best) else of_r) for r, of_r in zip(runs, logits, strict=True)]
     return [{**row, "bank": len(settings)} for row in rows]
@@ -212,7 +212,7 @@ def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
 def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, Adapters | None]:
     """(model, Adapters or None): one adapter a setting, called "0", "1", ..., the first one active and trainable."""
     first = settings[0]
-    where = places.folders.get(first["base"], first["base"])
+    where: str = places.folders.get(first["base"], first["base"])
     device = pick_device(places.device)
     model, _ = load_base(where, labels=task.num_outputs, device=device, seed=first["seed"])
     kind, number = _kind(first)
@@ -228,7 +228,7 @@ def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, 
 
 def recipe_of(setting: dict) -> tuple:
     """The methods of a setting, without the head."""
-    kind, number = _kind(setting)
+    kind, _ = _kind(setting)
     if kind == "recipe":
         return tuple(from_dict(part) for part in setting["recipe"])
     if kind == "head only":
@@ -237,8 +237,8 @@ def recipe_of(setting: dict) -> tuple:
         return (LayerNormConfig(),)
     changes = VARIANTS[setting["variant"]]
     if not changes:
-        return houlsby(number, std=setting["std"])
-    return VariantConfig(size=number, std=setting["std"], **changes), LayerNormConfig()
+        return houlsby(setting["size"], std=setting["std"])
+    return VariantConfig(size=setting["size"], std=setting["std"], **changes), LayerNormConfig()
 
 
 def family_rates(name: str) -> tuple:
@@ -420,6 +420,6 @@ def choose(
     for _, rows in scores.groupby(by, dropna=False, sort=False):
         tried = [part for _, part in rows.groupby(among, dropna=False, sort=False)]
         common = set.intersection(*(set(part["seed"]) for part in tried))
-        fair = [part[part["seed"].isin(common)] if common else part for part in tried]
+        fair = [part[part["seed"].isin(list(common))] if common else part for part in tried]
         kept += list(tried[max(range(len(tried)), key=lambda i: fair[i]["validation"].mean())].index)
     return frame.loc[sorted(kept)].reset_index(drop=True)

@@ -32,16 +32,16 @@ class Cached(Encoded):
     states: (tokens of all rows, width) float32, not padded; starts: where each row begins.
     """
 
-    states: Tensor = None
+    states: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     starts: list[int] = field(default_factory=list)
 
     def inputs(self, rows: list[int]) -> dict[str, Tensor]:
-        found = super().inputs(rows)
-        out = torch.zeros(*found["input_ids"].shape, self.states.shape[1])
+        inputs = super().inputs(rows)
+        padded = torch.zeros(*inputs["input_ids"].shape, self.states.shape[1])  # (batch, tokens, width)
         for i, row in enumerate(rows):
             length = len(self.ids[row])
-            out[i, :length] = self.states[self.starts[row] : self.starts[row] + length]
-        return found | {STATES: out}
+            padded[i, :length] = self.states[self.starts[row] : self.starts[row] + length]
+        return inputs | {STATES: padded}
 
 
 class Prefix:
@@ -147,7 +147,7 @@ class Prefix:
             for inputs, _, rows in batches(data, batch_size):
                 self._aside(self.upper)
                 self.model(**move(inputs, device))
-                for i, row in enumerate(rows.tolist()):
+                for i, row in enumerate(rows.tolist()):  # seen: (batch, tokens, width)
                     states[starts[row] : starts[row + 1]] = seen["states"][i, : lengths[row]].float()
         finally:
             for handle in handles:

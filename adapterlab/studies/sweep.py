@@ -8,6 +8,7 @@ Stopped, killed or with a run that failed: start it again, and it does what is m
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from .results import key, provenance, read, record, stable
 
 
 def run_sweep(
-    function,
+    function: Callable,
     settings: list[dict],
     name: str,
     executor: Executor | None = None,
-    folder=RESULTS,
-    group=None,
+    folder: Path | str = RESULTS,
+    group: Callable | None = None,
     keep: dict | None = None,
     until: float | None = None,
     show: bool = True,
@@ -43,7 +44,17 @@ def run_sweep(
 class Sweep:
     """`run_sweep` in two steps, so that several sweeps can share an executor: submit all, then collect each."""
 
-    def __init__(self, function, settings, name, folder=RESULTS, group=None, keep=None, until=None, show=True):
+    def __init__(
+        self,
+        function: Callable,
+        settings: list[dict],
+        name: str,
+        folder: Path | str = RESULTS,
+        group: Callable | None = None,
+        keep: dict | None = None,
+        until: float | None = None,
+        show: bool = True,
+    ):
         self.keys = [key(setting) for setting in settings]
         twice = [s for i, s in enumerate(settings) if self.keys[i] in self.keys[:i]]
         if twice:
@@ -77,13 +88,13 @@ class Sweep:
 
     def collect(self) -> list[dict]:
         """Write down each run as it ends; returns all recorded rows of this sweep."""
-        said = self.began
+        told = self.began
         try:
             for future in as_completed(list(self.futures)):
                 self._store(self.futures[future], future)
-                if time.monotonic() - said > 15:
-                    said = time.monotonic()
-                    self.say(f"{self.done} of {len(self.keys)} after {said - self.began:.0f} s")
+                if time.monotonic() - told > 15:
+                    told = time.monotonic()
+                    self.say(f"{self.done} of {len(self.keys)} after {told - self.began:.0f} s")
         except KeyboardInterrupt:
             self.say("stopped; what has ended is recorded, and the next start goes on from there")
             raise
