@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapterlab.lessons.nb03_counts.views import METHODS, budget, budget_view
+from adapterlab.lessons.nb03_counts.views import budget_view
 
 
 def test_view():
@@ -27,9 +27,3 @@ def test_a_size_wider_than_the_model_is_said():
     assert "wider than electra-small, which is 256 wide" in view.error
     view.bottleneck.value = 256
     assert view.error is None and "size 256" in view.summary
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_draws(method):
-    figure, text = budget("t5-base", method, 8, 1)
-    assert "1 task:" in text and figure.layout.title.text.startswith("t5-base")

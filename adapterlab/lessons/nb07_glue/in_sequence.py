@@ -36,7 +36,8 @@ def adapters_in_sequence(
         adapters.add(name, houlsby(size), head=task.labels or ("score",), seed=seed)
         adapters.train(name)
 
-    return *_in_sequence(model, jobs, learn, adapters.activate, "adapters", epochs, lr, seed, show), adapters
+    settings = {"lr": lr, "seed": seed, "show": show}
+    return *_in_sequence(model, jobs, learn, adapters.activate, "adapters", epochs, **settings), adapters
 
 
 def full_in_sequence(
@@ -60,7 +61,7 @@ def full_in_sequence(
         ask(name)
         unfreeze(model)
 
-    return _in_sequence(model, jobs, learn, ask, "full fine-tuning", epochs, lr, seed, show)
+    return _in_sequence(model, jobs, learn, ask, "full fine-tuning", epochs, lr=lr, seed=seed, show=show)
 
 
 def _in_sequence(
@@ -70,18 +71,17 @@ def _in_sequence(
     ask: Callable[[str], None],
     method: str,
     epochs: Epochs,
-    lr: float,
-    seed: int,
-    show: bool,
+    **settings,
 ) -> tuple[list[dict], list[Run]]:
-    """Learn every job in turn; after each, test all that were learned so far."""
+    """Learn every job in turn; after each, test all that were learned so far. settings: of `fit`."""
     rows: list[dict] = []
     runs: list[Run] = []
     first: dict[str, torch.Tensor] = {}  # a task's test logits when it was just learned
     for step, (name, (task, data)) in enumerate(jobs.items(), 1):
         learn(name, task)
-        settings = {"epochs": epochs[name] if isinstance(epochs, dict) else epochs, "lr": lr, "seed": seed}
-        runs.append(fit(model, data["train"], metric=task.metric, name=f"{method}: {name}", show=show, **settings))
+        number = epochs[name] if isinstance(epochs, dict) else epochs
+        title = f"{method}: {name}"
+        runs.append(fit(model, data["train"], epochs=number, metric=task.metric, name=title, **settings))
         for earlier in list(jobs)[:step]:
             ask(earlier)
             metric, test = jobs[earlier][0].metric, jobs[earlier][1]["test"]
