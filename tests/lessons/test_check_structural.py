@@ -6,7 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapterlab.lessons import check
-from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED
+from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, expression
+from adapterlab.lessons.nb01_build.exercises import FORWARDS
+from adapterlab.lessons.nb01_build.exercises import INSERTS as PLACES
 
 EXERCISES = check.exercises()
 
@@ -98,16 +100,6 @@ class NoBias(Learner):
 
 
 MODULES = {
-    "no skip": (forwards(lambda self, y: self.up(F.gelu(self.down(y)))), "the skip connection is missing"),
-    "no activation": (forwards(lambda self, y: y + self.up(self.down(y))), "there is no activation"),
-    "neither": (forwards(lambda self, y: self.up(self.down(y))), "both the skip connection and the activation"),
-    "activation last": (forwards(lambda self, y: y + F.gelu(self.up(self.down(y)))), "comes after up"),
-    "activation over all": (forwards(lambda self, y: F.gelu(y + self.up(self.down(y)))), "bends the skip"),
-    "relu": (forwards(lambda self, y: y + self.up(F.relu(self.down(y)))), "is ReLU"),
-    "tanh": (forwards(lambda self, y: y + self.up(torch.tanh(self.down(y)))), "is tanh"),
-    "approximation": (forwards(lambda self, y: y + self.up(F.gelu(self.down(y), approximate="tanh"))), "tanh approximation"),
-    "twice": (forwards(lambda self, y: 2 * y + self.up(F.gelu(self.down(y)))), "added twice"),
-    "product": (forwards(lambda self, y: y * self.up(F.gelu(self.down(y)))), "not a product"),
     "other": (forwards(lambda self, y: y + 3 * self.up(F.gelu(self.down(y)))), "it is off by"),
     "in place": (forwards(in_place), "in place"),
     "skip detached": (forwards(lambda self, y: y.detach() + self.up(F.gelu(self.down(y)))), "the gradient of y is not"),
@@ -187,15 +179,7 @@ def forgets_one(layer, first, second):
 INSERTS = {
     "hook returns nothing": (hooks(A, B, lambda a: lambda m, i, o: (a(o), None)[1]), "the hook returns nothing"),
     "no hook": (lambda layer, a, b: [], "no forward hook was registered"),
-    "after the sub-layer": (hooks("attention.output", "output"), "after the residual and the LayerNorm"),
-    "after LayerNorm": (hooks("attention.output.LayerNorm", "output.LayerNorm"), "LayerNorm; hook the two output.dropout"),
-    "before dropout": (hooks("attention.output.dense", "output.dense"), "before the dropout"),
-    "swapped": (lambda layer, a, b: hooks(A, B)(layer, b, a), "swapped"),
     "late binding": (both_the_last, "a lambda in a loop"),
-    "first twice": (lambda layer, a, b: hooks(A, B)(layer, a, a), "run the first adapter"),
-    "attention only": (lambda layer, a, b: hooks(A, B)(layer, a, nn.Identity()), "only the attention's"),
-    "feed-forward only": (lambda layer, a, b: hooks(A, B)(layer, nn.Identity(), b), "only the feed-forward block's"),
-    "skip twice": (hooks(A, B, lambda a: lambda m, i, o: o + a(o)), "has a skip of its own"),
     "on the input": (hooks(A, B, lambda a: lambda m, i, o: a(i[0])), "is off by"),
     "rebuilt": (rebuilt, "was rebuilt"),
     "module as hook": (lambda layer, a, b: [layer.output.dropout.register_forward_hook(m) for m in (a, b)], "called with (module, args, output)"),
@@ -374,6 +358,22 @@ STRUCTURAL = {
     "build_adapter": MODULES, "insert_adapters": INSERTS, "choose_trained": CHOICES, "new_weight": DRAWS,
     "is_affine": AFFINE, "concatenate": JOINED, "safe_archive": ARCHIVES,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "message"), FORWARDS)
+def test_a_forward_pass_gets_its_own_message(code, message):
+    wrong = expression("y, d, u", code, {"torch": torch, "F": F})
+    answer = forwards(lambda self, y: wrong(y, self.down, self.up))
+    assert EXERCISES["build_adapter"].verdict(answer) == message
+
+
+@pytest.mark.parametrize(("insert", "message"), PLACES, ids=[message for _, message in PLACES])
+def test_a_place_gets_its_own_message(insert, message):
+    def returns_handles(layer, first, second):
+        """_at registers and returns nothing; the place is told first all the same."""
+        return insert(layer, first, second) or []
+
+    assert EXERCISES["insert_adapters"].verdict(returns_handles) == message
 
 
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in STRUCTURAL.items() for case in cases])

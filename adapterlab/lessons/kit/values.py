@@ -247,8 +247,6 @@ def short(value: Any) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     if len(text) <= 60 and "tensor(" not in text and " at 0x" not in text:
         return text
-    return (
-        f"{kind(value)} of {len(value)}"
-        if hasattr(value, "__len__") and not isinstance(value, str)
-        else text[:57] + "..."
-    )
+    if isinstance(value, list | tuple | set | dict):
+        return f"{kind(value)} of {len(value)}"
+    return text[:57] + "..."

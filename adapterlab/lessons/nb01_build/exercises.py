@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..kit.attempt import Blank, has_dots
-from ..kit.exercise import CUTS, exercise
+from ..kit.exercise import CUTS, exercise, expression, table
 from ..kit.values import Unfit, convert, same
 
 # ---- 01a: the module
@@ -54,32 +54,26 @@ def _shape(cls):
     return None
 
 
-#: What forward may compute instead, and what to say then.
-FORWARDS = (
-    (lambda y, d, u: y, "y comes back unchanged: add up(gelu(down(y)))"),
-    (lambda y, d, u: u(F.gelu(d(y))), "the skip connection is missing: return y + up(gelu(down(y)))"),
-    (lambda y, d, u: y + u(d(y)), "there is no activation: two linear layers in a row are one linear layer"),
-    (lambda y, d, u: u(d(y)), "both the skip connection and the activation are missing"),
-    (lambda y, d, u: y + F.gelu(u(d(y))), "the activation comes after up; it belongs between down and up"),
-    (lambda y, d, u: y + u(d(F.gelu(y))), "the activation comes before down; it belongs between down and up"),
-    (lambda y, d, u: F.gelu(y + u(d(y))), "the activation bends the skip too; it belongs between down and up"),
-    (
-        lambda y, d, u: F.gelu(y + u(F.gelu(d(y)))),
-        "a second activation bends the skip; one, between down and up, is due",
-    ),
-    (
-        lambda y, d, u: y + F.gelu(u(F.gelu(d(y)))),
-        "there is a second activation after up; one, between the two, is due",
-    ),
-    (lambda y, d, u: y + u(F.relu(d(y))), "the activation is ReLU; the published code has GELU: F.gelu"),
-    (lambda y, d, u: y + u(torch.tanh(d(y))), "the activation is tanh; the published code has GELU: F.gelu"),
-    (lambda y, d, u: y + u(F.silu(d(y))), "the activation is SiLU; the published code has GELU: F.gelu"),
-    (lambda y, d, u: y + u(F.gelu(d(y), approximate="tanh")), "this is GELU's tanh approximation; use F.gelu as it is"),
-    (lambda y, d, u: 2 * y + u(F.gelu(d(y))), "the input is added twice"),
-    (lambda y, d, u: y - u(F.gelu(d(y))), "the correction is subtracted; it is added to y"),
-    (lambda y, d, u: y * u(F.gelu(d(y))), "the skip is an addition, y + ..., not a product"),
-    (lambda y, d, u: y + u(F.gelu(d(F.layer_norm(y, y.shape[-1:])))), "y is normalised first; down reads y as it is"),
-)
+#: What forward may compute instead of y + u(gelu(d(y))), and what to say then.
+FORWARDS = table("""
+    y                             # y comes back unchanged: add up(gelu(down(y)))
+    u(F.gelu(d(y)))               # the skip connection is missing: return y + up(gelu(down(y)))
+    y + u(d(y))                   # there is no activation: two linear layers in a row are one linear layer
+    u(d(y))                       # both the skip connection and the activation are missing
+    y + F.gelu(u(d(y)))           # the activation comes after up; it belongs between down and up
+    y + u(d(F.gelu(y)))           # the activation comes before down; it belongs between down and up
+    F.gelu(y + u(d(y)))           # the activation bends the skip too; it belongs between down and up
+    F.gelu(y + u(F.gelu(d(y))))   # a second activation bends the skip; one, between down and up, is due
+    y + F.gelu(u(F.gelu(d(y))))   # there is a second activation after up; one, between the two, is due
+    y + u(F.relu(d(y)))           # the activation is ReLU; the published code has GELU: F.gelu
+    y + u(torch.tanh(d(y)))       # the activation is tanh; the published code has GELU: F.gelu
+    y + u(F.silu(d(y)))           # the activation is SiLU; the published code has GELU: F.gelu
+    y + u(F.gelu(d(y), approximate="tanh"))       # this is GELU's tanh approximation; use F.gelu as it is
+    2 * y + u(F.gelu(d(y)))       # the input is added twice
+    y - u(F.gelu(d(y)))           # the correction is subtracted; it is added to y
+    y * u(F.gelu(d(y)))           # the skip is an addition, y + ..., not a product
+    y + u(F.gelu(d(F.layer_norm(y, y.shape[-1:]))))  # y is normalised first; down reads y as it is
+""")
 
 
 def _forward(cls):
@@ -90,7 +84,8 @@ def _forward(cls):
         out, right = adapter(y), y + adapter.up(F.gelu(adapter.down(y)))
         if torch.allclose(out, right, atol=1e-5):
             return None
-        for wrong, message in FORWARDS:
+        for code, message in FORWARDS:
+            wrong = expression("y, d, u", code, {"torch": torch, "F": F})
             if torch.allclose(out, wrong(y, adapter.down, adapter.up), atol=1e-5):
                 return message
     return f"with weights of size 1 it is off by {(out - right).abs().max():.2g} from y + up(gelu(down(y)))"
@@ -214,7 +209,6 @@ ENDS = ("attention.output.dropout", "output.dropout")
 #: What else `insert` may do, seen from the layer's output, and what to say then.
 INSERTS = (
     (_at("attention.output", "output"), "the adapters sit after the residual and the LayerNorm; hook the two output.dropout"),
-    (_at("attention.output.LayerNorm", "output.LayerNorm"), "the adapters sit after the LayerNorm; hook the two output.dropout"),
     (_at("attention.output.dense", "output.dense"), "the adapters sit before the dropout; hook the two output.dropout"),
     (_at("output.dropout", "attention.output.dropout"), "the two adapters are swapped"),
     (lambda layer, a, b: _insert(layer, b, b), "both places run the second adapter: a lambda in a loop sees the loop's last value"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..kit.exercise import exercise, random_tensors
+from ..kit.exercise import exercise, expression, random_tensors, table
 from ..kit.values import Unfit
 
 # ---- 12a: the weighted average
@@ -87,16 +87,16 @@ def _concatenate(parts):
 _b1, _a1, _b2, _a2, _b3, _a3 = random_tensors((4, 2), (2, 5), (4, 2), (2, 5), (4, 3), (3, 5))
 #: the same ranks; another rank; a LoRA that is subtracted
 LORAS = [[(2.0, _b1, _a1), (0.5, _b2, _a2)], [(2.0, _b1, _a1), (3.0, _b3, _a3)], [(1.0, _b1, _a1), (-1.5, _b2, _a2)]]
-SUMMED = "it adds the matrices up: (B1 + B2)(A1 + A2) has the cross terms B1 A2 and B2 A1; put them side by side"
 #: what B A may be instead of the sum of s B A, and what to say then
-PRODUCTS = (
-    (SUMMED, lambda parts: sum(s * B for s, B, A in parts) @ sum(A for s, B, A in parts)),
-    (SUMMED, lambda parts: sum(B for s, B, A in parts) @ sum(s * A for s, B, A in parts)),
-    (SUMMED, lambda parts: sum(B for s, B, A in parts) @ sum(A for s, B, A in parts)),
-    ("the scales are missing: each B A is multiplied by its own", lambda parts: sum(B @ A for s, B, A in parts)),
-    ("the scale is on both B and A, so it counts twice", lambda parts: sum(s * s * B @ A for s, B, A in parts)),
-    ("it averages; the exact sum is asked for", lambda parts: sum(s * B @ A for s, B, A in parts) / 2),
-)
+PRODUCTS = table("""
+    sum(s * B for s, B, A in parts) @ sum(A for s, B, A in parts)
+    sum(B for s, B, A in parts) @ sum(s * A for s, B, A in parts)
+    sum(B for s, B, A in parts) @ sum(A for s, B, A in parts)
+        # it adds the matrices up: (B1 + B2)(A1 + A2) has the cross terms B1 A2 and B2 A1; put them side by side
+    sum(B @ A for s, B, A in parts)           # the scales are missing: each B A is multiplied by its own
+    sum(s * s * B @ A for s, B, A in parts)   # the scale is on both B and A, so it counts twice
+    sum(s * B @ A for s, B, A in parts) / 2   # it averages; the exact sum is asked for
+""")
 
 
 def _adds_up(fn):
@@ -108,8 +108,8 @@ def _adds_up(fn):
         found = f"B is {tuple(B.shape)} and A {tuple(A.shape)}"
         turned = A.ndim == B.ndim == 2 and A.shape[0] == 4 and B.shape[1] == 5
         return f"{found}: " + ("return B first" if turned else "join B's columns and A's rows, (4, 4) and (4, 5)")
-    for message, product in PRODUCTS:
-        if torch.allclose(B @ A, product(LORAS[0]), atol=1e-5):
+    for code, message in PRODUCTS:
+        if torch.allclose(B @ A, expression("parts", code, {})(LORAS[0]), atol=1e-5):
             return message
     for parts in LORAS:
         got, true = torch.matmul(*fn(parts)), sum(s * B @ A for s, B, A in parts)
