@@ -11,7 +11,7 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -154,48 +154,48 @@ def blocks(setup: Setup) -> list[Block]:
     return [setup, *(block for child in setup.children for block in blocks(child))]
 
 
-def names(setup) -> list[str]:
+def names(setup: Setup) -> list[str]:
     """The adapters that a setup uses, fusions among them, in the order of their first use."""
     if setup is None:
         return []
     if isinstance(setup, str):
         return [setup]
-    own = [setup.name] if isinstance(setup, Fuse) else []
-    return list(dict.fromkeys([name for child in setup.children for name in names(child)] + own))
+    fused = [setup.name] if isinstance(setup, Fuse) else []
+    return list(dict.fromkeys([name for child in setup.children for name in names(child)] + fused))
 
 
-def copies(setup) -> int:
+def copies(setup: Setup) -> int:
     """How often the model's input has to be repeated."""
     return max([1, *(len(block.children) for block in blocks(setup) if isinstance(block, Parallel))])
 
 
-def shares(setup, rows: int) -> dict:
+def shares(setup: BatchSplit | Parallel, rows: int) -> dict[str | Block, Sequence[int]]:
     """Child of a BatchSplit or a Parallel -> which of `rows` rows are its own, equal children together."""
     if isinstance(setup, Parallel):
         each = rows // len(setup.children)
         return {child: range(i * each, (i + 1) * each) for i, child in enumerate(setup.children)}
     if rows != sum(setup.sizes):
         raise UserError(f"the batch has {rows} rows and {setup} is for {sum(setup.sizes)}")
-    found, start = {}, 0
+    rows_of, start = {}, 0
     for child, size in zip(setup.children, setup.sizes, strict=True):
-        found.setdefault(child, []).extend(range(start, start + size))
+        rows_of.setdefault(child, []).extend(range(start, start + size))
         start += size
-    return found
+    return rows_of
 
 
-# ---- does a setup suit what its adapters are? recipe(name): the configs of an adapter's methods; UserError without one
+# ---- does a setup suit what its adapters are?
 
 
-def fusion(name: str, recipe) -> FusionConfig | None:
+def fusion(name: str, recipe: Recipe) -> FusionConfig | None:
     """The fusion that an adapter is; None for any other."""
     return next((c for c in recipe(name) if isinstance(c, FusionConfig)), None)
 
 
-def with_fusions(setup, recipe, known):
+def with_fusions(setup: Setup, recipe: Recipe, known: Container[str]) -> Setup:
     """The setup with Fuse(...) in the place of every fusion's plain name. known: all adapters' names."""
     if isinstance(setup, str):
-        found = fusion(setup, recipe)
-        return Fuse(*found.of, name=setup) if found else setup
+        config = fusion(setup, recipe)
+        return Fuse(*config.of, name=setup) if config else setup
     if isinstance(setup, Fuse):
         if setup.name not in known:
             raise UserError(f'no fusion "{setup.name}": make it with add_fusion({list(setup.children)})')
@@ -210,7 +210,7 @@ def with_fusions(setup, recipe, known):
     return new
 
 
-def allowed(setup, recipe) -> None:
+def allowed(setup: Setup, recipe: Recipe) -> None:
     """UserError where a method cannot work in a block; it says why."""
     for block in blocks(setup):
         kind = type(block).__name__
@@ -242,19 +242,19 @@ def answering(setup, recipe) -> int | None:
     return max((labels for labels in found if labels is not None), default=None)
 
 
-def answerers(setup, rows: list, recipe) -> list[tuple]:
+def answerers(setup: Setup, rows: list[int], recipe: Recipe) -> list[tuple[Setup, list[int]]]:
     """(child that answers, its rows of these), inside blocks too."""
     if isinstance(setup, Stack):
-        own = [c for c in setup.children if any(isinstance(b, BatchSplit | Parallel) for b in blocks(c))]
+        dividing = [c for c in setup.children if any(isinstance(b, BatchSplit | Parallel) for b in blocks(c))]
         last = setup.children[-1]
-        if own and (last is own[-1] or answering(last, recipe) is None):
-            return answerers(own[-1], rows, recipe)
+        if dividing and (last is dividing[-1] or answering(last, recipe) is None):
+            return answerers(dividing[-1], rows, recipe)
     if not isinstance(setup, BatchSplit | Parallel):
         return [(setup, rows)]
     return [
         pair
-        for child, own in shares(setup, len(rows)).items()
-        for pair in answerers(child, [rows[i] for i in own], recipe)
+        for child, share in shares(setup, len(rows)).items()
+        for pair in answerers(child, [rows[i] for i in share], recipe)
     ]
 
 
@@ -308,7 +308,7 @@ def _read(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm):
     return norm(y + x) if norm is not None and last and last[-1].wants_norm else y
 
 
-def _divided(setup: "BatchSplit | Parallel", methods: dict[str, Sequence[Change]], x, y, norm):
+def _divided(setup: BatchSplit | Parallel, methods: dict[str, Sequence[Change]], x, y, norm):
     """Each child on its own rows, and all rows in their places again: (rows, ..., the widest child's width)."""
     children = shares(setup, len(y))
     modules = [methods.get(child, ()) if isinstance(child, str) else () for child in children]

@@ -341,7 +341,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def family_of(model) -> Family:
+def family_of(model: object) -> Family:
     """The row for this model; UserError for a family that is not in the table, which says how to go on."""
     kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     if kind not in FAMILIES:

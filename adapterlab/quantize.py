@@ -7,6 +7,7 @@ however its class keeps them: nn.Linear, GPT-2's Conv1D, quantized.
 """
 
 import logging
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -28,16 +29,16 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
     layers = [model.get_submodule(path) for path in find_layers(model).values()]
     if any(quantized(module) for module in model.modules()):
         raise UserError("this model is quantized already; load it again in full precision first")
-    found = [(layer, name) for layer in layers for name, m in layer.named_modules() if type(m) is nn.Linear]
-    if not found:
+    linears = [(layer, name) for layer in layers for name, m in layer.named_modules() if type(m) is nn.Linear]
+    if not linears:
         raise UserError(f'a "{model.config.model_type}" has no nn.Linear in its layers that could be quantized')
-    for layer, name in found:
+    for layer, name in linears:
         parent, _, last = name.rpartition(".")
         setattr(layer.get_submodule(parent), last, _pack(library, layer.get_submodule(name), kind))
     return model
 
 
-def load_library(kind: str):
+def load_library(kind: str) -> ModuleType:
     """bitsandbytes; UserError for an unknown kind, and where it is not installed."""
     if kind not in KINDS:
         raise UserError(f'unknown quantization "{kind}"{suggest(kind, KINDS)}; known: {", ".join(KINDS)}')
@@ -51,7 +52,7 @@ def load_library(kind: str):
     return bitsandbytes
 
 
-def _pack(library, linear: nn.Linear, kind: str) -> nn.Module:
+def _pack(library: ModuleType, linear: nn.Linear, kind: str) -> nn.Module:
     shape = linear.in_features, linear.out_features, linear.bias is not None
     if kind == "4bit":
         new = library.nn.Linear4bit(*shape, quant_type="nf4", device="meta")

@@ -7,6 +7,7 @@ pre-norm model (GPT-2, Llama) the normalised stream. At a few sites y is somethi
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -53,35 +54,35 @@ def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[st
     """
     modules = dict(model.named_modules())
     known = not extra or getattr(getattr(model, "config", None), "model_type", None) in FAMILIES
-    found = _from_table(model, modules) if known else {}
+    sites = _from_table(model, modules) if known else {}
     for kind, pattern in (extra or {}).items():
-        found |= _from_pattern(model, modules, kind, pattern)
-    return found
+        sites |= _from_pattern(model, modules, kind, pattern)
+    return sites
 
 
 def find_layers(model: nn.Module) -> dict[str, str]:
     """ "layers.0" -> dotted path of the layer, from the input to the output (encoder first, then decoder)."""
     base, family = prefix(model), family_of(model)
     names = [name for name, _ in model.named_modules()]
-    found = {}
+    layers = {}
     for label, patterns in family.layers.items():
         for pattern in _several(patterns):
             wanted = re.compile(re.escape(base + pattern).replace(r"\*", r"\d+"))
             paths = [name for name in names if wanted.fullmatch(name)]
-            found |= {f"{label}.{i}": path for i, path in enumerate(paths)}
-    return found
+            layers |= {f"{label}.{i}": path for i, path in enumerate(paths)}
+    return layers
 
 
 def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
     family, base = family_of(model), prefix(model)
     flag = family.pre_norm
     pre_norm = getattr(model.config, flag) if isinstance(flag, str) else flag
-    found: dict[str, Site] = {}
+    sites: dict[str, Site] = {}
 
     def place(form, name, kind, layer, source, module, width, source_width=None, norm=None):
         if module in modules and source in modules:
             causal = name.split(".")[0] in family.causal
-            found[name] = Site(name, kind, layer, module, source, width, source_width or width, norm, form, causal)
+            sites[name] = Site(name, kind, layer, module, source, width, source_width or width, norm, form, causal)
 
     outer = [p for p in (base + path for path in family.outer_norms) if _scale(modules.get(p))]
     for i, path in enumerate(outer):
@@ -104,16 +105,16 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
         if _shape(modules.get(path))[0]:
             place("head", "head", "head", None, path, path, *_shape(modules[path]))
             break
-    return found | _beyond(model, modules, found)
+    return sites | _beyond(model, modules, sites)
 
 
 def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:
     """The sites whose y is no module's output: hidden units, the stream's two ends, keys and values, embedded tokens."""
-    family, base, found = family_of(model), prefix(model), {}
+    family, base, beyond = family_of(model), prefix(model), {}
 
     def place(form, kind, name, layer, path, width, source_width=None):
         causal = name.split(".")[0] in family.causal
-        found[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form, causal=causal)
+        beyond[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form, causal=causal)
 
     stacks: dict[str, str] = {}
     for label, layer in find_layers(model).items():
@@ -140,7 +141,7 @@ def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Si
         path = base + "encoder" if {"encoder", "decoder"} & set(stacks) else base.removesuffix(".")
         embeddings = modules[path].get_input_embeddings()
         place("prompt", "prompt", "prompt", None, path, embeddings.weight.shape[1])
-    return found
+    return beyond
 
 
 def _share(model: nn.Module, fused: int) -> int:
@@ -158,7 +159,7 @@ def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pa
         raise UserError(f'sites: "{pattern}" for "{kind}" is no regular expression: {error}') from None
     if not paths:
         raise UserError(f'sites: no module of this model is called "{pattern}"{suggest(pattern, modules)}')
-    found = {}
+    sites = {}
     for path in paths:
         number = re.search(r"(?:^|\.)(\d+)(?:\.|$)", path)
         width, source_width = _shape(modules[path])
@@ -168,8 +169,8 @@ def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pa
             raise UserError(f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead')
         name = f"{kind}.{path}"
         layer = number and int(number[1])
-        found[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form)
-    return found
+        sites[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form)
+    return sites
 
 
 def prefix(model: nn.Module) -> str:
@@ -200,7 +201,7 @@ def _shape(linear) -> tuple[int | None, int | None]:
     return getattr(linear, "out_features", None), getattr(linear, "in_features", None)
 
 
-def match(sites: dict[str, Site], kinds, layers=None) -> list[Site]:
+def match(sites: dict[str, Site], kinds: Iterable[str], layers: Iterable[int] | None = None) -> list[Site]:
     """The sites of these kinds (or exact names) in these layers (None: all); UserError when a kind is not there."""
     chosen: dict[str, Site] = {}
     for kind in kinds:

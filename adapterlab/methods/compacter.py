@@ -34,7 +34,7 @@ class LPHM(nn.Module):
             nn.init.xavier_uniform_(part)
 
     def forward(self, x, rule):
-        W = torch.einsum("iab,ice->acbe", rule, self.s @ self.t)
+        W = torch.einsum("iab,ice->acbe", rule, self.s @ self.t)  # (n, ins/n, n, outs/n), rule: (n, n, n)
         return x @ W.reshape(x.shape[-1], -1) + self.bias
 
 

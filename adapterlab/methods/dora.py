@@ -28,7 +28,7 @@ class DoRA(LoRA):
         if new:
             self.magnitude.data = matrix(frozen).detach().to(self.magnitude.dtype).norm(dim=1)
 
-    def ratio(self):
+    def ratio(self) -> torch.Tensor:
         """m / |W + s B A|: (width,)."""
         with torch.no_grad():
             norm = (matrix(self.frozen[0]).to(self.A.dtype) + self.scale * self.B @ self.A).norm(dim=1)

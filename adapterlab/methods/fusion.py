@@ -34,14 +34,14 @@ class Fusion(Change):
         self.watch, self.attention = False, None
 
     def forward(self, h, z):
-        z = torch.stack(z, -2)
+        z = torch.stack(z, -2)  # (batch, tokens, adapters, width)
         scores = torch.einsum("...d,...td->...t", self.query(h), self.key(z))
-        weights = scores.softmax(-1)
+        weights = scores.softmax(-1)  # (batch, tokens, adapters)
         if self.watch:
             self.attention = weights.detach()
         return torch.einsum("...t,...td->...d", weights, self.value(z))
 
-    def regularization(self):
+    def regularization(self) -> torch.Tensor:
         """||V - I||^2 / 100, to be added to the loss: V is to keep what the adapters know (section 4.1; the factor is
         that of the published code)."""
         return 0.01 * (self.value.weight - torch.eye(len(self.value.weight)).to(self.value.weight)).square().sum()

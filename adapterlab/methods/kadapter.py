@@ -28,9 +28,10 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
 
     def forward(self, h, mask):
-        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = None if mask is None else mask[:, None, None, :].bool()
-        h = self.norms[0](h + self.dense(F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)))
+        q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (batch, heads, tokens, ...)
+        seen = None if mask is None else mask[:, None, None, :].bool()  # (batch, 1, 1, tokens)
+        attended = F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)  # (batch, tokens, width)
+        h = self.norms[0](h + self.dense(attended))
         return self.norms[1](h + self.outer(F.gelu(self.inner(h))))
 
 
@@ -76,8 +77,8 @@ class KLayer(Change):
                 f"kadapter: an attention mask of shape {tuple(mask.shape)} does not fit {tuple(y.shape[:2])} positions"
             )
         frozen = context.setdefault(self.site, y)  # y itself may hold another K-Adapter's state by now
-        h = frozen + context.get(id(join), 0)
-        k = self.down(h)
+        h = frozen + context.get(id(join), 0)  # (batch, tokens, width)
+        k = self.down(h)  # (batch, tokens, size)
         for encoder in self.encoders:
             k = encoder(k, mask)
         context[id(join)] = k = h + self.up(k)

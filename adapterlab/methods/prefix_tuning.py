@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..sites import Site
 from .base import Change, Method, positive
 from .gate import Gate
 
@@ -27,8 +28,25 @@ class Prefixes(nn.Module):
         self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, 2 * wide * layers)
 
     def forward(self, layer: int, wide: int):
-        part = slice(2 * wide * layer, 2 * wide * (layer + 1))
+        part = slice(2 * wide * layer, 2 * wide * (layer + 1))  # this layer's outputs of `up`: keys, then values
         return F.linear(torch.tanh(self.down(self.tokens)), self.up.weight[part], self.up.bias[part])
+
+
+class Networks(nn.ModuleDict):
+    """A network for each group of sites, one stack and kind of attention; `prefix` is that of one site."""
+
+    def __init__(self, groups: dict[str, list[Site]], length: int, hidden: int):
+        networks = {
+            group: Prefixes(length, sites[0].source_width, sites[0].width, len(sites), hidden)
+            for group, sites in groups.items()
+        }
+        super().__init__(networks)
+        self.layer = {site.name: (group, i) for group, sites in groups.items() for i, site in enumerate(sites)}
+
+    def prefix(self, site: str, wide: int) -> torch.Tensor:
+        """(length, 2 * wide)."""
+        group, layer = self.layer[site]
+        return self[group](layer, wide)
 
 
 class PrefixTuning(Change):
@@ -47,15 +65,15 @@ class PrefixTuning(Change):
         """(length, 2 * wide): keys, then values."""
         if self.own is not None:
             return self.own
-        group, layer = self.common[0].places[self.name]
-        return self.common[0][group](layer, self.wide)
+        return self.common[0].prefix(self.name, self.wide)
 
     def forward(self, x, y):
         batch, _, heads, _, head_width = y.shape
-        P = self.prefix().view(-1, 2, heads, head_width).permute(1, 2, 0, 3).expand(batch, -1, -1, -1, -1)
+        P = self.prefix().view(-1, 2, heads, head_width).permute(1, 2, 0, 3)  # (2, heads, length, head_width)
+        P = P.expand(batch, -1, -1, -1, -1)
         if self.gate is not None:
-            P = P * self.gate(x)[..., None, None]
-        return torch.cat([P, y], dim=3)
+            P = P * self.gate(x)[..., None, None]  # one number a text
+        return torch.cat([P, y], dim=3)  # (batch, 2, heads, length + tokens, head_width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +103,17 @@ class PrefixTuningConfig(Method):
         if self.hidden != 0:
             positive("prefix_tuning", "hidden", self.hidden)
 
-    def groups(self, sites):
+    def groups(self, sites: list[Site]) -> dict[str, list[Site]]:
         """Sites by stack and kind: each group has a network of its own."""
-        found = {}
+        groups: dict[str, list[Site]] = {}
         for site in sites:
-            found.setdefault(f"{site.name.split('.')[0]}_{site.kind}", []).append(site)
-        return found
+            groups.setdefault(f"{site.name.split('.')[0]}_{site.kind}", []).append(site)
+        return groups
 
     def common(self, sites):
         if not self.hidden:
             return None
-        groups = self.groups(sites)
-        made = {g: Prefixes(self.length, s[0].source_width, s[0].width, len(s), self.hidden) for g, s in groups.items()}
-        module = nn.ModuleDict(made)
-        module.places = {site.name: (g, i) for g, s in groups.items() for i, site in enumerate(s)}
-        return module
+        return Networks(self.groups(sites), self.length, self.hidden)
 
     def count_common(self, sites):
         L, h = self.length, self.hidden
@@ -112,5 +126,5 @@ class PrefixTuningConfig(Method):
         return PrefixTuning(site.name, self.length, site.width, site.source_width, not self.hidden, self.gated)
 
     def count(self, site):
-        own = 0 if self.hidden else 2 * self.length * site.width
-        return own + self.gated * (site.source_width + 1)
+        direct = 0 if self.hidden else 2 * self.length * site.width
+        return direct + self.gated * (site.source_width + 1)

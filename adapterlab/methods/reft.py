@@ -25,13 +25,13 @@ class LoReFT(Change):
         self.wants_context = first is not None
 
     @property
-    def R(self):
+    def R(self) -> torch.Tensor:
         """(rank, width), orthonormal rows; the signs are such that an orthonormal `raw` is R itself."""
         q, r = torch.linalg.qr(self.raw.float())
         return (q * r.diagonal().sign()).T.to(self.raw.dtype)
 
-    def edit(self, y):
-        R = self.R
+    def edit(self, y: torch.Tensor) -> torch.Tensor:
+        R = self.R  # (rank, width)
         return y + (self.source(y) - y @ R.T) @ R
 
     def forward(self, x, y):

@@ -39,7 +39,8 @@ class VeRA(Change):
         self.b = nn.Parameter(torch.zeros(width))
 
     @property
-    def matrices(self):
+    def matrices(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A: (rank, source_width), B: (width, rank)."""
         (shared,) = self.common
         return shared.A[:, : self.source_width].to(self.d.dtype), shared.B[: self.width].to(self.d.dtype)
 
