@@ -54,69 +54,67 @@ def main() -> None:
 
 
 def one(args, task, device, seed: int) -> None:
+    """Train, ablate, say what came out, and record it where that is asked for."""
     from adapterlab.lab import device_name
-    from adapterlab.studies import results
-    from adapterlab.studies import spans as ablation
+    from adapterlab.studies import spans
     from adapterlab.tasks import encode
 
     small = task.subset(args.train or None, args.rows or None, seed=seed)
     adapters, tokenizer, name, run = prepare(args, small, device, seed)
     data = encode(small.validation, tokenizer)
-    found = ablation.span_ablation(
-        adapters, name, data, metric=task.metric, batch_size=args.batch_size, norms=args.norms
-    )
-    spans = len(found.spans)
+    result = spans.span_ablation(adapters, name, data, metric=task.metric, batch_size=args.batch_size, norms=args.norms)
     print(
-        f"{found.depth} layers, {spans} spans on {len(data)} sentences, {device_name(device)}: {found.span_seconds:.1f} s "
-        f"({found.seconds:.1f} s with the two halves), "
-        f"{found.evaluations} layer evaluations of {found.naive_evaluations} "
-        f"({found.evaluations / found.naive_evaluations:.2f}), {found.held_bytes / 1e6:.0f} MB held"
+        f"{result.depth} layers, {len(result.spans)} spans on {len(data)} sentences, {device_name(device)}: "
+        f"{result.span_seconds:.1f} s ({result.seconds:.1f} s with the two halves), "
+        f"{result.evaluations} layer evaluations of {result.naive_evaluations} "
+        f"({result.evaluations / result.naive_evaluations:.2f}), {result.held_bytes / 1e6:.0f} MB held"
     )
     if not args.no_naive:
-        switches = ablation.Switches(adapters, name, args.norms)
-        began = time.perf_counter()
-        whole = list(found.logits)[: spans + 1]  # the intact model and the spans
-        naive = ablation.naive_sweep(switches, whole, data, args.batch_size)
-        slow = time.perf_counter() - began
-        gap = max((naive[p] - found.logits[p]).abs().max().item() for p in naive)
-        print(f"naive loop: {slow:.1f} s, {slow / found.span_seconds:.2f} times as long; largest difference {gap:g}")
-    everything = found.span(0, found.depth - 1)
-    worst = max(found.singles, key=lambda row: row["drop"])
+        time_naive(args, result, spans.Switches(adapters, name, args.norms), data)
+    majority, worst = small.majority("validation"), max(result.singles, key=lambda row: row["drop"])
     print(
-        f"{task.metric}: intact {found.intact:.3f}, all removed {everything['score']:.3f}, majority class "
-        f"{small.majority('validation'):.3f}; largest single-layer drop {100 * worst['drop']:.1f}% (layer {worst['first']})"
+        f"{task.metric}: intact {result.intact:.3f}, all removed {result.span(0, result.depth - 1)['score']:.3f}, majority "
+        f"class {majority:.3f}; largest single-layer drop {100 * worst['drop']:.1f}% (layer {worst['first']})"
     )
     if args.toggles:
         time_toggles(args, adapters, name, encode(small.test.take(range(args.toggles)), tokenizer))
-    if not args.record:
-        return
+    if args.record:
+        record(args, result, run, device, {"seed": seed, "n_train": len(small.train), "majority": majority})
+
+
+def time_naive(args, result, switches, data) -> None:
+    """The intact model and the spans once more, each from the first layer to the last."""
+    from adapterlab.studies.spans import naive_sweep
+
+    began = time.perf_counter()
+    naive = naive_sweep(switches, list(result.logits)[: len(result.spans) + 1], data, args.batch_size)
+    slow = time.perf_counter() - began
+    gap = max((logits - result.logits[pattern]).abs().max().item() for pattern, logits in naive.items())
+    print(f"naive loop: {slow:.1f} s, {slow / result.span_seconds:.2f} times as long; largest difference {gap:g}")
+
+
+def record(args, result, run, device, more: dict) -> None:
+    """Write the row of one seed down."""
+    from adapterlab.studies import results
+    from adapterlab.studies.spans import COLUMNS, record_name
+
     base = "minilm" if args.base == "minilm" else Path(args.base).name
+    kept = ("rows", "metric", "intact", "depth", "evaluations", "naive_evaluations")
     row = {
         "experiment": "ablation",
         "base": base,
         "task": "rotten_tomatoes" if args.reviews is None else Path(args.reviews).name,
-        "seed": seed,
-        "size": args.size,
-        "lr": args.lr,
-        "epochs": args.epochs,
-        "n_train": len(small.train),
-        "rows": len(data),
-        "norms": args.norms,
-        "metric": found.metric,
-        "intact": found.intact,
-        "majority": small.majority("validation"),
-        "depth": found.depth,
-        "spans": [[row[key] for key in ablation.COLUMNS] for row in found.spans + found.halves],
-        "evaluations": found.evaluations,
-        "naive_evaluations": found.naive_evaluations,
+        **{name: getattr(args, name) for name in ("size", "lr", "epochs", "norms")},
+        **{name: getattr(result, name) for name in kept},
+        "spans": [[change[key] for key in COLUMNS] for change in result.spans + result.halves],
         "trained": run and run.trained,
         "train_seconds": run and round(run.seconds, 1),
-        "seconds": round(found.seconds, 2),
+        "seconds": round(result.seconds, 2),
+        **more,
         **results.provenance(device),
     }
-    folder = args.out or results.RESULTS
-    results.record(ablation.record_name(base), row, folder)
-    print(f"recorded in {ablation.record_name(base)}.jsonl")
+    results.record(record_name(base), row, args.out or results.RESULTS)
+    print(f"recorded in {record_name(base)}.jsonl")
 
 
 def prepare(args, task, device, seed: int):

@@ -95,64 +95,79 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from adapterlab.lab import pick_device
-    from adapterlab.models import locate
     from adapterlab.paths import RESULTS
+
+    cuda = pick_device(args.device).type == "cuda"
+    args.device, args.bank = "cuda" if cuda else "cpu", args.bank or (12 if cuda else 1)
+    args.workers = args.workers or (8 if cuda else 1)
+    threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
+    args.out = Path(args.out or (tempfile.mkdtemp() if args.toy else RESULTS))
+    began = time.time()
+    run_all(sweeps_of(args), args.workers, threads)
+    print(f"all: {time.time() - began:.0f} s, rows in {args.out.name}")
+
+
+def sweeps_of(args) -> list:
+    """One sweep an experiment, of the runs that the command line asks for."""
+    from adapterlab.models import locate
     from adapterlab.studies import experiments
     from adapterlab.studies.sweep import Sweep
 
-    cuda = pick_device(args.device).type == "cuda"
-    workers = args.workers or (8 if cuda else 1)
-    threads = args.threads or max(1, (os.cpu_count() or 1) // workers)
-    most = args.bank or (12 if cuda else 1)
     base = "minilm" if args.base == "minilm" else Path(args.base).name
     folders = {} if args.base == "minilm" else {base: str(Path(args.base).resolve())}
     if args.reviews:
         folders[REVIEWS] = str(Path(args.reviews).resolve())
-    places = experiments.Places("cuda" if cuda else "cpu", folders, args.data and str(Path(args.data).resolve()))
+    places = experiments.Places(args.device, folders, args.data and str(Path(args.data).resolve()))
     config = json.loads((Path(locate(folders.get(base, base))) / "config.json").read_text())
-    weights = config.get("dtype") or config.get("torch_dtype") or "float32"
-    width = config.get("hidden_size") or config.get("d_model")
-    out = args.out or (tempfile.mkdtemp() if args.toy else RESULTS)
+    keep = {"workers": args.workers, "weights": config.get("dtype") or config.get("torch_dtype") or "float32"}
+    until = None if args.budget_minutes is None else time.time() + 60 * args.budget_minutes
+    run, suffix = partial(experiments.run_many, places=places), "" if base == "minilm" else f"_{base.replace('.', '-')}"
+    sweeps = []
+    for name, settings in plan_of(args).items():
+        settings = {**settings, "base": base, **changes(args, name, base, folders)}
+        runs = [s for s in experiments.EXPERIMENTS[name](**settings) if wanted(s, args)]
+        runs = narrow(name, runs, config.get("hidden_size") or config.get("d_model"), base)
+        group = partial(experiments.banks, most=1 if name in ALONE else args.bank)
+        sweeps.append(Sweep(run, runs, name + suffix, args.out, group=group, keep=keep, until=until))
+    return sweeps
+
+
+def plan_of(args) -> dict[str, dict]:
+    """Experiment -> its settings, of those that are asked for and have their data."""
     plan = toy() if args.toy else PLAN
     if args.toy and args.data:
         plan["glue"] = {**plan["size_sweep"], "sizes": (4,), "full_lrs": (1e-4,), "tasks": ("glue/RTE",)}
-    until = None if args.budget_minutes is None else time.time() + 60 * args.budget_minutes
-    began, sweeps = time.time(), []
+    chosen = {name: plan[name] for name in args.only if name in plan and (name != "glue" or args.data)}
     for name in args.only:
-        if name not in plan or (name == "glue" and not args.data):
+        if name not in chosen:
             print(f"{name}: left out{'; give --data' if name == 'glue' else ''}")
-            continue
-        settings = {**plan[name], "base": base, **changes(args, name, base, folders)}
-        runs = [s for s in experiments.EXPERIMENTS[name](**settings) if wanted(s, args)]
-        wide = sorted({s["size"] for s in runs if (s["size"] or 0) > width})
-        if wide:
-            print(f"{name}: no bottleneck may be wider than {base} ({width}): left out {wide}")
-        sweeps.append(
-            Sweep(
-                partial(experiments.run_many, places=places),
-                [s for s in runs if s["size"] not in wide],
-                name if base == "minilm" else f"{name}_{base.replace('.', '-')}",
-                out,
-                group=partial(experiments.banks, most=1 if name in ALONE else most),
-                keep={"workers": workers, "weights": weights},
-                until=until,
-            )
-        )
+    return chosen
+
+
+def narrow(name: str, runs: list[dict], width: int, base: str) -> list[dict]:
+    """The runs whose bottleneck is no wider than the model."""
+    wide = sorted({s["size"] for s in runs if (s["size"] or 0) > width})
+    if wide:
+        print(f"{name}: no bottleneck may be wider than {base} ({width}): left out {wide}")
+    return [s for s in runs if s["size"] not in wide]
+
+
+def run_all(sweeps: list, workers: int, threads: int) -> None:
+    """Here, one after the other; or in processes that all sweeps share."""
     if workers == 1:
+        start_worker(threads)
         for sweep in sweeps:
-            start_worker(threads)
             sweep.submit(None).collect()
-    else:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, start_worker, (threads,)) as pool:
-            for sweep in sweeps:
-                sweep.submit(pool)
-            watchers = [Thread(target=sweep.collect) for sweep in sweeps]
-            for thread in watchers:
-                thread.start()
-            for thread in watchers:
-                thread.join()
-    print(f"all: {time.time() - began:.0f} s, rows in {Path(out).name}")
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, start_worker, (threads,)) as pool:
+        for sweep in sweeps:
+            sweep.submit(pool)
+        watchers = [Thread(target=sweep.collect) for sweep in sweeps]
+        for thread in watchers:
+            thread.start()
+        for thread in watchers:
+            thread.join()
 
 
 def wanted(setting: dict, args) -> bool:
@@ -168,27 +183,27 @@ def wanted(setting: dict, args) -> bool:
 
 def changes(args, name: str, base: str, folders: dict) -> dict:
     """What the command line says otherwise than the plan."""
-    found = {}
+    other = {}
     if args.seeds:
-        found["seeds"] = tuple(range(args.seeds))
+        other["seeds"] = tuple(range(args.seeds))
     for key in ("n_train", "n_validation", "batch_size", "epochs"):
         if getattr(args, key):
-            found[key] = getattr(args, key)
+            other[key] = getattr(args, key)
     if args.sizes and name in ("size_sweep", "glue", "frontier"):
-        found["sizes"] = tuple(args.sizes)
+        other["sizes"] = tuple(args.sizes)
     if args.tops and name == "fine_tune":
-        found["tops"] = tuple(args.tops)
+        other["tops"] = tuple(args.tops)
     if name == "glue" and args.tasks:
-        found["tasks"] = tuple(args.tasks)
+        other["tasks"] = tuple(args.tasks)
     if args.data and not args.toy and name in MORE_TASKS:
-        found["task"] = (REVIEWS, *MORE_TASKS[name])
+        other["task"] = (REVIEWS, *MORE_TASKS[name])
     if name == "frontier" and not args.toy:
         from transformers import AutoConfig
 
         from adapterlab.models import locate
 
-        found["layers"] = args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
-    return found
+        other["layers"] = args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
+    return other
 
 
 if __name__ == "__main__":
