@@ -57,16 +57,20 @@ def load_base(
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
     if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise UserError(
-                f'the tokenizer of "{name}" has no padding token and no end token to pad with; '
-                "set tokenizer.pad_token and save it to the model's folder"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = _end_token(tokenizer, name)
         model.config.pad_token_id = tokenizer.pad_token_id
     model.config._name_or_path = Path(name).name if Path(folder).is_dir() else name  # no path of this machine
     model = model.to(where).eval()
     return (model if quantize is None else pack(model, quantize)), tokenizer
+
+
+def _end_token(tokenizer, name: str) -> str:
+    if tokenizer.eos_token is None:
+        raise UserError(
+            f'the tokenizer of "{name}" has no padding token and no end token to pad with; '
+            "set tokenizer.pad_token and save it to the model's folder"
+        )
+    return tokenizer.eos_token
 
 
 @contextmanager

@@ -214,6 +214,6 @@ def assemble(
     metric = metric or ("accuracy" if kind == "classification" else "pearson_spearman")
     if metric == "f1" and len(labels) != 2:
         raise UserError(f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"')
-    order = [split for split in ("train", "validation", "test") if split in splits]
+    order: list[str] = [split for split in ("train", "validation", "test") if split in splits]
     order += [split for split in splits if split not in order]
     return Task(name, kind, tuple(labels), metric, {split: splits[split] for split in order}, source, licence)

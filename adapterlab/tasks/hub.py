@@ -29,8 +29,8 @@ def load_hub(name: str, options: Options) -> Task:
     if spec:
         kind = "classification" if spec.labels else "regression"
         options = Options(spec.hub[0], "label", spec.hub[1], kind, spec.labels, spec.metric, dev_as=options.dev_as)
-    tables = {split: _table(f"{name}/{split}", data, options) for split, data in loaded.items()}
-    tables = {split: table for split, table in tables.items() if table is not None}
+    read = {split: _table(f"{name}/{split}", data, options) for split, data in loaded.items()}
+    tables = {split: table for split, table in read.items() if table is not None}
     if "train" not in tables:
         raise UserError(f"{name} has no train split with labels; it has {', '.join(loaded)}")
     labels = options.labels or getattr(loaded["train"].features[options.label], "names", None)

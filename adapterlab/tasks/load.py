@@ -97,8 +97,8 @@ def _split_files(folder: Path) -> dict[str, Path]:
     if not splits and len(files) == 1:
         splits["train"] = files[0]
     if "train" not in splits:
-        names = ", ".join(child.name for child in sorted(folder.iterdir())[:8]) or "nothing"
+        listing = ", ".join(child.name for child in sorted(folder.iterdir())[:8]) or "nothing"
         raise UserError(
-            f"{folder} has no train.csv, train.tsv or train.jsonl (there is {names}); add it or give one file"
+            f"{folder} has no train.csv, train.tsv or train.jsonl (there is {listing}); add it or give one file"
         )
     return splits

@@ -47,7 +47,7 @@ def test_profiles_and_paths_need_no_torch():
 
 
 @pytest.mark.parametrize(
-    "package, file, says",
+    ("package", "file", "says"),
     [
         ("no_such_package", "x", "the wheel no-such-package, which holds the data, is not installed: pip install"),
         ("email", "no_such_file.csv", "the wheel email has no no_such_file.csv: pip install --force-reinstall"),
