@@ -81,6 +81,14 @@ def test_every_part_of_a_bar_has_its_own_hatching():
     ] == ["6", "9"]
 
 
+def test_bars_have_their_numbers_where_an_interval_leaves_room():
+    fig = theme.columns(theme.figure(), ["a", "b"], [1, np.nan], "%{y}", name="measured")
+    bar = theme.columns(fig, ["a"], [2.345], "%{x}", ".2f", inside=True, lying=True, source="recorded").data[1]
+    assert fig.data[0].text == ("1.0", "") and fig.data[0].textposition == "outside" and fig.data[0].showlegend
+    assert (bar.x[0], bar.y, bar.orientation, bar.text) == (pytest.approx(2.345), ("a",), "h", ("2.35",))
+    assert (bar.textposition, bar.insidetextanchor, bar.showlegend) == ("inside", "start", False)
+
+
 def test_a_guess_is_drawn_where_it_belongs_and_named_in_the_legend():
     assert not theme.star(theme.figure(), 3, None).data and not theme.mark(theme.figure(), None).layout.shapes
     star = theme.star(theme.figure(), 3, 40, "MB").data[0]

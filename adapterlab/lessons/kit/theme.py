@@ -7,12 +7,13 @@ Plotly's own default template costs 6 KB a figure, this one 1 KB.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from numpy.typing import ArrayLike
 
 from ...studies.stats import accuracy_error, mean_interval
 
@@ -79,7 +80,7 @@ def apply(fig: go.Figure, **layout) -> go.Figure:
     return fig.update_layout(template=TEMPLATE, **layout)
 
 
-def f32(values) -> np.ndarray:
+def f32(values: Iterable[float]) -> np.ndarray:
     """Numbers as float32: half the bytes in a stored figure."""
     return np.asarray(values, dtype=np.float32)
 
@@ -123,7 +124,7 @@ def bars(source: str = "live", name: str = "", index: int = 0, hatch: str | None
     return {"name": label(name, source), "marker": {"color": colour(source, index), "pattern": pattern}, **more}
 
 
-def error(half, low=None) -> dict:
+def error(half: Iterable[float], low: Iterable[float] | None = None) -> dict:
     """An interval, as plotly's error_x or error_y: `half` up and down, or `low` down; none where it is not a number."""
     down = {} if low is None else {"arrayminus": f32(low)}
     return {"array": f32(half), **down, "thickness": 2, "width": 6}
@@ -170,7 +171,34 @@ def lines(
     return fig
 
 
-def stack(fig: go.Figure, frame: pd.DataFrame, row: str, value: str, by: str, hover: str, indices=None) -> go.Figure:
+def columns(
+    fig: go.Figure, names: Iterable[str], values: Iterable[float], hover: str, form: str = ".1f", *, source: str = "live", name: str = "",
+    index: int = 0, hatch: str | None = None, inside: bool = False, lying: bool = False, **more,
+) -> go.Figure:  # fmt: skip
+    """A bar for every name with its number at its end, or `inside` at its foot where an interval needs the end.
+
+    hover: in plotly's words ("%{x}: %{y:.1f}%"); values: NaN for no bar; form: of the number; name, index, hatch: as in `bars`, in the legend
+    if it has a name; lying: from left to right; more: error_y=error(...), customdata, row, col.
+    """
+    place = (
+        {"textposition": "inside", "insidetextanchor": "start"}
+        if inside
+        else {"textposition": "outside", "cliponaxis": False}
+    )
+    place |= {"text": ["" if v != v else f"{v:{form}}" for v in values]}
+    fig.add_bar(
+        **{"y" if lying else "x": list(names), "x" if lying else "y": f32(values)},
+        orientation="h" if lying else "v",
+        hovertemplate=f"{hover}<extra></extra>",
+        **{**bars(source, name, index, hatch), "showlegend": bool(name), **place, **more},
+    )
+    return fig
+
+
+def stack(
+    fig: go.Figure, frame: pd.DataFrame, row: str, value: str, by: str, hover: str,
+    indices: Sequence[int] | None = None,
+) -> go.Figure:  # fmt: skip
     """Lying bars, one for each `row`, made of parts, one for each value of `by`, with their own colour and hatching.
 
     hover: what follows row and part, in plotly's words. indices: the parts' colours; None: by the order.
@@ -190,7 +218,10 @@ def beside(fig: go.Figure, values: pd.Series, text: Callable[[float], str], firs
     return fig
 
 
-def heat(fig: go.Figure, z, x: list, y: list, text, hover: str, low: float, high: float, unit: str = "%", **more):
+def heat(
+    fig: go.Figure, z: ArrayLike, x: list, y: list, text: ArrayLike, hover: str, low: float, high: float,
+    unit: str = "%", **more,
+) -> go.Figure:  # fmt: skip
     """A table of numbers as coloured cells; `text` stands in them, black or white, whichever is read more easily.
 
     low, high: the ends of the colour scale, the same for all figures that are compared. y: the first row is on top.
@@ -204,7 +235,7 @@ def heat(fig: go.Figure, z, x: list, y: list, text, hover: str, low: float, high
     return fig.update_xaxes(showgrid=False).update_yaxes(showgrid=False, autorange="reversed")
 
 
-def star(fig: go.Figure, x, y, name: str = "") -> go.Figure:
+def star(fig: go.Figure, x: float | str | None, y: float | str | None, name: str = "") -> go.Figure:
     """The learner's guess as a point; nothing where x or y is None."""
     if x is None or y is None:
         return fig

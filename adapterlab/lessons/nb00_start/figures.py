@@ -42,13 +42,5 @@ def scores(
     who, percent = list(frame["who"]), theme.f32(100 * frame["accuracy"])
     names = [f'{w}<br><span style="font-size: 15px">{n}</span>' for w, n in zip(who, frame["note"], strict=True)]
     fig = theme.figure(title=title, yaxis={"title": "accuracy, %", "range": [0, 109]}, **theme.LEGEND)
-    fig.add_bar(
-        x=names,
-        y=percent,
-        text=[f"{p:.1f}" for p in percent],
-        textposition="outside",
-        hovertemplate="%{x}: %{y:.1f}%<extra></extra>",
-        **theme.bars("live", showlegend=False),
-    )
-    fig.update_layout(showlegend=False)
+    theme.columns(fig.update_layout(showlegend=False), names, percent, "%{x}: %{y:.1f}%")
     return theme.mark(fig, guess, unit="%", at=len(who) - 1 if of is None else who.index(of))

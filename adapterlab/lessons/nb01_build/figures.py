@@ -53,15 +53,8 @@ def shares(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         yaxis={"title": "parameters, % of the model", "range": [0, 1.2 * max(frame["percent"].max(), guess or 0)]},
         **theme.LEGEND,
     )
-    fig.add_bar(
-        x=[str(s) for s in frame["size"]],
-        y=theme.f32(frame["percent"]),
-        text=[f"{p:.2f}" for p in frame["percent"]],
-        textposition="outside",
-        customdata=frame["parameters"].to_numpy(),
-        hovertemplate="size %{x}: %{customdata:,} parameters, %{y:.2f}%<extra></extra>",
-        **theme.bars("live", showlegend=False),
-    )
+    hover, sizes = "size %{x}: %{customdata:,} parameters, %{y:.2f}%", [str(size) for size in frame["size"]]
+    theme.columns(fig, sizes, frame["percent"], hover, ".2f", customdata=frame["parameters"].to_numpy())
     return theme.mark(fig.update_layout(showlegend=False), guess, unit="%")
 
 

@@ -70,14 +70,9 @@ def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure
     )
     for i, (column, name) in enumerate((("step ms", "time of a step"), ("disk MB", "bytes to keep a task"))):
         percent = 100 * frame[column] / frame.loc["full", column]
-        fig.add_bar(
-            x=list(frame.index),
-            y=theme.f32(percent),
-            text=[f"{p:.0f}" if p >= 1 else f"{p:.1g}" for p in percent],
-            textposition="outside",
-            hovertemplate=f"%{{x}}<br>{name}: %{{y:.1f}}% of full fine-tuning<extra></extra>",
-            **theme.bars("live", name, 2 * i, hatch=theme.HATCHES[i]),
-        )
+        hover = f"%{{x}}<br>{name}: %{{y:.1f}}% of full fine-tuning"
+        text = [f"{p:.0f}" if p >= 1 else f"{p:.1g}" for p in percent]
+        theme.columns(fig, frame.index, percent, hover, name=name, index=2 * i, hatch=theme.HATCHES[i], text=text)
     adapter = next((i for i, method in enumerate(frame.index) if method.startswith("adapter")), 0)
     return theme.mark(fig, guess, name="adapter's step time", at=(adapter - 0.45, adapter), unit="%")
 

@@ -35,7 +35,7 @@ def tensors(frame: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def shares(frame: pd.DataFrame, guess: float | None = None, title="Trained share of the model") -> go.Figure:
+def shares(frame: pd.DataFrame, guess: float | None = None, title: str = "Trained share of the model") -> go.Figure:
     """A horizontal bar a model, the largest share on top. frame: columns model, share_percent, adapter, base."""
     frame = frame.sort_values("share_percent")
     room = [0, max(1.2 * frame["share_percent"].max(), 1.1 * (guess or 0))]
@@ -45,17 +45,11 @@ def shares(frame: pd.DataFrame, guess: float | None = None, title="Trained share
         height=190 + 27 * len(frame),
         **theme.LEGEND,
     )
-    fig.add_bar(
-        x=theme.f32(frame["share_percent"]),
-        y=list(frame["model"]),
-        orientation="h",
-        text=[f"{s:.2f}%" for s in frame["share_percent"]],
-        textposition="outside",
-        textfont={"size": 15},
+    theme.columns(
+        fig, frame["model"], frame["share_percent"], "%{y}<br>%{customdata[0]:,} of %{customdata[1]:,}<br>%{x:.3f}%",
+        lying=True, text=[f"{s:.2f}%" for s in frame["share_percent"]], textfont={"size": 15},
         customdata=frame[["adapter", "base"]].to_numpy(),
-        hovertemplate="%{y}<br>%{customdata[0]:,} of %{customdata[1]:,}<br>%{x:.3f}%<extra></extra>",
-        **theme.bars("live", showlegend=False),
-    )
+    )  # fmt: skip
     fig.update_yaxes(tickfont={"size": 15}, dtick=1, showgrid=False).update_layout(showlegend=False)
     return theme.mark(fig, guess, axis="x", unit="%")
 

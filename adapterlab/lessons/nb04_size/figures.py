@@ -19,7 +19,11 @@ NAMES = {
 
 
 def size_curve(
-    live=None, recorded=None, guess: int | None = None, paper: bool = True, rows: int | None = None
+    live: pd.DataFrame | None = None,
+    recorded: pd.DataFrame | None = None,
+    guess: int | None = None,
+    paper: bool = True,
+    rows: int | None = None,
 ) -> go.Figure:
     """Accuracy over the bottleneck size (log scale), mean and 95% interval over seeds.
 

@@ -67,14 +67,10 @@ def single_layers(
         yaxis={"title": "relative drop, %"},
         **theme.LEGEND,
     )
-    fig.add_bar(
-        x=layers,
-        y=theme.f32(100 * singles["drop"]),
-        error_y=theme.error(half),
-        customdata=half,
-        hovertemplate="layer %{x}<br>relative drop %{y:.1f}% ± %{customdata:.1f}<extra></extra>",
-        **theme.bars(source, "measured, with 95% interval"),
-    )
+    theme.columns(
+        fig, layers, 100 * singles["drop"], "layer %{x}<br>relative drop %{y:.1f}% ± %{customdata:.1f}", source=source,
+        name="measured, with 95% interval", text=None, error_y=theme.error(half), customdata=half,
+    )  # fmt: skip
     return theme.mark(fig, paper, "paper", "largest drop of one layer", unit="%")
 
 
@@ -115,16 +111,8 @@ def halves(scores: pd.DataFrame, guesses: dict[str, float] | None = None, majori
         yaxis={"title": "score, %", "range": [0, 105]},
         **theme.LEGEND,
     )
-    fig.add_bar(
-        x=what,
-        y=theme.f32(100 * score),
-        error_y=theme.error(half),
-        text=[f"{100 * s:.1f}" for s in score],
-        textposition="inside",
-        insidetextanchor="start",
-        hovertemplate="%{x}<br>score %{y:.1f}%<extra></extra>",
-        **theme.bars("live", "measured, with 95% interval"),
-    )
+    name, interval = "measured, with 95% interval", theme.error(half)
+    theme.columns(fig, what, 100 * score, "%{x}<br>score %{y:.1f}%", name=name, inside=True, error_y=interval)
     for name, guess in (guesses or {}).items():
         theme.mark(fig, guess, at=what.index(name), text="" if fig.layout.shapes else "your guess")
     return theme.mark(fig, majority and 100 * majority, "live", "majority class", unit="%")

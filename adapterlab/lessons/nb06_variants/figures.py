@@ -51,7 +51,12 @@ def gradients(frame: pd.DataFrame) -> go.Figure:
     return theme.lines(fig, frame, "std", "value", "quantity", "std %{x:.0e}: %{y:.1e}")
 
 
-def init_curve(live=None, recorded=None, guess: float | None = None, rows: int | None = None) -> go.Figure:
+def init_curve(
+    live: pd.DataFrame | None = None,
+    recorded: pd.DataFrame | None = None,
+    guess: float | None = None,
+    rows: int | None = None,
+) -> go.Figure:
     """Figure 6, right: the score over the std; mean and 95% interval over the seeds.
 
     live, recorded: columns std, accuracy (in %), one row a seed; several tasks in a column `task` make several lines.
@@ -83,7 +88,7 @@ def init_curve(live=None, recorded=None, guess: float | None = None, rows: int |
     return theme.mark(fig, guess, axis="x")
 
 
-def compare(recorded=None, live=None) -> pd.DataFrame:
+def compare(recorded: pd.DataFrame | None = None, live: pd.DataFrame | None = None) -> pd.DataFrame:
     """What helped and what did not: a row a variant.
 
     recorded: columns variant, seed, accuracy (in %), with rows of "plain"; the difference is taken seed by seed.

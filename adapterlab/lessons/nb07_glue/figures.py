@@ -132,17 +132,12 @@ def gap_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
         title="Adapters less full fine-tuning", yaxis={"title": "difference in score, points"}, **theme.LEGEND
     )
     ours, paper = table["ours"].astype(float), table["paper"].astype(float)
-    fig.add_bar(
-        x=table["task"].tolist(), y=theme.f32(ours), error_y=theme.error(table["half"].astype(float)),
-        text=[f"{v:+.1f}" for v in ours], textposition="inside", customdata=table["seeds"].tolist(),
-        hovertemplate="%{x}: %{y:+.1f} points, %{customdata} seeds<extra></extra>",
-        **theme.bars(source, "MiniLM, dev set"),
+    theme.columns(
+        fig, table["task"], ours, "%{x}: %{y:+.1f} points, %{customdata} seeds", "+.1f", source=source, inside=True,
+        name="MiniLM, dev set", error_y=theme.error(table["half"].astype(float)), customdata=table["seeds"].tolist(),
     )  # fmt: skip
-    fig.add_bar(
-        x=table["task"].tolist(), y=theme.f32(paper), text=["" if v != v else f"{v:+.1f}" for v in paper],
-        textposition="outside", hovertemplate="%{x}: %{y:+.1f} points in the paper<extra></extra>",
-        **theme.bars("paper", "BERT-Large, test server"),
-    )  # fmt: skip
+    hover, name = "%{x}: %{y:+.1f} points in the paper", "BERT-Large, test server"
+    theme.columns(fig, table["task"], paper, hover, "+.1f", source="paper", name=name)
     return fig.add_hline(0, line={"color": "#666666", "width": 1})
 
 
@@ -153,19 +148,13 @@ def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "record
     names = {"full": "full fine-tuning", "adapters": "adapters 8-256"}
     if task in COLUMNS:
         printed = [float(table1().loc[name, COLUMNS[task]]) for name in names.values()]
-        fig.add_bar(
-            x=list(names), y=printed, text=[f"{v:.1f}" for v in printed], textposition="outside",
-            hovertemplate="%{x}: %{y:.1f}, Table 1<extra></extra>", **theme.bars("paper", "BERT-Large, test server"),
-        )  # fmt: skip
+        theme.columns(fig, names, printed, "%{x}: %{y:.1f}, Table 1", source="paper", name="BERT-Large, test server")
     if ours is not None and (ours["task"] == task).any():
         rows = ours[ours["task"] == task].set_index("method").reindex(list(names))
         means = rows["mean"].astype(float)
-        fig.add_bar(
-            x=list(names), y=theme.f32(means), error_y=theme.error(rows["half"].astype(float)),
-            text=[f"{v:.1f}" for v in means], textposition="inside", insidetextanchor="start",
-            customdata=rows["chosen"].fillna("").tolist(),
-            hovertemplate="%{x}: %{y:.1f}, %{customdata}<extra></extra>", **theme.bars(source, "MiniLM"),
-        )  # fmt: skip
+        more = {"error_y": theme.error(rows["half"].astype(float)), "customdata": rows["chosen"].fillna("").tolist()}
+        hover = "%{x}: %{y:.1f}, %{customdata}"
+        theme.columns(fig, names, means, hover, source=source, name="MiniLM", inside=True, **more)
     return fig
 
 

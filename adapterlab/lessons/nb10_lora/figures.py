@@ -1,5 +1,7 @@
 """Figures of 10_lora: starts, scales, rank and place, directions, drift, and what a step costs."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -131,7 +133,7 @@ def _quantity(unit: str) -> str:
     return {"ms": "time", "MB": "memory"}.get(unit, "size")
 
 
-def drawing(shapes: dict[str, tuple[int, int]], chosen, rank: int, title: str) -> go.Figure:
+def drawing(shapes: dict[str, tuple[int, int]], chosen: Sequence[str], rank: int, title: str) -> go.Figure:
     """The linear maps of one layer to scale: W frozen (blue), and where LoRA is chosen its B and A (red) beside it.
 
     shapes: kind -> (outputs, inputs). B is rank wide and stands at the right of W, A is rank high and lies under it.

@@ -1,5 +1,7 @@
 """Figures of 11_k_adapter: where the adapter runs, what a model knows, what adapters do to one another."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -9,7 +11,7 @@ from ..kit.drawing import arrow, box
 FROZEN, OWN, HEAD = "#E8E8E8", "#CFE3F1", "#F6E3B4"
 
 
-def beside(layers: int, reads, names=("K-Adapter",)) -> go.Figure:
+def beside(layers: int, reads: Sequence[int], names: Sequence[str] = ("K-Adapter",)) -> go.Figure:
     """A frozen model of `layers` layers, read from below, and beside it each adapter's layers at `reads`."""
     fig = theme.figure(
         title="Frozen model in grey, adapters beside it",
@@ -45,17 +47,10 @@ def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.
         **theme.LEGEND,
     )
     up = frame["error"].clip(upper=110 - frame["accuracy"])
-    fig.add_bar(
-        x=frame["setup"].tolist(),
-        y=theme.f32(frame["accuracy"]),
-        text=[f"{a:.0f}" for a in frame["accuracy"]],
-        textposition="inside",
-        insidetextanchor="start",
-        textfont={"size": 22},
-        error_y=theme.error(up, frame["error"]),
-        hovertemplate="%{x}: %{y:.1f}%<extra></extra>",
-        **theme.bars("live", "measured, with 95% interval"),
-    )
+    theme.columns(
+        fig, frame["setup"], frame["accuracy"], "%{x}: %{y:.1f}%", ".0f", name="measured, with 95% interval",
+        inside=True, textfont={"size": 22}, error_y=theme.error(up, frame["error"]),
+    )  # fmt: skip
     theme.mark(fig, chance, "live", "guessing", unit="%")
     return theme.mark(fig, guess, at=len(frame) - 1, unit="%")
 
@@ -95,15 +90,5 @@ def markets(frame: pd.DataFrame, truth: str | None, title: str) -> go.Figure:
         yaxis={"autorange": "reversed"},
         height=360,
     )
-    percent = 100 * frame["probability"]
-    fig.add_bar(
-        orientation="h",
-        x=theme.f32(percent),
-        y=[f"{m} ✓" if m == truth else m for m in frame["market"]],
-        text=[f"{p:.0f}" for p in percent],
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
-        **theme.bars("live", showlegend=False),
-    )
-    return fig
+    names = [f"{market} ✓" if market == truth else market for market in frame["market"]]
+    return theme.columns(fig, names, 100 * frame["probability"], "%{y}: %{x:.1f}%", ".0f", lying=True)

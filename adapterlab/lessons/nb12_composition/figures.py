@@ -11,7 +11,7 @@ from ..kit.drawing import arrow, box, write
 WIDE, HIGH, GAP = 1.7, 0.7, 0.55  # of a box, and between boxes
 
 
-def flow(setup, said: list[str], title: str = "") -> go.Figure:
+def flow(setup: compose.Block | str | None, said: list[str], title: str = "") -> go.Figure:
     """A setup as boxes and arrows from left to right: the text, the adapters, what comes out (`said`, line by line).
 
     A frame with its block's name surrounds what works together; what stands below each other gets the same y.

@@ -1,5 +1,7 @@
 """Figures of 14_quantized_base: where the levels lie, what is saved, what it costs."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -7,7 +9,7 @@ from plotly.subplots import make_subplots
 from ..kit import theme
 
 
-def levels(weights, grids: dict) -> go.Figure:
+def levels(weights: Sequence[float], grids: dict[str, Sequence[float]]) -> go.Figure:
     """Weights divided by their block's largest, as a histogram, above the levels of each grid.
 
     weights: 1-D numbers in [-1, 1]; grids: name -> its levels. A level is a tick mark in the row of its grid.
@@ -43,14 +45,7 @@ def errors(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     top = 1.15 * max(float(frame["error"].max()), guess or 0)
     axis = {"title": "rms error, % of the weights' rms", "range": [0, top]}
     fig = theme.figure(title="Error of the packed weights", yaxis=axis, **theme.LEGEND)
-    fig.add_bar(
-        x=frame["grid"].tolist(),
-        y=theme.f32(frame["error"]),
-        text=[f"{e:.1f}" for e in frame["error"]],
-        textposition="outside",
-        hovertemplate="%{x}: %{y:.2f}%<extra></extra>",
-        **theme.bars("live", "measured"),
-    )
+    theme.columns(fig, frame["grid"], frame["error"], "%{x}: %{y:.2f}%", name="measured")
     return theme.mark(fig, guess, at=len(frame) - 1, unit="%")
 
 
@@ -83,18 +78,15 @@ def side_by_side(frame: pd.DataFrame, noise: float = 0.0) -> go.Figure:
         margin={"t": 110},
     )
     for i, column in enumerate(PANELS, 1):
-        x, values = frame["base"].tolist(), frame[column].astype(float)
-        hover = {"hovertemplate": "%{x}: %{y:.1f}<extra></extra>", "row": 1, "col": i}
-        if column == "accuracy":  # points: bars would have to start at 0
-            fig.add_scatter(
-                x=x, y=theme.f32(values), text=[f"{v:.1f}" for v in values], textposition="middle right",
-                cliponaxis=False, error_y=theme.error([noise] * len(frame)), **hover,
-                **theme.series("live", "", i - 1, mode="markers+text"),
-            )  # fmt: skip
-        else:
-            text = [f"{v:.0f}" for v in values]
-            style = theme.bars("live", "", i - 1, text=text, textposition="inside", insidetextanchor="start")
-            fig.add_bar(x=x, y=theme.f32(values), **hover, **style)
+        x, values, hover = frame["base"].tolist(), frame[column].astype(float), "%{x}: %{y:.1f}"
+        if column != "accuracy":
+            theme.columns(fig, x, values, hover, ".0f", index=i - 1, inside=True, row=1, col=i)
+            continue
+        fig.add_scatter(  # points: bars would have to start at 0
+            x=x, y=theme.f32(values), text=[f"{v:.1f}" for v in values], textposition="middle right",
+            cliponaxis=False, error_y=theme.error([noise] * len(frame)), row=1, col=i,
+            hovertemplate=f"{hover}<extra></extra>", **theme.series("live", "", i - 1, mode="markers+text"),
+        )  # fmt: skip
     return fig.update_xaxes(range=[-0.5, len(frame) - 0.3], row=1, col=3)
 
 
