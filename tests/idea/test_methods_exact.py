@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+from by_hand import BY_HAND, by_hand
 from recipes import EVERY
 from tiny_bert import hooks, tiny_bert, tokens
 from torch import nn
@@ -74,6 +75,19 @@ def ready(model, recipe, name="a", std=0.3):
 # ---- modules by hand
 
 
+@pytest.mark.parametrize("method", BY_HAND)
+def test_logits_are_those_of_plain_modules_in_the_model(method, model):
+    """And as many parameters are trained. The prompt's and K-Adapter's masks, BERT's biases, (IA)^3's place: all by hand."""
+    model.set_attn_implementation("sdpa")
+    recipe = replace(EVERY[method], first=2) if method == "loreft" else EVERY[method]
+    adapters = ready(copy.deepcopy(model), recipe)
+    hand = by_hand(method, model, adapters, "a")
+    got = logits(adapters.model)
+    torch.testing.assert_close(logits(hand), got, rtol=1e-4, atol=1e-4)
+    assert (got - logits(model)).abs().max() > 0.02
+    assert sum(p.numel() for p in hand.parameters() if p.requires_grad) == adapters.count("a")
+
+
 def test_lora_scales():
     x, y = torch.randn(2, 3, 6), torch.randn(2, 3, 5)
     for config, scale in (
@@ -93,45 +107,6 @@ def test_lora_drops_x_in_training_only():
     nn.init.normal_(lora.B)
     x, y = torch.randn(2, 64), torch.zeros(2, 5)
     assert not torch.equal(lora.train()(x, y), lora(x, y)) and torch.equal(lora.eval()(x, y), lora(x, y))
-
-
-def test_bitfit_is_a_model_with_trained_biases(model):
-    """A copy's biases are really changed, LayerNorms' too; the deltas give the same logits."""
-    trained = copy.deepcopy(model)
-    adapters = Adapters(model)
-    adapters.add("a", BitFitConfig())
-    adapters.activate("a")
-    for name, (shift,) in adapters["a"].at.items():
-        bias = trained.get_submodule(adapters.sites[name].module).bias
-        shift.delta.data = torch.randn(bias.shape) * 0.3
-        bias.data += shift.delta.data
-    assert len(adapters["a"].at) == 2 * (6 + 2) + 1
-    torch.testing.assert_close(logits(model), logits(trained), rtol=1e-5, atol=1e-5)
-
-
-def test_ia3_scales_behind_the_activation(model):
-    """ "hidden" is the input of the outer matrix: with gelu not the same as scaling the inner one's output."""
-    adapters = ready(model, IA3Config(sites="hidden"))
-    inner = ready(model, IA3Config(sites="inner"), "b")
-    layer = model.bert.encoder.layer[0]
-    scale = adapters["a"].at["layers.0.hidden"][0].scale
-    inner["b"].at["layers.0.inner"][0].scale.data = scale.data.clone()
-    adapters.activate("a")
-    got = {}
-    handle = layer.output.dense.register_forward_hook(lambda m, args, out: got.update(x=args[0], y=out))
-    logits(model)
-    adapters.activate(None)
-    plain = dict(got)
-    logits(model)
-    torch.testing.assert_close(plain["x"], got["x"] * scale.data)
-    torch.testing.assert_close(
-        plain["y"], F.linear(got["x"] * scale.data, layer.output.dense.weight, layer.output.dense.bias)
-    )
-    handle.remove()
-    with adapters.use("b"):
-        other = logits(model)
-    with adapters.use("a"):
-        assert not torch.allclose(logits(model), other, atol=1e-3)
 
 
 def test_dora_norms_carry_no_gradient(model):
@@ -347,20 +322,6 @@ def test_generating_with_a_cache_is_generating_without(case, recipe, padded):
 # ---- prompt tuning
 
 
-def test_prompt_by_hand(model):
-    """The embeddings of the prompt in front of the words', a mask of ones: the pooler sees position 0, the prompt's."""
-    adapters = ready(model, PromptTuningConfig(length=3))
-    prompt = adapters["a"].at["prompt"][0].prompt.detach()
-    got = logits(model, output_hidden_states=True)
-    adapters.activate(None)
-    batch = tokens()
-    words = model.bert.embeddings.word_embeddings(batch["input_ids"])
-    mask = F.pad(batch["attention_mask"], (3, 0), value=1)
-    with torch.no_grad():
-        want = model(inputs_embeds=torch.cat([prompt.expand(3, -1, -1), words], 1), attention_mask=mask).logits
-    torch.testing.assert_close(got, want)
-
-
 def test_prompt_keeps_the_texts_positions():
     model = tiny_bert(head=False)
     ready(model, PromptTuningConfig(length=3))
@@ -478,31 +439,6 @@ def test_robust_training_leaves_out_what_it_draws():
 
 
 # ---- K-Adapter
-
-
-def test_kadapter_by_hand(model):
-    """The chain over the frozen hidden states of layers 0 and 1, with plain attention and padding masked."""
-    adapters = ready(model, KAdapterConfig(size=6, heads=2, inner=8, depth=1, layers=(0,)))
-    batch = tokens()
-    with torch.no_grad(), adapters.use(None):
-        frozen = model.bert(**batch, output_hidden_states=True).hidden_states[1:]
-    seen = {}
-    pooler = model.bert.pooler.register_forward_pre_hook(lambda m, args: seen.update(h=args[0]))
-    logits(model)
-    pooler.remove()
-    mask, k = batch["attention_mask"].bool(), 0
-    for i, h in enumerate(frozen):
-        layer = adapters["a"].at[f"layers.{i}.block"][0]
-        h = h + k
-        small = layer.down(h)
-        (encoder,) = layer.encoders
-        q, key, v = (t.view(3, 7, 2, 3).transpose(1, 2) for t in encoder.qkv(small).chunk(3, -1))
-        scores = (q @ key.transpose(-1, -2) / 3**0.5).masked_fill(~mask[:, None, None], -1e9)
-        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(3, 7, 6)
-        small = encoder.norms[0](small + encoder.dense(mixed))
-        small = encoder.norms[1](small + encoder.outer(F.gelu(encoder.inner(small))))
-        k = h + layer.up(small)
-    torch.testing.assert_close(seen["h"], (frozen[-1] + k).detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_kadapter_does_not_see_padding(model):
