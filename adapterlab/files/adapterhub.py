@@ -26,7 +26,7 @@ from ..methods import (
     PrefixTuningConfig,
 )
 from ..sites import prefix
-from .names import Tensors, base_name, body, config_of, kinds, refuse, take, tensors_of
+from .names import Tensors, base_name, body, config_of, kinds, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -167,7 +167,7 @@ def _ours(adapters: "Adapters", folder: Path, config: Method, name: str, tensors
     sites = [site.name for site in config.targets(adapters.sites)]
     if isinstance(config, PrefixTuningConfig) and not config.hidden:
         row = take(folder, tensors, f"{PREFIX_ROOT.format(name=name)}control_trans")
-        if row.numel() != config.length * len(sites) * 2 * adapters.model.config.hidden_size:
+        if row.numel() != config.length * len(sites) * 2 * shape(adapters).hidden_size:
             raise UserError(f'"{folder}": the prefixes are not {config.length} long for {len(sites)} layers')
         prefixes = row.reshape(config.length, len(sites), -1).unbind(1)
         return {f"{site}.prefix_tuning.own": own for site, own in zip(sites, prefixes, strict=True)}
@@ -187,16 +187,16 @@ def _ours(adapters: "Adapters", folder: Path, config: Method, name: str, tensors
 def write(adapters: "Adapters", name: str) -> dict[str, dict]:
     """{file name: JSON object or tensors}."""
     model, adapter = adapters.model, adapters[name]
-    _known_family(model)
+    _known_family(adapters)
     config, head = body(adapters, name, "AdapterHub", LAYOUTS)
     if getattr(config, "gated", False):
         raise UserError(f'AdapterHub cannot hold "{name}": its gate is another one than UniPELT\'s')
     sites = [site for site in adapter.at if site != "head"]
     described = {
-        "hidden_size": model.config.hidden_size,
+        "hidden_size": shape(adapters).hidden_size,
         "model_class": re.sub(r"(For\w+|Model)$", "", type(model).__name__) + "AdapterModel",
         "model_name": base_name(model),
-        "model_type": model.config.model_type,
+        "model_type": shape(adapters).model_type,
         "name": ",".join(config.of) if isinstance(config, FusionConfig) else name,
         "version": VERSION,
     }
@@ -218,23 +218,23 @@ def write(adapters: "Adapters", name: str) -> dict[str, dict]:
     return files
 
 
-def _known_family(model) -> None:
-    if model.config.model_type not in FAMILIES:
+def _known_family(adapters: "Adapters") -> None:
+    if shape(adapters).model_type not in FAMILIES:
         raise UserError(
-            f"AdapterHub's names for {model.config.model_type} are not known here; for: {', '.join(FAMILIES)}"
+            f"AdapterHub's names for {shape(adapters).model_type} are not known here; for: {', '.join(FAMILIES)}"
         )
 
 
 def _on_pooler(adapters: "Adapters") -> bool:
     """Does the model's classifier read the pooler, as BERT's does and RoBERTa's does not?"""
-    base = getattr(adapters.model, adapters.model.base_model_prefix, None)
+    base = getattr(adapters.model, str(adapters.model.base_model_prefix), None)
     site = adapters.sites.get("head")
     return getattr(base, "pooler", None) is not None and site is not None and site.module == "classifier"
 
 
 def _left_out(adapters: "Adapters", sites: list[str]) -> list[int]:
     """The layers without any of these sites; UserError where the kinds are not the same in every other layer."""
-    depth = adapters.model.config.num_hidden_layers
+    depth = shape(adapters).num_hidden_layers
     out = sorted(set(range(depth)) - {adapters.sites[site].layer for site in sites})
     if len(sites) != (depth - len(out)) * len({adapters.sites[site].kind for site in sites}):
         raise UserError("AdapterHub cannot hold it: it takes the same kinds of sites in every layer that has any")
@@ -245,7 +245,7 @@ def _bottleneck_settings(adapters: "Adapters", config: Any, sites: list[str]) ->
     if config.act not in ACTIVATIONS:
         raise UserError(f'AdapterHub does not know the activation "{config.act}"; it knows: {", ".join(ACTIVATIONS)}')
     chosen = {adapters.sites[site].kind for site in sites}
-    width = adapters.model.config.hidden_size
+    width = shape(adapters).hidden_size
     exact = width // (width / config.size) == config.size  # it takes the width over the factor, rounded down
     settings = BOTTLENECK | {
         "mh_adapter": "attention" in chosen,
@@ -304,7 +304,7 @@ def _head_settings(head: HeadConfig) -> dict:
 
 def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[str, list[Method], Tensors]:
     """(the name in the file, recipe, tensors under our names)."""
-    _known_family(adapters.model)
+    _known_family(adapters)
     fusion = (folder / FUSION_CONFIG).is_file()
     described = config_of(folder / (FUSION_CONFIG if fusion else CONFIG))
     name, settings = _name_and_settings(adapters, folder, described)
@@ -312,6 +312,7 @@ def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[
     root = f"{adapters.model.base_model_prefix}."
     tensors = {key.removeprefix(root): tensor for key, tensor in tensors_of(folder, *files, pickle).items()}
     architecture = settings.get("architecture")
+    config: Method
     if fusion:
         config = _read_fusion(adapters, folder, described, tensors)
     elif architecture is None and "reduction_factor" in settings:
@@ -336,7 +337,7 @@ def _name_and_settings(adapters: "Adapters", folder: Path, described: dict[str, 
     if not isinstance(name, str) or not isinstance(settings, dict):
         raise UserError(f'"{folder}": "name" or "config" is missing or of another kind than AdapterHub writes')
     family, width = described.get("model_type"), described.get("hidden_size")
-    model = adapters.model.config
+    model = shape(adapters)
     if family != model.model_type or width != model.hidden_size:
         raise UserError(
             f'"{folder}" was trained on a {family}, {width} wide; this model is a {model.model_type}, '
@@ -353,7 +354,7 @@ def _check(settings: dict[str, Any], usual: dict[str, Any], free: Iterable[str])
 def _sites(adapters: "Adapters", folder: Path, settings: dict[str, Any], chosen: Iterable[str]) -> tuple[str, ...]:
     """Our sites of these kinds, in all layers but those left out, as a config has them."""
     out = settings.get("leave_out") or []
-    depth = adapters.model.config.num_hidden_layers
+    depth = shape(adapters).num_hidden_layers
     if not isinstance(out, list) or not all(type(n) is int and 0 <= n < depth for n in out):
         raise UserError(f'"{folder}": "leave_out" {out!r} must list layers from 0 to {depth - 1}')
     names = [name for name, site in adapters.sites.items() if site.kind in chosen and site.layer not in out]
@@ -383,13 +384,13 @@ def _read_bottleneck(adapters: "Adapters", folder: Path, settings: dict[str, Any
 
 
 def _size_and_activation(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> tuple[int, str]:
-    factor, act = settings.get("reduction_factor"), settings.get("non_linearity")
-    number = isinstance(factor, int | float) and not isinstance(factor, bool) and 0 < factor < float("inf")
-    if not number or not isinstance(act, str):
+    factor, act = settings["reduction_factor"], settings.get("non_linearity")
+    number = isinstance(factor, int | float) and not isinstance(factor, bool)
+    if not number or not 0 < factor < float("inf") or not isinstance(act, str):
         raise UserError(f'"{folder}": reduction_factor {factor!r} must be one number above 0 and non_linearity a name')
     if act.lower() not in ACTIVATIONS:
         raise UserError(f'"{folder}": the activation "{act}" is not known here; known: {", ".join(ACTIVATIONS)}')
-    return max(1, int(adapters.model.config.hidden_size // float(factor))), act.lower()
+    return max(1, int(shape(adapters).hidden_size // factor)), act.lower()
 
 
 def _read_lora(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> Method:
@@ -457,8 +458,7 @@ def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) 
     ours |= {key: take(folder, tensors, theirs.format(name=name)) for theirs, key in HEAD.items()}
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" in its head')
-    count, ids = settings.get("num_labels"), settings.get("label2id")
-    names = (
-        sorted(ids, key=ids.__getitem__) if isinstance(ids, dict) and all(type(v) is int for v in ids.values()) else []
-    )
-    return HeadConfig(labels=tuple(names) if len(names) == count else tuple(map(str, range(int(count)))))
+    count, ids = settings["num_labels"], settings.get("label2id")
+    if isinstance(ids, dict) and len(ids) == count and all(type(i) is int for i in ids.values()):
+        return HeadConfig(labels=tuple(sorted(ids, key=ids.__getitem__)))
+    return HeadConfig(labels=tuple(map(str, range(count))))

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
-INFO = {"task": str, "metric": str, "score": int | float}  # may be null
+INFO = {"task": str | None, "metric": str | None, "score": int | float | None}
 MAX_CONFIG_BYTES = 1_000_000
 SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 
 
 def base_identity(model: nn.Module) -> dict:
     """What an adapter must find again in its base: family, width, layers, and fingerprints of its weights."""
-    config = model.config.get_text_config()
-    base = getattr(model, model.base_model_prefix, model)
+    config: Any = model.config
+    text, base = config.get_text_config(), base_of(model)
     rows = vocabulary(model)
     return {
         "name": base_name(model),
-        "family": model.config.model_type,
-        "width": config.hidden_size,
-        "layers": config.num_hidden_layers,
+        "family": config.model_type,
+        "width": text.hidden_size,
+        "layers": text.num_hidden_layers,
         "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
         "vocabulary": rows,
         "fingerprint": fingerprint(base, rows),
@@ -49,14 +49,20 @@ def base_identity(model: nn.Module) -> dict:
     }
 
 
+def base_of(model: nn.Module) -> Any:
+    """The model without what its class puts on top: what an adapter's fingerprint is taken of."""
+    return getattr(model, str(model.base_model_prefix), model)
+
+
 def base_name(model: nn.Module) -> str:
     """The base as an adapter's file names it: a Hub id as it is, of a folder on this machine the last name alone."""
-    name = str(model.config._name_or_path or "")
+    config: Any = model.config
+    name = str(config._name_or_path or "")
     on_hub = name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
     return name if on_hub else Path(name).name
 
 
-def vocabulary(model: nn.Module) -> int | None:
+def vocabulary(model: Any) -> int | None:
     """How many rows the token embeddings have; None for a model that reads no tokens."""
     try:
         embeddings = model.get_input_embeddings()
@@ -65,7 +71,7 @@ def vocabulary(model: nn.Module) -> int | None:
     return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else None
 
 
-def fingerprint(base: nn.Module, rows: int | None = None, pooler: bool = False) -> str:
+def fingerprint(base: Any, rows: int | None = None, pooler: bool = False) -> str:
     """SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where all 91 MB take a hundred.
 
     rows: of the token embeddings, those that count, for tokens can be added later. pooler: with the base's pooler, which
@@ -75,7 +81,8 @@ def fingerprint(base: nn.Module, rows: int | None = None, pooler: bool = False) 
     digest = hashlib.sha256()
     for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
         if p.is_floating_point() and not name.startswith((f"{CHILD}.", *(() if pooler else ("pooler.",)))):
-            values = p.detach()[:rows] if p is embeddings else p.detach()
+            values = p.detach()
+            values = values[:rows] if p is embeddings else values
             sample = values.flatten()[:: max(1, values.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
             digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -106,8 +113,8 @@ def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Pa
         "sha256": hashlib.sha256(packed).hexdigest(),
         "written_by": {"adapterlab": __version__, "torch": torch.__version__},
     }
-    files = {TENSORS: packed, CONFIG: json.dumps(config, indent=2) + "\n", CARD: card(adapters, name, config)}
-    return write_folder(folder, files)
+    text = {CONFIG: json.dumps(config, indent=2) + "\n", CARD: card(adapters, name, config)}
+    return write_folder(folder, {TENSORS: packed, **text})
 
 
 def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
@@ -235,8 +242,8 @@ def _read(folder: Path) -> tuple[dict, bytes]:
     for key, kind in kinds.items():
         if not isinstance(config.get(key), kind):
             raise UserError(f'"{path}": "{key}" is missing or not a {kind.__name__}')
-    for key, kind in INFO.items():
-        if not isinstance(config.get(key), kind | None) or isinstance(config.get(key), bool):
+    for key, optional in INFO.items():
+        if not isinstance(config.get(key), optional) or isinstance(config.get(key), bool):
             raise UserError(f'"{path}": "{key}" is {config[key]!r}, which cannot be a {key}')
     if not all(isinstance(method, dict) for method in config["recipe"]):
         raise UserError(f'"{path}": "recipe" must hold one object a method')
@@ -274,7 +281,7 @@ def _same_base(folder: Path, saved: dict, model: nn.Module, head: bool) -> None:
             )
     if saved.get("dtype") != here["dtype"]:  # the same weights in another precision have another fingerprint
         return
-    base, rows = getattr(model, model.base_model_prefix, model), saved.get("vocabulary")
+    base, rows = base_of(model), saved.get("vocabulary")
     if "vocabulary" not in saved:  # as 0.1.0 saved it
         same = saved.get("fingerprint") == fingerprint(base, pooler=True)
     elif rows is not None and (

@@ -34,7 +34,7 @@ def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool =
         raise UserError(f'unknown format "{form}"{suggest(form, FORMATS)}; known: {", ".join(FORMATS)}')
     folder = checkpoint.check_target(folder, overwrite, MARKS)
     metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
-    files = {}
+    files: dict[str, str | bytes] = {}
     for filename, content in FORMATS[form].write(adapters, name).items():
         if filename.endswith(".json"):
             files[filename] = json.dumps(content, indent=2) + "\n"

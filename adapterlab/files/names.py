@@ -1,16 +1,22 @@
 """What both formats need: safe reading, and our sites under the names of the frozen modules."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from ..adapter import Adapter
 from ..errors import UserError
-from ..methods import HeadConfig
+from ..methods import HeadConfig, Method
+from ..sites import Site
 from . import checkpoint
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 Tensors = dict[str, torch.Tensor]
 MAX_TENSOR_BYTES = 4_000_000_000
@@ -47,13 +53,15 @@ def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> Tensors:
     if path.name == safe:
         return checkpoint.parse(path, path.read_bytes())
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds: the unpickler's, the zip's, the file system's
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f'"{path}" does not hold tensors alone ({first})') from None
-    if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is torch.Tensor for k, v in found.items()):
+    if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
         raise UserError(f'"{path}" does not hold tensors by name')
-    return found
+    if not all(type(tensor) is torch.Tensor for tensor in tensors.values()):
+        raise UserError(f'"{path}" does not hold tensors by name')
+    return tensors
 
 
 def take(folder: Path, tensors: Tensors, key: str) -> torch.Tensor:
@@ -63,23 +71,28 @@ def take(folder: Path, tensors: Tensors, key: str) -> torch.Tensor:
     return tensors.pop(key)
 
 
-def base_name(model) -> str:
+def shape(adapters: "Adapters") -> Any:
+    """The model's config, whose attributes differ from family to family."""
+    return adapters.model.config
+
+
+def base_name(model: nn.Module) -> str:
     """The base as the peers write it down: where they can fetch it, for a Hub id and for the bundled model."""
     name = checkpoint.base_name(model)
     return BUNDLED.get(name, name)
 
 
-def kinds(sites: dict, names) -> tuple[str, ...]:
+def kinds(sites: dict[str, Site], names: Iterable[str]) -> tuple[str, ...]:
     """Site names as kinds, where all sites of a kind are there, else one by one."""
-    names, out = set(names), []
-    for name in (n for n in sites if n in names):
+    chosen, out = set(names), []
+    for name in (name for name in sites if name in chosen):
         kind = sites[name].kind
-        full = {n for n, s in sites.items() if s.kind == kind} <= names
-        out.append(kind if full else name)
+        whole = {other for other, site in sites.items() if site.kind == kind} <= chosen
+        out.append(kind if whole else name)
     return tuple(dict.fromkeys(out))
 
 
-def body(adapters, name: str, form: str, known: dict):
+def body(adapters: "Adapters", name: str, form: str, known: Iterable[str]) -> tuple[Method, HeadConfig | None]:
     """(the one method of the adapter, its head's config or None); UserError for what `known` does not list."""
     recipe = adapters[name].info.recipe
     methods = [c for c in recipe if not isinstance(c, HeadConfig)]
@@ -113,7 +126,7 @@ def label_metadata(adapter: Adapter) -> dict[str, str]:
     return {"labels": json.dumps(head.labels)} if head else {}
 
 
-def labels(model, count: int, path: Path) -> tuple[str, ...]:
+def labels(model: Any, count: int, path: Path) -> tuple[str, ...]:
     """Names for the labels of a head: those that we wrote into its file, the model's, or numbers."""
     if path.is_file():
         with safe_open(path, "pt") as file:

@@ -17,7 +17,7 @@ from ..adapter import base_parameters
 from ..errors import UserError
 from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, Method, PromptTuningConfig
 from ..sites import prefix
-from .names import Tensors, base_name, body, config_of, kinds, labels, refuse, take, tensors_of
+from .names import Tensors, base_name, body, config_of, kinds, labels, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -70,13 +70,15 @@ def write(adapters: "Adapters", name: str) -> dict[str, dict]:
         raise UserError(f'PEFT cannot hold "{name}": (IA)^3 before and behind one matrix')
     tensors = {PROMPT: state["prompt.prompt_tuning.prompt"]} if isinstance(config, PromptTuningConfig) else {}
     for site, module in zip(sites, modules, strict=True):
-        own = {ours: state[f"{site}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
+        values = {ours: state[f"{site}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
         if isinstance(config, IA3Config):  # it scales a row that goes in, or a column that comes out
-            own["scale"] = own["scale"][None, :] if adapters.sites[site].form == "hidden" else own["scale"][:, None]
+            row = adapters.sites[site].form == "hidden"
+            values["scale"] = values["scale"][None, :] if row else values["scale"][:, None]
         if isinstance(config, LayerNormConfig):
             norm = _norm(adapters.model, module, "PEFT cannot hold")
-            own = {"scale": norm.weight * own["scale"], "shift": norm.bias * own["scale"] + own["shift"]}
-        tensors |= {f"{ROOT}{module}.{theirs}": own[ours] for theirs, ours in PARTS[config.name].items()}
+            shift = norm.bias * values["scale"] + values["shift"]
+            values = {"scale": norm.weight * values["scale"], "shift": shift}
+        tensors |= {f"{ROOT}{module}.{theirs}": values[ours] for theirs, ours in PARTS[config.name].items()}
     settings = _settings(adapters, config, sites)
     if head:
         tensors |= _write_head(adapters, config, state, settings)
@@ -85,7 +87,7 @@ def write(adapters: "Adapters", name: str) -> dict[str, dict]:
 
 def _settings(adapters: "Adapters", config: Method, sites: list[str]) -> dict[str, Any]:
     """adapter_config.json of an adapter without a head."""
-    settings = {
+    settings: dict[str, Any] = {
         "peft_type": TYPES[config.name],
         "base_model_name_or_path": base_name(adapters.model) or None,
         "inference_mode": True,
@@ -114,17 +116,16 @@ def _settings(adapters: "Adapters", config: Method, sites: list[str]) -> dict[st
 
 
 def _prompt_settings(adapters: "Adapters", config: PromptTuningConfig) -> dict[str, Any]:
-    model = adapters.model
-    if model.config.is_encoder_decoder:
+    if shape(adapters).is_encoder_decoder:
         raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
-    text = model.config.get_text_config()
+    text = shape(adapters).get_text_config()
     return {
         "num_virtual_tokens": config.length,
         "token_dim": adapters.sites["prompt"].width,
         "num_transformer_submodules": 1,
         "num_attention_heads": text.num_attention_heads,
         "num_layers": text.num_hidden_layers,
-        "task_type": "SEQ_CLS" if _classifies(model) else "FEATURE_EXTRACTION",
+        "task_type": "SEQ_CLS" if _classifies(adapters.model) else "FEATURE_EXTRACTION",
     }
 
 
@@ -193,9 +194,9 @@ def _read_method(
             )
     _complete(adapters, folder, settings, modules)
     ours = {}
-    for module, own in modules.items():
+    for module, parts in modules.items():
         site = f"{sites[module]}.{method}"
-        values = {part: take(folder, own, f"{module}.{theirs}") for theirs, part in PARTS[method].items()}
+        values = {part: take(folder, parts, f"{module}.{theirs}") for theirs, part in PARTS[method].items()}
         if method == "ia3":
             values["scale"] = _flat(folder, f"{module}.ia3_l", values["scale"])
         if method == "layernorm":

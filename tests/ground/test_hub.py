@@ -25,6 +25,15 @@ def test_a_hub_that_is_away_is_named_with_what_works_instead(no_hub, how):
     assert time.perf_counter() - start < 2 * hub.PATIENCE + 1
 
 
+def test_a_name_lookup_that_hangs(no_hub, monkeypatch):
+    """It has no timeout of its own."""
+    no_hub("refused")
+    monkeypatch.setattr(hub, "PATIENCE", 0.2)
+    monkeypatch.setattr(hub, "get_session", lambda: time.sleep(20))
+    start = time.perf_counter()
+    assert hub.answer() == "no answer" and time.perf_counter() - start < 2
+
+
 @pytest.mark.parametrize("word", ["1", "true", "Yes", "ON"])
 @pytest.mark.parametrize("switch", hub.SWITCHES)
 def test_every_switch_in_every_word(no_hub, monkeypatch, switch, word):
