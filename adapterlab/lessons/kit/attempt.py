@@ -59,6 +59,16 @@ def has_dots(function: Callable, as_value: bool = False) -> bool:
     )
 
 
+def is_begun(function: Callable) -> bool:
+    """A `...` is left, but there are lines that do more than a stub: a loop, or a call other than super().__init__."""
+    tree = _tree(function)
+    return isinstance(tree, ast.FunctionDef) and any(
+        isinstance(line, ast.For)
+        or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and "super()" not in ast.unparse(line))
+        for line in tree.body
+    )
+
+
 def _is_learners(code: CodeType, fn: Callable) -> bool:
     if any(getattr(inspect.unwrap(f), "__code__", None) is code for f in methods(fn)):
         return True

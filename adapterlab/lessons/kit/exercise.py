@@ -50,7 +50,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .attempt import OWN, Blank, explain, has_dots, is_empty, methods
+from .attempt import OWN, Blank, explain, has_dots, is_begun, is_empty, methods
 from .values import Unfit, convert, difference, differs, leaves, same, short, unchanged, variants
 
 NOT_ATTEMPTED = "not attempted"
@@ -165,8 +165,8 @@ class Exercise:
         return True
 
     def _unfinished(self, fn: Any, empty: list[Callable]) -> str:
-        """A class may be half done: then say which half. A method that still holds `...` is not done."""
-        done = [f for f in methods(fn) if f not in empty and not has_dots(f)]
+        """A class may be half done: then say which half."""
+        done = [f for f in methods(fn) if f not in empty and (not has_dots(f) or is_begun(f))]
         if not done:
             return NOT_ATTEMPTED
         names = {"__init__": "the initialisation"}
