@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import torch
+from torch import Tensor
 
 from .errors import UserError
 from .methods import Change, FusionConfig, HeadConfig, Method
@@ -144,6 +145,7 @@ class Parallel(Block):
 
 
 Setup = str | Block | None
+Methods = dict[str, Sequence[Change]]  # an adapter's name -> its modules at one site, in order
 Recipe = Callable[[str], tuple[Method, ...]]  # an adapter's name -> the configs of its methods; UserError without one
 
 
@@ -261,10 +263,12 @@ def answerers(setup: Setup, rows: list[int], recipe: Recipe) -> list[tuple[Setup
 # ---- running it
 
 
-def evaluate(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm=None) -> torch.Tensor:
+def evaluate(
+    setup: Setup, methods: Methods, x: Tensor, y: Tensor, norm: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """y' of a setup at one site.
 
-    setup: None, a name or a block. methods: adapter name -> its modules at this site, in order.
+    setup: None, a name or a block. methods: adapter name -> its modules at this site.
     x: (rows, ..., source_width), y: (rows, ..., width); norm: the frozen LayerNorm that follows y + x, where there is
     one. Rows whose heads have fewer labels than the widest are filled up with -inf, which no softmax or argmax sees.
     """
@@ -283,15 +287,7 @@ def evaluate(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm=None
             outputs = [evaluate(child, methods, x, y, norm) for child in setup.children]
             return sum(w * output for w, output in zip(setup.weights, outputs, strict=True) if w)
         case Fuse():
-            present = [child for child in setup.children if any(methods.get(name) for name in names(child))]
-            for module in methods.get(setup.name, ()):
-                if module.fuses:
-                    h = _read(present[-1], methods, x, y, norm)
-                    z = [evaluate(child, methods, x, y, norm) - y for child in present]  # each (rows, tokens, width)
-                    y = y + module(h, z)
-                else:
-                    y = module(x, y)
-            return y
+            return _fused(setup, methods, x, y, norm)
         case Split():
             if y.ndim < 3:  # (rows, width): there are no positions
                 return evaluate(setup.children[0], methods, x, y, norm)
@@ -302,13 +298,21 @@ def evaluate(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm=None
             return _divided(setup, methods, x, y, norm)
 
 
-def _read(setup: Setup, methods: dict[str, Sequence[Change]], x, y, norm):
-    """h of a fusion, (rows, tokens, width): what the last adapter of its last child reads."""
-    last = methods.get(names(setup)[-1])
-    return norm(y + x) if norm is not None and last and last[-1].wants_norm else y
+def _fused(setup: Fuse, methods: Methods, x, y, norm) -> Tensor:
+    """y and what the fusion makes of its children, which all start from y: (rows, tokens, width)."""
+    children = [child for child in setup.children if any(methods.get(name) for name in names(child))]
+    for module in methods.get(setup.name, ()):
+        if module.fuses:
+            last = methods.get(names(children[-1])[-1])
+            h = norm(y + x) if norm is not None and last and last[-1].wants_norm else y  # what the last of them reads
+            z = [evaluate(child, methods, x, y, norm) - y for child in children]  # what each of them adds
+            y = y + module(h, z)
+        else:  # the fusion's own head
+            y = module(x, y)
+    return y
 
 
-def _divided(setup: BatchSplit | Parallel, methods: dict[str, Sequence[Change]], x, y, norm):
+def _divided(setup: BatchSplit | Parallel, methods: Methods, x, y, norm) -> Tensor:
     """Each child on its own rows, and all rows in their places again: (rows, ..., the widest child's width)."""
     children = shares(setup, len(y))
     modules = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
@@ -327,7 +331,7 @@ def _broadcast(modules: list[Sequence[Change]]) -> bool:
     return len(kinds) == 1 and kinds.pop().broadcasts and all(len(child) == 1 for child in modules)
 
 
-def _at_once(modules: list[Change], shares: Iterable[Sequence[int]], x, y):
+def _at_once(modules: list[Change], shares: Iterable[Sequence[int]], x, y) -> Tensor:
     """Elementwise modules of one kind: each row by the parameters of its own adapter, in one operation."""
     which = torch.empty(len(y), dtype=torch.long)
     for i, rows in enumerate(shares):
@@ -346,7 +350,7 @@ def _index(rows: Sequence[int], device):
     return torch.tensor(rows, device=device)
 
 
-def _join(parts: list[tuple], y):
+def _join(parts: list[tuple], y) -> Tensor:
     """Every (rows, their y') in its place: (rows, ..., the widest part)."""
     width = max(part.shape[-1] for _, part in parts)
     if len({part.shape[1:-1] for _, part in parts}) > 1:

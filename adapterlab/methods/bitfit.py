@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..sites import Site
 from .base import Change, Method
 
 
@@ -46,8 +47,8 @@ class BitFitConfig(Method):
         *("gate", "inner", "gate_inner", "outer", "norm"),
     )
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return Shift(site.width)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return site.width

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError, suggest
+from ..sites import Site
 from .base import Change, Method, positive
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -68,13 +69,13 @@ class BottleneckConfig(Method):
         if not 0 < self.std < float("inf"):
             raise UserError(f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)")
 
-    def admit(self, site) -> None:
+    def admit(self, site: Site) -> None:
         """UserError where the bottleneck would be wider than what it narrows."""
         positive(self.name, "size", self.size, site.width)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         return Bottleneck(site.width, self.size, self.act, self.std)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return 2 * site.width * self.size + site.width + self.size

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..sites import Site
 from .base import Change, between, positive
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
@@ -78,18 +79,18 @@ class CompacterConfig(BottleneckConfig):
         if self.size % self.n:
             raise UserError(f"compacter: size {self.size} must be a multiple of n={self.n}")
 
-    def common(self, sites):
+    def common(self, sites: list[Site]) -> nn.Module | None:
         return Rule(self.n, self.std)
 
-    def count_common(self, sites):
+    def count_common(self, sites: list[Site]) -> int:
         return self.n**3
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         if site.width % self.n:
             raise UserError(f'compacter: n={self.n} does not divide the width {site.width} of "{site.name}"')
         positive("compacter", "rank", self.rank, self.size // self.n)
         return Compacter(site.width, self.size, self.act, self.n, self.rank)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return (2 * self.rank + 1) * (site.width + self.size)

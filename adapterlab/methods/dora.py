@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..quantize import matrix
+from ..sites import Site
+from .base import Change
 from .lora import LoRA, LoRAConfig
 
 
@@ -23,7 +25,7 @@ class DoRA(LoRA):
         super().__init__(source_width, width, rank, scale, dropout)
         self.magnitude = nn.Parameter(torch.ones(width))
 
-    def bind(self, frozen, owner, new):
+    def bind(self, frozen: nn.Module, owner, new: bool) -> None:
         self.frozen = (frozen,)  # in a tuple: the frozen module is not a part of this one
         if new:
             self.magnitude.data = matrix(frozen).detach().to(self.magnitude.dtype).norm(dim=1)
@@ -61,9 +63,9 @@ class DoRAConfig(LoRAConfig):
         if self.gated:
             raise UserError("dora: there is no gated DoRA; use LoRAConfig(gated=True)")
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         return DoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return self.rank * (site.width + site.source_width) + site.width

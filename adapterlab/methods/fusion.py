@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..sites import Site
 from .base import Change, Method
 
 
@@ -63,8 +64,8 @@ class FusionConfig(Method):
         if not self.of or not all(isinstance(name, str) for name in self.of):
             raise UserError(f"fusion: of must name the adapters that it attends over, not {self.of!r}")
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return Fusion(site.width)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return 3 * site.width**2 + 2 * site.width

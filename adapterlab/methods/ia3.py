@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..sites import Site
 from .base import Change, Method
 
 
@@ -48,8 +49,8 @@ class IA3Config(Method):
     merges: ClassVar[bool] = True
     sites: tuple[str, ...] = ("key", "value", "hidden")
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return Scale(site.width, reads=site.form == "hidden")
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return site.width

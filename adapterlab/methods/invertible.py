@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
+from ..sites import Site
 from .base import Change, Method
 
 
@@ -63,7 +64,7 @@ class InvertibleConfig(Method):
     optional: ClassVar[bool] = True
     sites: tuple[str, ...] = ("embedding", "unembedding")
 
-    def common(self, sites):
+    def common(self, sites: list[Site]) -> nn.Module | None:
         widths = {site.width for site in sites}
         if len(widths) > 1 or min(widths) % 2:
             raise UserError(
@@ -72,12 +73,12 @@ class InvertibleConfig(Method):
             )
         return Coupling(sites[0].width)
 
-    def count_common(self, sites):
+    def count_common(self, sites: list[Site]) -> int:
         half, small = sites[0].width // 2, max(1, sites[0].width // 4)
         return 2 * (2 * half * small + half + small)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return Invertible(site.kind == "unembedding")
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return 0

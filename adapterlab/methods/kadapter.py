@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..sites import match
+from ..sites import Site, match
 from .base import Change, Method, among, positive
 
 FUSIONS = ("add", "linear")
@@ -116,7 +116,7 @@ class KAdapterConfig(Method):
         if self.size % self.heads:
             raise UserError(f"kadapter: size {self.size} must be a multiple of heads={self.heads}")
 
-    def targets(self, sites):
+    def targets(self, sites: dict[str, Site]) -> list[Site]:
         blocks = [site for site in sites.values() if site.kind == "block"]
         stacks = {site.name.split(".")[0] for site in blocks}
         if len(stacks) != 1 or "shared" in stacks or any(site.causal for site in blocks):
@@ -128,15 +128,15 @@ class KAdapterConfig(Method):
         layers = (0, last // 2) if self.layers is None else self.layers
         return match(sites, ("block",), tuple(sorted({*layers, last})))
 
-    def common(self, sites):
+    def common(self, sites: list[Site]) -> nn.Module | None:
         return Join(sites[-1].name, sites[-1].width, self.fusion)
 
-    def count_common(self, sites):
+    def count_common(self, sites: list[Site]) -> int:
         return sites[-1].width ** 2 * (self.fusion == "linear")
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return KLayer(site.name, site.width, self.size, self.heads, self.inner, self.depth)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         d, m, i = site.width, self.size, self.inner
         return 2 * d * m + d + m + self.depth * (4 * m * m + 2 * m * i + i + 9 * m)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..sites import Site
 from .base import Change, Method
 
 
@@ -41,8 +42,8 @@ class LayerNormConfig(Method):
     merges: ClassVar[bool] = True
     sites: tuple[str, ...] = ("norm",)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return ScaleShift(site.width)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return 2 * site.width

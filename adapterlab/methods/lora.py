@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..sites import Site
 from .base import Change, Method, between, positive
 from .gate import Gated
 
@@ -64,14 +65,14 @@ class LoRAConfig(Method):
     def scale(self) -> float:
         return self.alpha / (math.sqrt(self.rank) if self.stabilised else self.rank)
 
-    def admit(self, site) -> None:
+    def admit(self, site: Site) -> None:
         """UserError where the rank is larger than the matrix has."""
         positive(self.name, "rank", self.rank, min(site.width, site.source_width))
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         module = LoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
         return Gated(module, site.source_width) if self.gated else module
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return self.rank * (site.width + site.source_width) + self.gated * (site.source_width + 1)

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from .base import between
+from ..sites import Site
+from .base import Change, between
 from .bottleneck import Bottleneck, BottleneckConfig
 
 
@@ -43,6 +44,6 @@ class ParallelConfig(BottleneckConfig):
         super().__post_init__()
         between("parallel", "scale", self.scale, 0)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         return ScaledParallel(site.width, self.size, self.act, self.scale)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..sites import Site
+from .base import Change
 from .bottleneck import Bottleneck, BottleneckConfig
 from .gate import Gated
 
@@ -33,10 +35,10 @@ class PfeifferConfig(BottleneckConfig):
     gated: bool = False
     sites: tuple[str, ...] = ("feedforward",)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         module = Pfeiffer(site.width, self.size, self.act, self.std)
         return Gated(module, site.source_width) if self.gated else module
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return super().count(site) + self.gated * (site.source_width + 1)

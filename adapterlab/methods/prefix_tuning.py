@@ -110,21 +110,21 @@ class PrefixTuningConfig(Method):
             groups.setdefault(f"{site.name.split('.')[0]}_{site.kind}", []).append(site)
         return groups
 
-    def common(self, sites):
+    def common(self, sites: list[Site]) -> nn.Module | None:
         if not self.hidden:
             return None
         return Networks(self.groups(sites), self.length, self.hidden)
 
-    def count_common(self, sites):
+    def count_common(self, sites: list[Site]) -> int:
         L, h = self.length, self.hidden
         return sum(
             L * s[0].source_width + (s[0].source_width + 1) * h + (h + 1) * 2 * s[0].width * len(s)
             for s in self.groups(sites).values()
         ) * bool(h)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return PrefixTuning(site.name, self.length, site.width, site.source_width, not self.hidden, self.gated)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         direct = 0 if self.hidden else 2 * self.length * site.width
         return direct + self.gated * (site.source_width + 1)

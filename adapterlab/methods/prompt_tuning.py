@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..sites import Site
 from .base import Change, Method, among, positive
 
 STARTS = ("vocabulary", "normal")
@@ -23,7 +24,7 @@ class Prompt(Change):
         self.prompt = nn.Parameter(torch.randn(length, width))
         self.start = start
 
-    def bind(self, frozen, owner, new):
+    def bind(self, frozen: nn.Module, owner, new: bool) -> None:
         if new and self.start == "vocabulary":
             table = frozen.get_input_embeddings().weight.detach()
             rows = torch.randint(len(table), (len(self.prompt),), device=table.device)
@@ -54,8 +55,8 @@ class PromptTuningConfig(Method):
         positive("prompt_tuning", "length", self.length)
         among("prompt_tuning", "start", self.start, STARTS)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return Prompt(self.length, site.width, self.start)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return self.length * site.width

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from ..sites import Site
 from .base import Change, Method, positive
 
 
@@ -62,9 +63,9 @@ class LoReFTConfig(Method):
         if self.first is not None:
             positive("loreft", "first", self.first)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         positive("loreft", "rank", self.rank, site.width)
         return LoReFT(site.width, self.rank, self.first)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return 2 * self.rank * site.width + self.rank

@@ -6,6 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from ..errors import UserError, suggest
+from ..sites import Site
 from .base import Change, positive
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
@@ -75,11 +76,11 @@ class VariantConfig(BottleneckConfig):
                 f'variant: unknown place "{self.place}"{suggest(self.place, PLACES)}; known: {", ".join(PLACES)}'
             )
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         self.admit(site)
         return Variant(site.width, self.size, self.act, self.std, self.norm, self.depth, self.place)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         deep = (self.depth - 1) * (self.size * self.size + self.size)
         norms = 2 * self.size * self.depth if self.norm else 0
         return 2 * site.width * self.size + site.width + self.size + deep + norms

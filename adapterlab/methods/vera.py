@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..sites import Site
 from .base import Change, Method, between, positive
 
 
@@ -74,11 +75,11 @@ class VeRAConfig(Method):
         positive("vera", "rank", self.rank)
         between("vera", "start", self.start, 0)
 
-    def common(self, sites):
+    def common(self, sites: list[Site]) -> nn.Module | None:
         return Projections(self.rank, max(s.source_width for s in sites), max(s.width for s in sites), self.seed)
 
-    def build(self, site):
+    def build(self, site: Site) -> Change:
         return VeRA(site.source_width, site.width, self.rank, self.start)
 
-    def count(self, site):
+    def count(self, site: Site) -> int:
         return site.width + self.rank
