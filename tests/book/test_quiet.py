@@ -38,6 +38,13 @@ def test_other_work_is_seen_and_named():
             other.join()
 
 
+def test_the_core_that_gets_least_counts_and_of_the_rounds_the_middle_one(monkeypatch):
+    gets = iter([1.0, 0.4, 0.9, 1.0, 0.1, 1.0])
+    monkeypatch.setattr(quiet, "usable_cores", lambda: 2)
+    monkeypatch.setattr(quiet, "_load", lambda work: next(gets))
+    assert quiet.share() == 0.4
+
+
 @pytest.mark.parametrize(("got", "said"), [(1.0, ""), (0.91, ""), (0.48, BUSY)])
 def test_what_is_quiet(got, said, monkeypatch):
     monkeypatch.setattr(quiet, "share", lambda: got)

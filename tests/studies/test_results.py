@@ -3,9 +3,11 @@
 import hashlib
 import multiprocessing
 import re
+import threading
 
 import pytest
 import torch
+from filelock import FileLock
 
 from adapterlab.errors import UserError
 from adapterlab.studies import results
@@ -80,6 +82,17 @@ def test_two_writers_at_once_neither_mix_nor_repeat(tmp_path):
         assert writer.exitcode == 0
     keys = [row["key"] for row in results.read("runs", tmp_path)]
     assert sorted(keys, key=int) == [str(i) for i in range(60)]
+
+
+def test_a_writer_waits_for_the_other(tmp_path):
+    results.record("runs", ROW, tmp_path)
+    late = threading.Thread(target=results.record, args=("runs", {**ROW, "i": 1}, tmp_path))
+    with FileLock(tmp_path / "runs.lock"):
+        late.start()
+        late.join(0.5)
+        assert results.read("runs", tmp_path) == [ROW]
+    late.join(30)
+    assert results.read("runs", tmp_path) == [ROW, {**ROW, "i": 1}]
 
 
 def test_key_is_stable():
