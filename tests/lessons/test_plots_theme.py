@@ -102,7 +102,8 @@ def test_a_guess_is_drawn_where_it_belongs_and_named_in_the_legend():
 
 @pytest.mark.parametrize(("low", "high", "text"), [(1, 100, ["1", "2", "5", "10", "20", "50", "100"]),
                                              (0.002, 200, ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]),
-                                             (1e-7, 1, [f"10<sup>−{k}</sup>" for k in range(7, 0, -1)])])  # fmt: skip
+                                             (1e-7, 1, [f"10<sup>−{k}</sup>" for k in range(7, 0, -1)]),
+                                             (1e-9, 100, [f"10<sup>{k}</sup>" for k in ("−8", "−6", "−4", "−2", 0, 2)])])  # fmt: skip
 def test_ticks_of_a_logarithmic_axis_are_even(low, high, text):
     axis = theme.log("x", low, high)
     assert [t for t in axis["ticktext"] if t in text] == text and len(axis["tickvals"]) == len(axis["ticktext"]) <= 10

@@ -2,7 +2,7 @@
 
 Colour is never the only sign: each line has its own dash and marker, each part of a bar its own hatching, and where a
 number comes from shows in the marker, the hatching and the name (SOURCES). A figure is drawn with a handful of helpers:
-`lines`, `stack`, `heat`, `star` and `mark` (guesses and other people's numbers), `log` (an axis), `caption`.
+`lines`, `columns`, `stack`, `heat`, `star` and `mark` (guesses and other people's numbers), `log` (an axis), `caption`.
 Plotly's own default template costs 6 KB a figure, this one 1 KB.
 """
 
