@@ -65,7 +65,7 @@ def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure
     fig = theme.figure(
         title="Cost, full fine-tuning = 100%",
         barmode="group",
-        yaxis={"title": "% of full fine-tuning", "range": [0, 118]},
+        yaxis={"title": "% of full fine-tuning", "range": [0, max(118, 1.05 * (guess or 0))]},
         **theme.LEGEND,
     )
     for i, (column, name) in enumerate((("step ms", "time of a step"), ("disk MB", "bytes to keep a task"))):

@@ -62,7 +62,7 @@ def storage(frame: pd.DataFrame, guess: float | None = None, at: int = 9) -> go.
     fig = theme.figure(
         title="What you keep: one model with adapters, or a copy a task",
         xaxis=theme.log("number of tasks", 1, 100),
-        yaxis=theme.log("size, times the base model", 1, 100),
+        yaxis=theme.log("size, times the base model", min(1, guess or 1), max(100, guess or 1)),
         legend={"x": 0.02, "y": 0.98},
     )
     for i, (way, name) in enumerate((("adapters", "adapters"), ("copies", "a copy a task"))):
