@@ -12,14 +12,17 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi, errors
 
 from .. import hub
-from ..adapters import Adapters
 from ..errors import UserError
 from ..paths import write_whole
 from . import checkpoint, formats
+
+if TYPE_CHECKING:
+    from ..adapters import Adapters
 
 OURS = (checkpoint.TENSORS, checkpoint.CONFIG, checkpoint.CARD)
 SAFE = (
@@ -38,14 +41,14 @@ ERRORS = {
 INSTEAD = "hand the adapter on as a zip: share.pack and share.unpack"
 
 
-def write(adapters: Adapters, name: str, folder, form: str = "adapterlab", overwrite: bool = False) -> Path:
+def write(adapters: "Adapters", name: str, folder, form: str = "adapterlab", overwrite: bool = False) -> Path:
     """An adapter in a folder, in our format, PEFT's or AdapterHub's."""
     if form == "adapterlab":
         return checkpoint.save(adapters, name, folder, overwrite)
     return formats.export(adapters, name, folder, form, overwrite)
 
 
-def read(adapters: Adapters, folder, name: str | None = None) -> str:
+def read(adapters: "Adapters", folder, name: str | None = None) -> str:
     """Add the adapter in a folder, whoever wrote it; returns its name."""
     ours = (Path(folder) / checkpoint.CONFIG).is_file()
     return checkpoint.load(adapters, folder, name) if ours else formats.adopt(adapters, folder, name)
@@ -54,7 +57,7 @@ def read(adapters: Adapters, folder, name: str | None = None) -> str:
 # ---- a zip
 
 
-def pack(adapters: Adapters, name: str, path, form: str = "adapterlab", overwrite: bool = False) -> Path:
+def pack(adapters: "Adapters", name: str, path, form: str = "adapterlab", overwrite: bool = False) -> Path:
     """Write an adapter as one zip file, whole or not at all; the same adapter gives the same bytes."""
     path = Path(path)
     if path.exists() and not overwrite:
@@ -147,7 +150,7 @@ def _added_by_itself(name: str) -> bool:
 
 
 def push(
-    adapters: Adapters,
+    adapters: "Adapters",
     name: str,
     repo: str,
     *,
@@ -193,7 +196,7 @@ def fetch(
     return checkpoint.write_folder(folder, files)
 
 
-def pull(adapters: Adapters, repo: str, name: str | None = None, **settings) -> str:
+def pull(adapters: "Adapters", repo: str, name: str | None = None, **settings) -> str:
     """Add the adapter of a Hub repository to the model; returns its name. settings: of `fetch`."""
     with tempfile.TemporaryDirectory() as temporary:
         return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name)
