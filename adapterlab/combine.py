@@ -44,7 +44,8 @@ def combine(
     "concatenate" - LoRA only: B and A side by side, the exact weighted sum; the ranks add up.
     "svd" - LoRA only: the nearest matrix to that sum of `rank` (default: the largest of the parts').
     "ties" - Yadav et al. 2023: of each change keep the largest `density`, elect a sign for every value, and take the
-    weighted mean of those that agree, times the sum of the weights (the paper's lambda). "dare" - Yu et al. 2024: keep a random `density`, scaled by 1 / density, and add up.
+    weighted mean of those that agree, times the sum of the weights (the paper's lambda).
+    "dare" - Yu et al. 2024: keep a random `density`, scaled by 1 / density, and add up.
     Both work on a LoRA's B A, brought to `rank` again (default: the sum of the parts'), and on the tensors of all else.
     seed: of "dare". head: "average" of the parts' heads, the name of the part whose head is taken, or None for none.
     Errors: UserError for parts that do not fit together; nothing is then added.

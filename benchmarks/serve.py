@@ -91,7 +91,8 @@ def passes(adapters, tasks, batch, tokens, repeats, device) -> dict:
     off = max((got[n] - alone[n]).abs().max().item() for n in alone)
     return {
         "batch": batch, "tokens": tokens, "ms": {k: round(v, 2) for k, v in ms.items()},
-        "mixed_to_one": round(ms["mixed"] / ms["one task"], 3), "shuffled_to_one": round(ms["mixed, shuffled"] / ms["one task"], 3),
+        "mixed_to_one": round(ms["mixed"] / ms["one task"], 3),
+        "shuffled_to_one": round(ms["mixed, shuffled"] / ms["one task"], 3),
         "largest_difference": off,
     }  # fmt: skip
 

@@ -111,9 +111,8 @@ class Method:
         for site in chosen:
             if site.form not in self.fits:
                 kinds = dict.fromkeys(s.kind for s in sites.values() if s.form in self.fits)
-                raise UserError(
-                    f'{self.name} does not fit "{site.name}", which is a {site.form}; it fits: {", ".join(kinds) or "nothing here"}'
-                )
+                fitting = ", ".join(kinds) or "nothing here"
+                raise UserError(f'{self.name} does not fit "{site.name}", which is a {site.form}; it fits: {fitting}')
         return chosen
 
     def _kinds(self, sites: dict[str, Site]) -> tuple[str, ...]:

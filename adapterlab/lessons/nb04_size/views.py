@@ -19,7 +19,8 @@ def size_view(measured: pd.DataFrame, share: pd.DataFrame, source: str = "record
         row = share[share["size"] == size].iloc[0]
         accuracies = measured[measured["size"] == size]["accuracy"]
         result = base.accuracy(accuracies, source, "seed") if len(accuracies) else "not measured"
-        summary = f"size {size}: {int(row['trained']):,} parameters, {row['trained_percent']:.2f}% of the model; accuracy {result}"
+        trained = f"{int(row['trained']):,} parameters, {row['trained_percent']:.2f}% of the model"
+        summary = f"size {size}: {trained}; accuracy {result}"
         return plots.size_choice(measured, size, share, source), summary
 
     return base.FigureView(draw, size=base.select("bottleneck size", sizes, 64 if 64 in sizes else sizes[0]))
