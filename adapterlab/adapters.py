@@ -89,7 +89,7 @@ class Adapters:
         return self.here.setups[-1] if self.here.setups else self.setup
 
     def evaluate(self, setup: Setup, site: str, x: Tensor | None, y: Tensor, norm: nn.Module | None = None) -> Tensor:
-        """y' of a setup at a site, in y's precision. x: (..., source_width), y: (..., width); norm: see `compose.evaluate`."""
+        """y' of a setup at a site, in y's dtype. x: (..., source_width), y: (..., width); norm: as in `evaluate`."""
         if self.skipped and self.sites[site].layer in self.skipped:
             return y
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}

@@ -113,7 +113,7 @@ def change(module: LoRA) -> torch.Tensor:
 
 @torch.no_grad()
 def distance(adapters: "Adapters", name: str, parts: Parts) -> float:
-    """How far a LoRA is from the true weighted sum of others: |s B A - sum_i w_i s_i B_i A_i| / |sum|, over all sites."""
+    """How far a LoRA is from the weighted sum of others: |s B A - sum_i w_i s_i B_i A_i| / |sum|, over all sites."""
     weights = _shares(parts)
     off = total = 0.0
     for site, modules in adapters[name].at.items():

@@ -1,7 +1,7 @@
 """How adapters hang on a frozen model: a forward hook at every site in use, which asks `Adapters.evaluate` for y'.
 
-`Hook` is all that a method at a module's output needs, and that is most of them; `special` has the exceptions. `Here` is
-what a thread knows of its own pass, so that several threads can run one model with different setups.
+`Hook` is all that a method at a module's output needs, and that is most of them; `special` has the exceptions. `Here`
+is what a thread knows of its own pass, so that several threads can run one model with different setups.
 """
 
 import threading

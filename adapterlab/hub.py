@@ -22,7 +22,7 @@ def switched_off(switches: tuple[str, ...] = SWITCHES) -> str | None:
 
 
 def answer(path: str = "", endpoint: str | None = None, switches: tuple[str, ...] = SWITCHES) -> int | str:
-    """The HTTP status with which the Hub, or another endpoint, answers for a path; or in words why there is no answer."""
+    """The HTTP status with which the Hub, or another endpoint, answers for a path; or why there is no answer."""
     if switch := switched_off(switches):
         return f"{switch} is set; unset it where there is a network"
     url = f"{(endpoint or constants.ENDPOINT).rstrip('/')}/{path}"
@@ -42,7 +42,7 @@ def answer(path: str = "", endpoint: str | None = None, switches: tuple[str, ...
 
 
 def need(what: str, instead: str, **ask) -> int:
-    """The status of the Hub's answer (`ask`: as of `answer`); UserError, with what works instead, when there is none."""
+    """The status of the Hub's answer (`ask`: as of `answer`); UserError, with what works instead, if there is none."""
     status = answer(**ask)
     if isinstance(status, str):
         raise UserError(f"{what} needs the Hub, which cannot be reached ({status}); offline, {instead}")

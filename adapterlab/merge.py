@@ -65,7 +65,7 @@ def unmerge(adapters: "Adapters") -> None:
 def _plan(
     adapters: "Adapters", adapter: Adapter, name: str
 ) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
-    """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes the map."""
+    """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes it."""
     sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
     plan = {}
     for site in sites:
@@ -77,8 +77,8 @@ def _plan(
             weight, bias = method.merged(weight.to(dtype), None if bias is None else bias.to(dtype))
             if weight.shape != _tensors(frozen)[0].shape:
                 raise UserError(
-                    f'"{name}" has a head for {len(weight)} labels and the model\'s own has {len(_tensors(frozen)[0])}: '
-                    f"load the model with labels={len(weight)} to merge it"
+                    f'"{name}" has a head for {len(weight)} labels and the model\'s own has '
+                    f"{len(_tensors(frozen)[0])}: load the model with labels={len(weight)} to merge it"
                 )
             plan[site.module] = frozen, weight, bias
     return plan

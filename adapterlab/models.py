@@ -100,7 +100,8 @@ def locate(name: str) -> str:
         raise UserError(f'"{name}" is there but holds no config.json: give the folder of a saved transformers model')
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(
-            f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, or a Hub id like "org/name"'
+            f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, '
+            'or a Hub id like "org/name"'
         )
     if not hub.model_cached(name):
         hub.need(f'"{name}", which is not in the cache,', '"minilm" (bundled) or a local model folder works')

@@ -12,6 +12,7 @@ def pick_profile(profile: str | None = None) -> str:
     profile = profile or os.environ.get("ADAPTERLAB_PROFILE") or "class"
     if profile not in PROFILES:
         raise UserError(
-            f'unknown profile "{profile}"{suggest(profile, PROFILES).rstrip("?")}; the profiles are {", ".join(PROFILES)}'
+            f'unknown profile "{profile}"{suggest(profile, PROFILES).rstrip("?")}; '
+            f"the profiles are {', '.join(PROFILES)}"
         )
     return profile

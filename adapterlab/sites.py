@@ -27,9 +27,9 @@ class Site:
     source: dotted path of the module whose first input is x, (..., source_width); often the same module.
     norm: dotted path of the norm that the model applies to y + x, or None where it does not (pre-norm models).
     form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), "head", or any "module" that
-        a pattern found. The input of a module: "hidden" (the feed-forward's hidden units, after the activation, on their
-        way into its outer matrix) and "stream" (what enters the first layer, or the output embeddings). The keys and
-        values of an attention: "memory". The embedded tokens of a text: "prompt".
+        a pattern found. The input of a module: "hidden" (the feed-forward's hidden units, after the activation, on
+        their way into its outer matrix) and "stream" (what enters the first layer, or the output embeddings). The
+        keys and values of an attention: "memory". The embedded tokens of a text: "prompt".
     causal: True where a position sees only those before it.
     """
 
@@ -109,7 +109,7 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
 
 
 def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:
-    """The sites whose y is no module's output: hidden units, the stream's two ends, keys and values, embedded tokens."""
+    """The sites whose y is no module's output: hidden units, the stream's ends, keys and values, embedded tokens."""
     family, base, beyond = family_of(model), prefix(model), {}
 
     def place(form, kind, name, layer, path, width, source_width=None):

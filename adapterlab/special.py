@@ -53,7 +53,7 @@ class Incoming:
 
 
 class Memory:
-    """A handle. x is what enters the attention; y its keys and values in one tensor, (batch, 2, heads, tokens, head_width).
+    """A handle. x is what enters the attention; y its keys and values in one, (batch, 2, heads, tokens, head_width).
 
     transformers looks up an attention function by the name in the module's config: while this hook is installed the
     module has a copy of its config with our name in it, and our function hands on to the one that was there.
@@ -250,7 +250,7 @@ class Rows:
 
 
 def by_rows(setup: compose.Block, rows: int | None, x, y):
-    """x and y with the batch's rows first; where a model has flattened rows and tokens (OPT), also the length of that."""
+    """x and y with the batch's rows first; where a model flattened rows and tokens (OPT), also their length."""
     if rows is None and compose.copies(setup) > 1:
         raise UserError(f"{setup} repeats the input of the whole model; call the model, not a part of it")
     if rows and y.ndim == 2 and len(y) != rows and len(y) % rows == 0:

@@ -298,8 +298,8 @@ def evaluate(model: nn.Module, data: Encoded, metric: str = "accuracy", batch_si
 def unfreeze(model: nn.Module, top: int | None = None) -> None:
     """Make the model itself trainable: all of it, or its top layers with everything above them (pooler and head).
 
-    top=0 trains the head alone: the pooler then stays frozen, as in the adapter recipe (Houlsby et al. 2019, section 3.2,
-    calls top=k "variable fine-tuning").
+    top=0 trains the head alone: the pooler then stays frozen, as in the adapter recipe (Houlsby et al. 2019, section
+    3.2, calls top=k "variable fine-tuning").
     """
     for p in model.parameters():
         p.requires_grad_(top is None)

@@ -73,7 +73,8 @@ def one(args, task, device, seed: int) -> None:
         time_naive(args, result, spans.Switches(adapters, name, args.norms), data)
     majority, worst = small.majority("validation"), max(result.singles, key=lambda row: row["drop"])
     print(
-        f"{task.metric}: intact {result.intact:.3f}, all removed {result.span(0, result.depth - 1)['score']:.3f}, majority "
+        f"{task.metric}: intact {result.intact:.3f}, all removed {result.span(0, result.depth - 1)['score']:.3f}, "
+        "majority "
         f"class {majority:.3f}; largest single-layer drop {100 * worst['drop']:.1f}% (layer {worst['first']})"
     )
     if args.toggles:
@@ -155,7 +156,8 @@ def time_toggles(args, adapters, name: str, data) -> None:
         times.append(out.seconds)
     again = toggles(toggles.on).seconds
     print(
-        f"toggles on {len(data)} sentences, every layer to run: median {sorted(times)[6]:.2f} s, slowest {max(times):.2f} s; "
+        f"toggles on {len(data)} sentences, every layer to run: median {sorted(times)[6]:.2f} s, "
+        f"slowest {max(times):.2f} s; "
         f"seen before: {1000 * again:.1f} ms; {toggles.held / 1e6:.0f} MB remembered"
     )
 

@@ -1,6 +1,7 @@
 """Record adapters on a base in full precision, in 8 and in 4 bits: a row a base and seed, finished rows never repeated.
 
-python benchmarks/quantized.py [--seeds 3] [--train 1000] [--epochs 3] [--kinds float32 int8 4bit] [--threads 2] [--out FOLDER]
+python benchmarks/quantized.py [--seeds 3] [--train 1000] [--epochs 3] [--kinds float32 int8 4bit] [--threads 2]
+    [--out FOLDER]
 
 Rotten Tomatoes, bottlenecks of size 64 in float32 beside the base. Validation chooses the epoch. Needs bitsandbytes.
 """
@@ -64,7 +65,8 @@ def run_one(setting: dict, device: str) -> dict:
               batch_size=setting["batch_size"], show=False)  # fmt: skip
     return {
         "validation": run.best, "test": evaluate(model, test), "memory_mb": memory, "step_ms": run.step_ms,
-        "seconds": run.seconds, "peak_mb": run.peak_mb, "trained": run.trained, **results.provenance(pick_device(device)),
+        "seconds": run.seconds, "peak_mb": run.peak_mb, "trained": run.trained,
+        **results.provenance(pick_device(device)),
     }  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 python benchmarks/record_qa.py                            XQuAD's English questions, split by article, in ../shared/data
 python benchmarks/record_qa.py --file FILE                any SQuAD v1.1 file, split by article
-python benchmarks/record_qa.py --squad train.json dev.json    SQuAD itself (its dev set is the test set, as in the paper)
+python benchmarks/record_qa.py --squad train.json dev.json    SQuAD itself (its dev set for the test, as in the paper)
 python benchmarks/record_qa.py --toy                      the whole path in a minute, into a temporary folder
 
 Needs torch, transformers, safetensors and numpy only. Validation articles are held out of the training articles; they
-choose the epoch and, among several learning rates, the rate. The test questions are looked at once, at the end of a run.
+choose the epoch and, among several learning rates, the rate. The test questions are seen once, at the end of a run.
 Rows go to OUT/qa.jsonl (another model: qa_<base>.jsonl).
 """
 
@@ -111,12 +111,14 @@ def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     said = answer(model, windows[2], test, args.max_answer)
     return {
         "method": method, "size": size, "lr": lr, "seed": seed, **score_answers(said, test),
-        "validation_f1": run.best, "best_epoch": run.best_epoch, "data": what, "digest": digest(train, validation, test),
+        "validation_f1": run.best, "best_epoch": run.best_epoch, "data": what,
+        "digest": digest(train, validation, test),
         "train_questions": len(train), "validation_questions": len(validation), "test_questions": len(test),
         "train_articles": len(train.titles), "test_articles": len(test.titles), "train_windows": len(windows[0]),
         "by_article": by_article(said, test),
         "trained": run.trained, "trained_percent": run.trained_percent, "step_ms": run.step_ms,
-        "seconds": run.seconds, "peak_mb": run.peak_mb, "history": [r["validation"] for r in run.history if "validation" in r],
+        "seconds": run.seconds, "peak_mb": run.peak_mb,
+        "history": [r["validation"] for r in run.history if "validation" in r],
     }  # fmt: skip
 
 

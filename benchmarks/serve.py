@@ -1,6 +1,7 @@
 """Serving N tasks from one model: a mixed batch in one pass against one task, and against N models.
 
-python benchmarks/serve.py [--tasks 8] [--batch 8 32] [--tokens 32] [--repeats 20] [--threads 1] [--device auto] [--json FILE]
+python benchmarks/serve.py [--tasks 8] [--batch 8 32] [--tokens 32] [--repeats 20] [--threads 1] [--device auto]
+    [--json FILE]
 
 one task: every row by the same adapter. mixed: every task has its share of the rows, in one pass (BatchSplit), sorted
 and shuffled. separate: a pass for each task with its rows alone. The ways take turns and medians are compared; the bar

@@ -92,7 +92,8 @@ def assign(chosen: list[Notebook], given: list[tuple[str, str]]) -> dict[str, di
     for name, text in given:
         if name not in known:
             raise UserError(
-                f'no chosen notebook has a parameter "{name}"{suggest(name, known).rstrip("?")}; known: {", ".join(known)}'
+                f'no chosen notebook has a parameter "{name}"{suggest(name, known).rstrip("?")}; '
+                f"known: {', '.join(known)}"
             )
         for notebook, each in defaults.items():
             if name in each:

@@ -69,7 +69,8 @@ def figure_html(figure: dict) -> str:
     return f'<div style="height:{int(height)}px"></div><script type="application/json" class="figure">{text}</script>'
 
 
-STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
+color:#111;background:#fff}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ccc}
 .ok{color:#00694d}.failed,.interrupted{color:#b33c00;font-weight:bold}.number{text-align:right}code{background:#f3f3f3}"""
 

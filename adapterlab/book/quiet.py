@@ -48,7 +48,7 @@ def _load(work: int) -> float:
 
 
 def busiest(seconds: float = 0.3) -> str:
-    """ " (most by python, pid 4711)": which process, this one left out, took most CPU time just now; "" when none did."""
+    """ " (most by python, pid 4711)": which process but this one took most CPU time just now; "" when none did."""
     others = [p for p in psutil.process_iter(["name"]) if p.pid != psutil.Process().pid]
     spent = {p: _cpu(p) for p in others}
     time.sleep(seconds)

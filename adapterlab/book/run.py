@@ -265,7 +265,7 @@ def _quiet_exit(nb) -> str:
 
 
 class Report:
-    """Progress for people: a line when a notebook starts and ends; in a terminal a bar of all cells in place of the first."""
+    """Progress for people: a line when a notebook starts and ends; in a terminal a bar of all cells for the first."""
 
     FORMAT = "{n_fmt}/{total_fmt} cells {bar:20} {elapsed} {desc}"
 
@@ -335,7 +335,7 @@ def run_jobs(jobs: list[Job], workers: int = 1, finished=lambda: None) -> bool:
 
 
 def interrupt(running: dict[Job, threading.Thread], waiting: deque[Job], finished) -> None:
-    """Kill the running jobs' kernels, within 15 seconds and undisturbed by a further Ctrl-C; say what became of each."""
+    """Kill the running jobs' kernels, within 15 seconds, undisturbed by another Ctrl-C; say what became of each."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     deadline = time.monotonic() + 15
     while (alive := [job for job, thread in running.items() if thread.is_alive()]) and time.monotonic() < deadline:

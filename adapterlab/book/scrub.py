@@ -61,7 +61,7 @@ def flatten_widgets(nb):
 
 
 def _still(output, state) -> list:
-    """The output itself; for a widget view its readable fallback, with the contents of its parts where it has no picture.
+    """The output itself; for a widget view its readable fallback, with the contents of its parts if it has no picture.
 
     A summary and one figure become one output, as a live view shows them.
     """
@@ -138,7 +138,7 @@ def _without_bars(text: str) -> str:
 
 
 def add_pictures(nb) -> int:
-    """Give every figure that has none a PNG beside its JSON, for readers without JavaScript (GitHub, nbviewer); how many.
+    """Give every figure that has none a PNG beside its JSON, for pages without JavaScript (GitHub, nbviewer): how many.
 
     UserError when kaleido or its browser is missing.
     """

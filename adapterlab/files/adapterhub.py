@@ -1,7 +1,7 @@
 """AdapterHub's format, of the Adapters library: adapter_config.json and adapter.safetensors, the adapter's name inside.
 
-Holds bottlenecks (Houlsby, Pfeiffer, parallel), Compacter, LoRA, (IA)^3, prefix tuning and fusions, and a linear head on
-the frozen pooler. For models built like BERT, whose module names the format contains.
+Holds bottlenecks (Houlsby, Pfeiffer, parallel), Compacter, LoRA, (IA)^3, prefix tuning and fusions, and a linear head
+on the frozen pooler. For models built like BERT, whose module names the format contains.
 """
 
 import re
@@ -94,7 +94,8 @@ BOTTLENECK = {
 }  # fmt: skip
 FREE = ("dropout", "hypercomplex_nonlinearity", "init_weights", "init_weights_seed", "inv_adapter_reduction_factor",
         "is_parallel", "leave_out", "mh_adapter", "non_linearity", "original_ln_before", "output_adapter", "phm_c_init",
-        "phm_dim", "phm_init_range", "phm_layer", "phm_rank", "reduction_factor", "scaling", "stochastic_depth")  # fmt: skip
+        "phm_dim", "phm_init_range", "phm_layer", "phm_rank", "reduction_factor", "scaling",
+        "stochastic_depth")  # fmt: skip
 LORA = {
     "alpha": 8, "architecture": "lora", "attn_matrices": ["q", "v"], "composition_mode": "add", "dropout": 0.0,
     "dtype": None, "init_weights": "lora", "init_weights_seed": None, "intermediate_lora": False, "leave_out": [],
@@ -102,13 +103,15 @@ LORA = {
     "vera_d": None,
 }  # fmt: skip
 PREFIX = {
-    "architecture": "prefix_tuning", "bottleneck_size": 512, "cross_prefix": True, "dropout": 0.0, "encoder_prefix": True,
+    "architecture": "prefix_tuning", "bottleneck_size": 512, "cross_prefix": True, "dropout": 0.0,
+    "encoder_prefix": True,
     "flat": False, "init_weights_seed": None, "leave_out": [], "non_linearity": "tanh", "prefix_length": 30,
     "shared_gating": True, "use_gating": False,
 }  # fmt: skip
 FUSION = {
     "dropout_prob": None, "key": True, "query": True, "query_before_ln": False, "regularization": True,
-    "residual_before": False, "temperature": False, "value": True, "value_before_softmax": True, "value_initialized": True,
+    "residual_before": False, "temperature": False, "value": True, "value_before_softmax": True,
+    "value_initialized": True,
 }  # fmt: skip
 LORA_FREE = ("alpha", "attn_matrices", "composition_mode", "dropout", "dtype", "init_weights", "init_weights_seed",
              "intermediate_lora", "leave_out", "output_lora", "r", "selfattn_lora")  # fmt: skip
@@ -369,7 +372,8 @@ def _read_bottleneck(adapters: "Adapters", folder: Path, settings: dict[str, Any
     scale = settings.get("scaling", 1.0)
     if parallel + pfeiffer + phm > 1 or (scale != 1.0 and not parallel):
         raise UserError(
-            f'"{folder}": this mixture of is_parallel, original_ln_before, phm_layer and scaling has no counterpart here'
+            f'"{folder}": this mixture of is_parallel, original_ln_before, phm_layer and scaling has no counterpart '
+            "here"
         )
     chosen = [
         kind for kind, key in (("attention", "mh_adapter"), ("feedforward", "output_adapter")) if settings.get(key)
@@ -446,9 +450,9 @@ def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) 
     kind, layers, pooler = (settings.get(key) for key in ("head_type", "layers", "use_pooler"))
     if kind != "classification" or layers != 1 or not pooler:
         raise UserError(
-            f'"{folder}" has a head of type {kind!r} with {layers} layers{"" if pooler else " on the first token"}; here a '
-            "head is one linear layer on the frozen pooler (layers=1, use_pooler=True); say head=False to read the adapter "
-            "without it"
+            f'"{folder}" has a head of type {kind!r} with {layers} layers{"" if pooler else " on the first token"}; '
+            "here a head is one linear layer on the frozen pooler (layers=1, use_pooler=True); say head=False to read "
+            "the adapter without it"
         )
     if not _on_pooler(adapters):
         raise UserError(f'"{folder}" has a head on a pooler, and this model has no head there; say head=False')

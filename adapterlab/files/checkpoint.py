@@ -1,4 +1,4 @@
-"""An adapter on disk: adapter.safetensors and adapter.json, written at once or not at all, read strictly or not at all."""
+"""An adapter on disk: adapter.safetensors and adapter.json, written whole or not at all and read strictly."""
 
 import hashlib
 import json
@@ -72,9 +72,9 @@ def vocabulary(model: Any) -> int | None:
 
 
 def fingerprint(base: Any, rows: int | None = None, pooler: bool = False) -> str:
-    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where all 91 MB take a hundred.
+    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: one millisecond, where all 91 MB take 100.
 
-    rows: of the token embeddings, those that count, for tokens can be added later. pooler: with the base's pooler, which
+    rows: of the token embeddings, those that count: tokens can be added later. pooler: with the base's pooler, which
     not every class of a checkpoint has.
     """
     embeddings = base.get_input_embeddings().weight if rows is not None else None
@@ -89,7 +89,7 @@ def fingerprint(base: Any, rows: int | None = None, pooler: bool = False) -> str
 
 
 def packing(base) -> str:
-    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers are then not those of a float base."""
+    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers then differ from a float base's."""
     kinds = {type(module).__name__ for module in base.modules() if quantized(module)}
     return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
 
@@ -152,12 +152,12 @@ def card(adapters: "Adapters", name: str, config: dict) -> str:
     """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
     base, recipe = config["base"], adapters[name].info.recipe
     labels = next((c.labels for c in recipe if isinstance(c, HeadConfig)), ())
-    score = config["score"]
+    score, count = config["score"], adapters.count(name)
     facts = {
         "base": f"{base['name'] or 'unnamed'} ({base['family']}, {base['layers']} layers, {base['width']} wide)",
         "methods": ", ".join(c.name for c in recipe),
         "sites": ", ".join(dict.fromkeys(adapters.sites[s].kind for s in adapters[name].at)),
-        "parameters": f"{adapters.count(name):,} ({100 * adapters.count(name) / adapters.base_count():.2f}% of the base)",
+        "parameters": f"{count:,} ({100 * count / adapters.base_count():.2f}% of the base)",
         "task": config["task"],
         "labels": ", ".join(labels) or None,
         "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",

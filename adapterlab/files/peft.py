@@ -36,10 +36,12 @@ PARTS = {
     "prompt_tuning": {},
 }
 HARMLESS = dict.fromkeys((
-    "auto_mapping", "base_model_name_or_path", "peft_type", "peft_version", "revision", "inference_mode", "target_modules",
+    "auto_mapping", "base_model_name_or_path", "peft_type", "peft_version", "revision", "inference_mode",
+    "target_modules",
     "modules_to_save", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out", "megatron_core",
     "qalora_group_size", "feedforward_modules", "init_ia3_weights", "num_virtual_tokens", "token_dim", "num_layers",
-    "num_attention_heads", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path", "ensure_weight_tying",
+    "num_attention_heads", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path",
+    "ensure_weight_tying",
     "exclude_modules", "loftq_config", "task_type",
 ))  # fmt: skip
 ALLOWED = HARMLESS | {
@@ -286,7 +288,7 @@ def _relative(model: nn.Module, path: str, scale: torch.Tensor, shift: torch.Ten
 def _read_head(
     adapters: "Adapters", folder: Path, settings: dict[str, Any], tensors: Tensors, ours: Tensors, head: bool
 ) -> list[HeadConfig]:
-    """The head's config, if there is one; its tensors go to `ours`. What else of the model was trained cannot be held."""
+    """The head's config, if there is one; its tensors go to `ours`. What else was trained cannot be held."""
     if not head:
         for name in settings.get("modules_to_save") or []:
             for key in [key for key in tensors if key.startswith(f"{name}.")]:

@@ -1,7 +1,7 @@
 """Handing an adapter on: to and from the Hugging Face Hub, or as a zip for a class without a network.
 
 Whatever comes from elsewhere is hostile until checked: only files that an adapter has, by their plain names, of bounded
-size and number; no links, no paths. What is then in the folder is read by `Adapters.load` or `adopt`, as strictly as ever.
+size and number; no links, no paths. What is then in the folder is read by `Adapters.load` or `adopt`, strictly.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""What every method has in common: `Change`, its module at a site, and `Method`, the config that says what goes where."""
+"""What every method has in common: `Change`, its module at a site, and `Method`, the config of what goes where."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields

@@ -52,7 +52,7 @@ class Invertible(Change):
 
 @dataclass(frozen=True, kw_only=True)
 class InvertibleConfig(Method):
-    """One coupling for the model, at both ends of the stream (at its entry alone in a model without a language head)."""
+    """One coupling for the model, at both ends of the stream (at its entry alone without a language head)."""
 
     name: ClassVar[str] = "invertible"
     formula: ClassVar[str] = "y₁ + F(y₂), y₂ + G(y₁′); undone before the output embeddings"

@@ -18,7 +18,7 @@ FUSIONS = ("add", "linear")
 
 
 class Encoder(nn.Module):
-    """A transformer layer, post-norm as BERT's. h: (batch, tokens, width), mask: (batch, tokens) or None -> h's shape."""
+    """A layer, post-norm as BERT's. h: (batch, tokens, width), mask: (batch, tokens) or None -> h's shape."""
 
     def __init__(self, width: int, heads: int, inner: int):
         super().__init__()

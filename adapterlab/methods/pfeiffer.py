@@ -1,4 +1,4 @@
-"""The Pfeiffer adapter: Pfeiffer et al. 2021 (AdapterFusion), appendix, and MAD-X: one bottleneck a layer, behind the norm."""
+"""The Pfeiffer adapter: Pfeiffer et al. 2021 (AdapterFusion), appendix, MAD-X: a bottleneck a layer, after the norm."""
 
 from dataclasses import dataclass
 from typing import ClassVar

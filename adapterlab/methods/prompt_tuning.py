@@ -17,7 +17,7 @@ STARTS = ("vocabulary", "normal")
 
 
 class Prompt(Change):
-    """[P; y]. y: (batch, tokens, width), the embedded text -> (batch, length + tokens, width). length * width parameters."""
+    """[P; y]. y: (batch, tokens, width), embedded -> (batch, length + tokens, width). length * width parameters."""
 
     def __init__(self, length: int, width: int, start: str):
         super().__init__()

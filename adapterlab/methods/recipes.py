@@ -20,13 +20,13 @@ def houlsby(size: int = 64, std: float = 1e-2, **settings) -> tuple[Method, ...]
 
 
 def mix_and_match(size: int = 64, length: int = 30, hidden: int = 512) -> tuple[Method, ...]:
-    """The MAM adapter of He et al. 2022, section 4.6: a short prefix at the attention, a wide scaled parallel adapter at
-    the feed-forward (512 in the paper, s = 4)."""
+    """The MAM adapter of He et al. 2022, section 4.6: a short prefix at the attention, a wide scaled parallel adapter
+    at the feed-forward (512 in the paper, s = 4)."""
     return PrefixTuningConfig(length=length, hidden=hidden), ParallelConfig(size=size, scale=4.0)
 
 
 def unipelt(rank: int = 8, length: int = 10, size: int = 48, hidden: int = 512) -> tuple[Method, ...]:
-    """UniPELT: Mao et al. 2022, section 3: LoRA, a prefix and an adapter in every layer, each behind a gate of its own."""
+    """UniPELT: Mao et al. 2022, section 3: LoRA, a prefix and an adapter in every layer, each behind its gate."""
     return (
         LoRAConfig(rank=rank, alpha=2, gated=True),
         PrefixTuningConfig(length=length, hidden=hidden, gated=True),

@@ -124,7 +124,7 @@ class Bank:
         return banked
 
     def _alike(self, site: str, i: int, name: str) -> Change:
-        """A member's i-th module at a site; UserError where it is not of the first member's kind, or has no banked one."""
+        """A member's i-th module at a site; UserError if it is not of the first member's kind, or has no banked one."""
         first, modules = self.members[0].at[site][i], self.adapters[name].at[site]
         module = modules[i] if i < len(modules) else None
         if module is None or type(module) not in BANKED:

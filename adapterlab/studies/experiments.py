@@ -4,7 +4,7 @@ A setting is a plain dict that says everything a result depends on; `run_one(set
 
 task, base, n_train, n_validation, n_test (rows used at most; None: all), method ("adapter 64", "LayerNorm only",
 "head only", "top 2", "full"), variant (see VARIANTS), size, std, lr, epochs, batch_size, max_length, seed: the setting.
-recipe: in the rows of "methods" alone, the methods of FAMILY's entry as plain dicts; what they leave out is the default.
+recipe: in the rows of "methods" alone, the methods of FAMILY's entry as plain dicts; what is left out is the default.
 validation, test: the task's metric as a fraction (None when the run diverged); metric: its name; test_scores: all that
 GLUE reports; majority: what always saying the most frequent class scores on the test rows; best_epoch: the one kept.
 trained, total, trained_percent: parameters. rows_train, rows_validation, rows_test: rows that there were.
@@ -410,7 +410,7 @@ def choose(
 ) -> "pd.DataFrame":
     """Of every `by`, the rows of the value of `among` whose mean validation score is best.
 
-    Values are compared over the seeds that all of them were run with, so that a first look with one seed is fair to each;
+    Values are compared over the seeds that all of them were run with, so that a look with one seed is fair to each;
     over whatever each has, where no seed is common to all.
     `choose(frame, by=("base", "task"), among=("method", "lr"))` chooses the size as well, as Table 1 does.
     """

@@ -172,7 +172,7 @@ class Prefix:
 
 
 def upper_houlsby(model: nn.Module, first: int, size: int = 64, **settings) -> tuple:
-    """The recipe of Houlsby et al. 2019 from layer `first` upwards: bottlenecks and LayerNorms of those layers alone."""
+    """The recipe of Houlsby et al. 2019 from layer `first` upwards: bottlenecks and LayerNorms of these alone."""
     sites = find_sites(model)
     layers = tuple(range(first, 1 + max(s.layer for s in sites.values() if s.layer is not None)))
     norms = tuple(s.name for s in sites.values() if s.kind == "norm" and s.layer is not None and s.layer >= first)

@@ -117,7 +117,7 @@ def frame_or_none(name: str, folder: Path | str = RESULTS, hint: str = "") -> "p
 
 @lru_cache
 def commit(beside: str = "benchmarks") -> str:
-    """The checkout's commit, "+dirty" when the package or the folder `beside` differs from it, "unknown" outside git."""
+    """The checkout's commit, "+dirty" when the package or `beside` differs from it, "unknown" outside git."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=20)

@@ -144,7 +144,7 @@ class Switches:
 
     @contextmanager
     def _standing_in(self, states: list) -> Iterator[None]:
-        """Within the block a layer whose output is among `states` hands that out; the others append what they put out."""
+        """Within the block a layer whose output is among `states` hands that out; others append what they put out."""
         known, before = len(states), [vars(layer).get("forward") for layer in self.layers]
 
         def stand_in(k: int, forward: Callable) -> Callable:

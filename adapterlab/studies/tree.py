@@ -18,10 +18,10 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
     model: a model, or the Adapters on one. leaves: show modules without a site, too. Neighbours in a list that look
     the same are one line, "0-5 (6 x)". A model of unknown family is shown without sites, with all its modules.
     only: one adapter's name, to show what it attaches and nothing else; None: all of them.
-    unfold: the path of a module that is shown by itself (see `repeated`), with all that is in it and its sites' full names.
-    Marks: "[attention]" is a site of that kind whose y leaves here; "x of attention" where only its x enters. Sites whose
-    y is no module's output (see `sites.Site.form`) are marked where something is attached to them, and when unfolded.
-    "<- movies: bottleneck (84)" is an adapter, its method, its parameters here; at the root, those that its sites share.
+    unfold: the path of a module that is shown by itself (see `repeated`), with all that is in it and full site names.
+    Marks: "[attention]" is a site of that kind whose y leaves here; "x of attention" where only its x enters. Sites
+    whose y is no module's output (see `sites.Site.form`) are marked where something is attached to them, or unfolded.
+    "<- movies: bottleneck (84)" is an adapter, its method, its parameters here; at the root, those its sites share.
     Errors: UserError for an adapter or a module that the model does not have.
     """
     adapters = model if isinstance(model, Adapters) else None

@@ -12,7 +12,7 @@ from ..methods import LayerNormConfig, houlsby
 from ..models import load_base
 from ..train import unfreeze
 
-# Rotten Tomatoes, 2,000 sentences: the adapter's beat 3e-3 on validation (3 seeds); the others are usual values, unsearched
+# Rotten Tomatoes, 2,000 sentences: the adapter's beat 3e-3 on validation (3 seeds); the others are usual values
 LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapter": 1e-3, "full": 1e-4}
 
 

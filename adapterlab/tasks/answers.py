@@ -140,7 +140,7 @@ def span_loss(output, labels: Tensor) -> Tensor:
 def span_judge(
     windows: Windows, questions: Asked, metric: str = "f1", max_answer: int = 30
 ) -> Callable[[nn.Module], float]:
-    """model -> score between 0 and 1: `fit(model, train, loss=span_loss, judge=span_judge(windows, dev), metric="f1")`."""
+    """model -> score from 0 to 1: `fit(model, train, loss=span_loss, judge=span_judge(windows, dev), metric="f1")`."""
     return lambda model: score_answers(answer(model, windows, questions, max_answer), questions)[metric]
 
 
@@ -219,7 +219,8 @@ def answer(model: nn.Module, windows: Windows, questions: Asked, max_answer: int
 
 
 def ask(model: nn.Module, tokenizer: Tokenizer, passage: str, question: str, max_length: int | None = None,
-        stride: int = 64, max_answer: int = 30, count: int = 5) -> tuple[list[Span], Windows, list[Tensor]]:  # fmt: skip
+        stride: int = 64, max_answer: int = 30, count: int = 5,
+        ) -> tuple[list[Span], Windows, list[Tensor]]:  # fmt: skip
     """One question on one passage of your own: (its best spans, the windows, their scores).
 
     Errors: UserError for an empty passage or question, and what `encode_questions` refuses.
@@ -289,7 +290,7 @@ def window_rows(windows: Windows, question: int = 0) -> list[dict]:
 
 
 def token_rows(logits: Tensor, windows: Windows, row: int, passage: str) -> list[dict]:
-    """One row a passage token of a window: token, start and end, probabilities over the whole window ([CLS] included)."""
+    """One row a passage token of a window: token, start and end, probabilities over all of it ([CLS] included)."""
     start, end = logits.softmax(-1).tolist()
     return [
         {"position": i, "token": passage[o[0] : o[1]], "start": start[i], "end": end[i]}

@@ -20,7 +20,10 @@ from .hub import open_data_set
 from .read import read_text
 
 BUNDLED = {"mini_squad": DATA / "mini_squad.json"}
-SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+SHAPE = (
+    '{"data": [{"title", "paragraphs": [{"context", "qas": '
+    '[{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}'
+)
 INSTEAD = 'load_questions takes "mini_squad" (bundled) and any SQuAD v1.1 JSON file'
 
 

@@ -147,12 +147,14 @@ def means(frame: pd.DataFrame, by: str, value: str = "accuracy", rows: int | Non
 
 def lines(
     fig: go.Figure, frame: pd.DataFrame, x: str, y: str, by: str, hover: str, *, source: str = "live",
-    index: Callable[[str], int] | None = None, half: str | tuple[str, str] | None = None, note: str | None = None, **more,
+    index: Callable[[str], int] | None = None, half: str | tuple[str, str] | None = None,
+    note: str | None = None, **more,
 ) -> go.Figure:  # fmt: skip
     """A line for every value of the column `by`, in their order, each with its own colour, dash and marker.
 
     hover: what follows the name, in plotly's words ("%{x} tasks: %{y:.0f} MB"). index: name -> its colour, dash and
-    marker; None: by the order. half: the column of the intervals' half widths, or of those up and down; note: of what %{customdata} is; more: mode="lines" ...
+    marker; None: by the order. half: the column of the intervals' half widths, or of those up and down;
+    note: of what %{customdata} is; more: mode="lines" ...
     """
     for place, (name, rows) in enumerate(frame.groupby(by, sort=False)):
         extra = (
@@ -172,12 +174,14 @@ def lines(
 
 
 def columns(
-    fig: go.Figure, names: Iterable[str], values: Iterable[float], hover: str, form: str = ".1f", *, source: str = "live", name: str = "",
+    fig: go.Figure, names: Iterable[str], values: Iterable[float], hover: str, form: str = ".1f", *,
+    source: str = "live", name: str = "",
     index: int = 0, hatch: str | None = None, inside: bool = False, lying: bool = False, **more,
 ) -> go.Figure:  # fmt: skip
     """A bar for every name with its number at its end, or `inside` at its foot where an interval needs the end.
 
-    hover: in plotly's words ("%{x}: %{y:.1f}%"); values: NaN for no bar; form: of the number; name, index, hatch: as in `bars`, in the legend
+    hover: in plotly's words ("%{x}: %{y:.1f}%"); values: NaN for no bar; form: of the number; name, index, hatch: as in
+    `bars`, in the legend
     if it has a name; lying: from left to right; more: error_y=error(...), customdata, row, col.
     """
     place = (
@@ -211,7 +215,7 @@ def stack(
 
 
 def beside(fig: go.Figure, values: pd.Series, text: Callable[[float], str], first: float | None = None) -> go.Figure:
-    """A number behind the end of every lying bar. values: by the bar's name; first: what the first one stands behind."""
+    """A number behind the end of every lying bar. values: by the bar's name; first: what the first stands behind."""
     for place, (name, value) in enumerate(values.items()):
         x = float(max(value, first or 0) if place == 0 else value)
         fig.add_annotation(x=x, y=name, text=text(value), showarrow=False, xanchor="left", xshift=6)

@@ -50,7 +50,10 @@ def _shape(cls):
         return "keep the two nn.Linear under the names down and up"
     shapes = [tuple(linear.weight.shape) for linear in linears]
     if shapes != [(4, 16), (16, 4)]:
-        return f"down must be Linear(width, size) and up Linear(size, width); their weights are {shapes}, not [(4, 16), (16, 4)]"
+        return (
+            f"down must be Linear(width, size) and up Linear(size, width); their weights are {shapes}, "
+            "not [(4, 16), (16, 4)]"
+        )
     return None
 
 
@@ -208,14 +211,19 @@ def _at(*places, change=lambda adapter, out: adapter(out)):
 ENDS = ("attention.output.dropout", "output.dropout")
 #: What else `insert` may do, seen from the layer's output, and what to say then.
 INSERTS = (
-    (_at("attention.output", "output"), "the adapters sit after the residual and the LayerNorm; hook the two output.dropout"),
+    (_at("attention.output", "output"),
+     "the adapters sit after the residual and the LayerNorm; hook the two output.dropout"),
     (_at("attention.output.dense", "output.dense"), "the adapters sit before the dropout; hook the two output.dropout"),
     (_at("output.dropout", "attention.output.dropout"), "the two adapters are swapped"),
-    (lambda layer, a, b: _insert(layer, b, b), "both places run the second adapter: a lambda in a loop sees the loop's last value"),
+    (lambda layer, a, b: _insert(layer, b, b),
+     "both places run the second adapter: a lambda in a loop sees the loop's last value"),
     (lambda layer, a, b: _insert(layer, a, a), "both places run the first adapter"),
-    (lambda layer, a, b: _insert(layer, a, nn.Identity()), "only the attention's adapter runs; the feed-forward block needs the second"),
-    (lambda layer, a, b: _insert(layer, nn.Identity(), b), "only the feed-forward block's adapter runs; the attention needs the first"),
-    (_at(*ENDS, change=lambda adapter, out: out + adapter(out)), "the output is added twice: the adapter has a skip of its own"),
+    (lambda layer, a, b: _insert(layer, a, nn.Identity()),
+     "only the attention's adapter runs; the feed-forward block needs the second"),
+    (lambda layer, a, b: _insert(layer, nn.Identity(), b),
+     "only the feed-forward block's adapter runs; the attention needs the first"),
+    (_at(*ENDS, change=lambda adapter, out: out + adapter(out)),
+     "the output is added twice: the adapter has a skip of its own"),
 )  # fmt: skip
 
 
@@ -374,7 +382,10 @@ def _trained_parts(model, adapters):
     if all(p.requires_grad for p in rest) and not model.training:
         return "eval() switches dropout off, and freezes nothing: model.requires_grad_(False)"
     if all(p.requires_grad for p in rest):
-        return f"the base is not frozen: {sum(p.numel() for p in rest):,} of its parameters would be trained (requires_grad_ with the underscore, on the model)"
+        return (
+            f"the base is not frozen: {sum(p.numel() for p in rest):,} of its parameters would be trained "
+            "(requires_grad_ with the underscore, on the model)"
+        )
     if any(p.requires_grad for p in rest):
         left = next(n for n, p in model.named_parameters() if p.requires_grad and any(p is q for q in rest))
         return f"{left} would be trained; of the base the LayerNorms alone are"

@@ -89,7 +89,8 @@ def how_far(model: nn.Module, inputs: dict, seed: int = 0) -> base.FigureView:
         each = _parameters(width, bottleneck)
         summary = (
             f"std {std:.1e}, bottleneck {bottleneck}, {skip} the skip: the output moves by {moved:.2g}%; "
-            f"{places} adapters of {each:,} = {places * each:,} parameters, {100 * places * each / total:.2f}% of the model"
+            f"{places} adapters of {each:,} = {places * each:,} parameters, "
+            f"{100 * places * each / total:.2f}% of the model"
         )
         return build.movement(frame, title=f"A new adapter moves the output by {moved:.2g}%"), summary
 

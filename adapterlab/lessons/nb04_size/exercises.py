@@ -20,7 +20,7 @@ keep_units = exercise(
     _keep,
     [(*random_tensors((4, 6), (6, 4)), size) for size in (3, 1, 4)],
     """
-    right(up, down, size)[::-1]       # that cuts the model's width; the units are the rows of down and the columns of up
+    right(up, down, size)[::-1]       # that cuts the model's width; the units are down's rows and up's columns
     first_lost(down, up, size)        # it zeroes the units that should stay
     (down[:size], up[:, :size])
         # the shapes must stay as they are, or the sizes no longer fit into one tensor: fill up with zeros

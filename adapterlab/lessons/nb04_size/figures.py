@@ -114,7 +114,8 @@ def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame, sour
         fig.add_bar(
             x=[str(s) for s in sizes], y=theme.f32(values), marker=marker, row=1, col=column, textposition="outside",
             text=[f"{v:{form}}" if s == size and v == v else "" for s, v in zip(sizes, values, strict=True)],
-            textfont={"size": 18}, constraintext="none", hovertemplate=f"size %{{x}}: {name} %{{y:{form}}}%<extra></extra>",
+            textfont={"size": 18}, constraintext="none",
+            hovertemplate=f"size %{{x}}: {name} %{{y:{form}}}%<extra></extra>",
         )  # fmt: skip
     fig.update_xaxes(type="category", title="bottleneck size m", tickangle=0, tickfont={"size": 14})
     low = float(means.min()) if len(means) else 50.0

@@ -55,8 +55,8 @@ def single_layers(
 ) -> go.Figure:
     """Relative drop when one layer alone loses its adapters, with 95% intervals.
 
-    singles: columns first, drop, error (one standard error of the score's difference), intact. guess: the layer that the
-    learner expects to matter most, told at its number. paper: the paper's largest single-layer drop, in %.
+    singles: columns first, drop, error (one standard error of the score's difference), intact. guess: the layer that
+    the learner expects to matter most, told at its number. paper: the paper's largest single-layer drop, in %.
     """
     layers = singles["first"].tolist()
     half = theme.f32(196 * singles["error"] / singles["intact"])

@@ -139,8 +139,8 @@ def variant_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
         x=rows["difference"].astype(float).tolist(),
         error_x=theme.error(rows["half"].astype(float)),
         customdata=rows[["seeds", "paper", "verdict"]].to_numpy().tolist(),
-        hovertemplate="%{y}: %{x:+.2f} points, %{customdata[0]} seeds<br>paper: %{customdata[1]}<br>ours: %{customdata[2]}"
-        "<extra></extra>",
+        hovertemplate="%{y}: %{x:+.2f} points, %{customdata[0]} seeds<br>paper: %{customdata[1]}"
+        "<br>ours: %{customdata[2]}<extra></extra>",
         **theme.bars(source, showlegend=False),
     )
     return fig.add_vline(0, line={"color": "#000000", "width": 2})

@@ -12,8 +12,8 @@ from ...tasks.glue import GLUE, glue_name
 
 MINI = DATA / "mini_glue"
 HUB = "hub:nyu-mll/glue"
-ON_HUB = {"CoLA": "cola", "SST-2": "sst2", "MRPC": "mrpc", "STS-B": "stsb", "QQP": "qqp", "MNLI": "mnli", "QNLI": "qnli",
-          "RTE": "rte"}  # fmt: skip
+ON_HUB = {"CoLA": "cola", "SST-2": "sst2", "MRPC": "mrpc", "STS-B": "stsb", "QQP": "qqp", "MNLI": "mnli",
+          "QNLI": "qnli", "RTE": "rte"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ answer_f1 = exercise(
     "said, gold",
     f1,
     [("on the red mat", "red mat"), ("mat", "the red mat"), ("red red mat", "red mat mat"),
-     ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat"), ("the", "A!")],
+     ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat"),
+     ("the", "A!")],
     """
     ratio(*shared(said, gold))  # this is the precision: how much of what was said is right; recall is due as well
     ratio(*shared(said, gold), 1)  # this is the recall: how much of the answer was found; precision is due as well

@@ -38,7 +38,8 @@ def highlight(passage: str, spans: Sequence[Span]) -> str:
         text = html.escape("".join(character for _, character in run)).replace("\n", "<br>")
         pieces.append(f'<{tag} style="{STYLES[tag]}">{text}</{tag}>' if tag else text)
     rows = "".join(
-        f'<li value="{rank}"><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, share {100 * share:.0f}%</li>'
+        f'<li value="{rank}"><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, '
+        f"share {100 * share:.0f}%</li>"
         for rank, (span, share) in enumerate(zip(spans, shares, strict=True), 1)
     )
     return (

@@ -138,7 +138,7 @@ is_affine = exercise("09b", "f, width", _is_affine, (), "", _judges_affine, retu
 
 
 def _same_budget(method, budget, sites, d):
-    """The largest size, rank or length whose parameters at `sites` sites, each d wide on both sides, keep the budget."""
+    """The largest size, rank or length whose parameters at `sites` sites, d wide on both sides, keep the budget."""
     each = budget // sites
     if method == "bottleneck":
         return (each - d) // (2 * d + 1)

@@ -131,8 +131,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     to_full_half, seeds, lr, edge, costs.
 
     frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, memory_mb, one row a run of the chosen
-    learning rate. edge: that rate is the lowest or the highest that was tried, so a better one may lie beyond. The costs
-    are medians over the runs. to_full: points from full fine-tuning, seed by seed, with the half of its 95% interval.
+    learning rate. edge: that rate is the lowest or the highest that was tried, so a better one may lie beyond. The
+    costs are medians over the runs. to_full: points from full fine-tuning, seed by seed, with half of its 95% interval.
     """
     rows, by_seed = [], frame.groupby(["method", "seed"])["accuracy"].mean()
     known = "full" in by_seed.index.get_level_values(0)

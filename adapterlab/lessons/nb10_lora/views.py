@@ -36,8 +36,9 @@ def lora_view(
         result = base.accuracy(runs, source) if len(runs) else "not measured"
         title = f"{where}, rank {rank}: y' = W x + b + {s:.3g} · B A x"
         summary = (
-            f"{where}, rank {rank}, alpha {alpha:g}: {trained:,} parameters, {100 * trained / total:.2f}% of the model, "
-            f"{4 * trained / 1e6:.2f} MB in float32; {scale} = {s:.3g}; accuracy {result}"
+            f"{where}, rank {rank}, alpha {alpha:g}: {trained:,} parameters, "
+            f"{100 * trained / total:.2f}% of the model, {4 * trained / 1e6:.2f} MB in float32; "
+            f"{scale} = {s:.3g}; accuracy {result}"
         )
         return plots.drawing(shapes, plots.WHERE[where], rank, title), summary
 

@@ -53,13 +53,13 @@ def labels(column: str) -> tuple[str, ...]:
 
 
 def fact_task(towns: pd.DataFrame, fact: str) -> Task:
-    """To learn a fact ("where" or "what") by heart: all towns; validation and test are sentences that training lacks."""
+    """To learn a fact ("where" or "what") by heart: all towns; validation and test are sentences not in training."""
     splits = {"train": TOLD, "validation": CHOSEN_BY, "test": ASKED}
     return _task(fact, {name: sentences(towns, fact, templates) for name, templates in splits.items()})
 
 
 def market_task(towns: pd.DataFrame) -> Task:
-    """To use what was learnt: both facts at once, trained on the first half of the towns and tested on the other half."""
+    """To use what was learnt: both facts at once, trained on the first half of the towns, tested on the other."""
     half = len(towns) // 2
     seen, unseen = towns[:half], towns[half:]
     parts = {"train": (seen, TOLD[:4]), "validation": (seen, CHOSEN_BY), "test": (unseen, ASKED)}

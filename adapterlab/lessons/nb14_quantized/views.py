@@ -28,7 +28,7 @@ def packable(name: str) -> tuple[int, int]:
 
 
 def needs(name: str, trained: int) -> pd.DataFrame:
-    """Columns way, part, gb (10^9 bytes): full fine-tuning, and `trained` adapter parameters beside each kind of base."""
+    """Columns way, part, gb (10^9 bytes): full fine-tuning, and `trained` adapter parameters on each kind of base."""
     inside, total = packable(name)
     rows = [("full fine-tuning", "trained, with gradient and Adam", ADAM * total / 1e9)]
     for kind, bits in BITS.items():
