@@ -16,20 +16,14 @@ def pytest_xdist_auto_num_workers(config) -> int:
     return min(cores, 4) if whole and cores > 1 else 0
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """What runs notebooks is slow. The browser comes first and stays in one process, then every notebook by itself,
-    then the other tests file by file: with long things last, one core would wait for them at the end."""
-    order = {}
+    """What runs notebooks is slow. A file stays in one process, so there is one browser, and the two long files begin:
+    with long things last, one core would wait for them at the end."""
     for item in items:
-        kind = next((kind for kind in ("browser", "notebook") if item.get_closest_marker(kind)), "")
-        if kind:
+        if item.get_closest_marker("notebook") or item.get_closest_marker("browser"):
             item.add_marker("slow")
-        if item.get_closest_marker("xdist_group"):
-            kind = ""
-        else:
-            item.add_marker(pytest.mark.xdist_group({"browser": kind, "notebook": item.name}.get(kind, item.path.stem)))
-        order[item] = {"browser": 0, "notebook": 1}.get(kind, 2)
-    items.sort(key=order.get)
+    items.sort(key=lambda item: item.path.stem not in ("test_nb_runs", "test_nb_browser"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -134,7 +134,6 @@ def test_index_links_everything(finished):
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("test_run")  # with the others that read the same run
 def test_pages_in_a_browser_without_network(finished):
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser or not importlib.util.find_spec("playwright"):
