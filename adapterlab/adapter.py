@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from .errors import UserError
-from .methods import Change, Method
+from .methods import Change, HeadConfig, Method
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -31,6 +31,15 @@ class Info:
 
     def to_dict(self) -> dict:
         return {**vars(self), "recipe": [config.to_dict() for config in self.recipe]}
+
+    @property
+    def head(self) -> HeadConfig | None:
+        return next((config for config in self.recipe if isinstance(config, HeadConfig)), None)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The recipe without the head."""
+        return tuple(config for config in self.recipe if not isinstance(config, HeadConfig))
 
 
 class Adapter(nn.Module):
@@ -57,6 +66,12 @@ class Adapter(nn.Module):
                     module.common = (common,)
                 _place(self, f"{site.name}.{config.name}", module)
                 self.at.setdefault(site.name, []).append(module)
+
+    @property
+    def head(self) -> nn.ModuleList:
+        """The head's modules, from the encoder to the labels; empty where there is no head."""
+        sites = self.info.head.sites if self.info.head else ()
+        return nn.ModuleList(self.at[site][-1] for site in sites if site in self.at)
 
     def bind(self, owner: "Adapters", new: bool = False) -> None:
         """Show every module the frozen one at its site; `new`: it may start from the frozen weights."""

@@ -25,7 +25,7 @@ from .errors import UserError, suggest
 from .files import checkpoint, formats
 from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
-from .sites import find_sites
+from .sites import HEADS, find_sites, origin
 from .special import by_rows
 
 
@@ -92,7 +92,8 @@ class Adapters:
         """y' of a setup at a site, in y's dtype. x: (..., source_width), y: (..., width); norm: as in `evaluate`."""
         if self.skipped and self.sites[site].layer in self.skipped:
             return y
-        methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup)}
+        in_weights = self.merged if site != "head" else None  # but for a head that cannot be merged
+        methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup) if name != in_weights}
         if not any(methods.values()):
             return y
         flat = None
@@ -116,15 +117,18 @@ class Adapters:
         head: Iterable[str] | None = None,
         seed: int | None = None,
         task: str | None = None,
+        pooling: str | None = None,
     ) -> Adapter:
         """Build a new adapter; it is neither active nor trained yet.
 
-        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own.
-        seed: of its initial weights (None: go on with torch's generator).
+        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own; pooling: what the head
+        reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go on
+        with torch's generator).
         """
         recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
         if head is not None:
-            recipe += (HeadConfig(labels=tuple(head)),)
+            recipe += (HeadConfig(labels=tuple(head), pooling=pooling),)
+        recipe = tuple(c.resolved(self.sites, origin(self.model)) if isinstance(c, HeadConfig) else c for c in recipe)
         self.claim(name)
         if not recipe:
             raise UserError(f'adapter "{name}" has no method: give add() a config such as houlsby(64), or a head')
@@ -188,7 +192,7 @@ class Adapters:
         """
         names = tuple(names)
         compose.allowed(compose.Fuse(*names, name=names[0] if names else None), self._recipe)
-        sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind != "head")
+        sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind not in HEADS)
         if not sites:
             raise UserError("these adapters have heads only: there is nothing to fuse")
         recipe = FusionConfig(of=names, sites=tuple(s for s in self.sites if s in sites))
@@ -315,6 +319,13 @@ class Adapters:
 
     def merge_and_unload(self, name: str) -> nn.Module:
         """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
+        head = self[name].info.head
+        if head and head.pools:
+            raise UserError(
+                f'the head of "{name}" takes the {head.pooling} of the encoder\'s states, which a '
+                f"{type(self.model).__name__} does not do by itself; merge() keeps that head attached, and a head that was "
+                'trained with pooling="model" goes into the weights'
+            )
         self.merge(name)
         self.merged, self.originals = None, {}
         return self.detach()

@@ -13,7 +13,7 @@ import torch
 
 from .adapter import Adapter, Info
 from .errors import UserError, suggest
-from .methods import Bottleneck, Change, DoRA, Head, HeadConfig, LoRA, LoRAConfig, Method, Scale, ScaleShift, Shift
+from .methods import Bottleneck, Change, DoRA, HeadConfig, LoRA, LoRAConfig, Method, Scale, ScaleShift, Shift
 from .quantize import matrix
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def combine(
         adapter.to(next(adapters.model.parameters()).device)
         _fill(adapter, [(members[part], w) for part, w in weights.items()], way, density)
     if answer:
-        adapter.at["head"][-1].load_state_dict(answer[1])
+        adapter.head.load_state_dict(answer[1])
     return adapters.insert(name, adapter)
 
 
@@ -86,7 +86,8 @@ def _weights(parts: Parts, way: str, density: float) -> dict[str, float]:
 
 def _body(adapter: Adapter) -> dict[str, list[Change]]:
     """An adapter's modules by site, its head left out."""
-    return {site: [m for m in modules if not isinstance(m, Head)] for site, modules in adapter.at.items()}
+    head = set(adapter.head)
+    return {site: [m for m in modules if m not in head] for site, modules in adapter.at.items()}
 
 
 def _fill(adapter: Adapter, members: list[tuple[Adapter, float]], way: str, density: float) -> None:
@@ -196,7 +197,7 @@ def _outermost(module: Change) -> tuple[str, ...]:
 
 def _recipe(members: dict[str, Adapter], way: str, rank: int | None) -> tuple[Method, ...]:
     """The recipe of what comes out, without heads; UserError where the parts differ in more than they may."""
-    bodies = [tuple(c for c in m.info.recipe if not isinstance(c, HeadConfig)) for m in members.values()]
+    bodies = [member.info.methods for member in members.values()]
     first = next(iter(members))
     loras = [c for body in bodies for c in body if type(c) is LoRAConfig]
     free: dict[str, Any] = {"rank": 1, "alpha": 1, "stabilised": False, "dropout": 0.0} if way != "linear" else {}
@@ -242,15 +243,14 @@ def _head(members: dict[str, Adapter], weights: dict[str, float], head: str | No
         )
     heads = {}
     for name, member in members.items():
-        config = next((c for c in member.info.recipe if isinstance(c, HeadConfig)), None)
-        if config and head in ("average", name):
-            heads[name] = config, member.at["head"][-1].state_dict()
+        if member.info.head and head in ("average", name):
+            heads[name] = member.info.head, member.head.state_dict()
     if not heads:
         return None
     configs = [config for config, _ in heads.values()]
     if any(config != configs[0] for config in configs) or any(weights[name] < 0 for name in heads if len(heads) > 1):
         raise UserError(
-            "the parts' heads have other labels or are taken away; say whose head to keep: head=name or None"
+            "the parts' heads differ in labels or pooling, or are taken away; say whose head to keep: head=name or None"
         )
     total = sum(abs(weights[name]) for name in heads) or 1.0
     states = [(state, abs(weights[name]) / total) for name, (_, state) in heads.items()]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .methods import Change, FusionConfig, HeadConfig, Method
+from .methods.head import Reading
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,8 @@ def evaluate(
             return y
         case str():
             for module in methods.get(setup, ()):
-                y = module(x, y, norm) if module.wants_norm else module(x, y)
+                given = x.inputs if isinstance(x, Reading) and not module.wants_reading else x
+                y = module(given, y, norm) if module.wants_norm else module(given, y)
             return y
         case Stack():
             for child in setup.children:

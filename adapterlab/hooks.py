@@ -77,9 +77,10 @@ class Attachment:
             used.add(ROWS)
         if any(m.wants_context for adapter in adapters for modules in adapter.at.values() for m in modules):
             used.add(PASS)
-        self.remove(*set(self.handles) - used)
+        installed = set(self.handles)
+        self.remove(*(installed - used | ({"head"} & installed if used - installed else set())))
         frozen = dict(self.owner.model.named_modules())
-        for name in used - set(self.handles):
+        for name in sorted(used - set(self.handles), key=lambda name: name == "head"):  # after a prompt, see `Answer`
             self.handles[name] = self._install(name, frozen)
 
     def remove(self, *sites: str) -> None:

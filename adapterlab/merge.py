@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def merge(adapters: "Adapters", name: str) -> None:
     """Write adapter `name` into the weights of the model; it is then no longer active, but its effect is there.
 
+    A head that pools the encoder's states itself is nothing that the model's own maps can take in: it stays attached, and
+    the adapter active for its sake.
     Every weight is computed before the first is written. Errors: UserError for a method that has no exact merge, a
     linear map without the bias that would be needed, a quantized one, a model in training mode, and a second merge.
     """
@@ -45,8 +47,15 @@ def merge(adapters: "Adapters", name: str) -> None:
     for module, weight, bias in plan.values():
         write(module, weight, bias)
     adapters.merged = name
-    if name in compose.names(adapters.setup):
+    if pools(adapter):
+        adapters.setup = name
+    elif name in compose.names(adapters.setup):
         adapters.setup = None
+
+
+def pools(adapter: Adapter) -> bool:
+    """Has it a head with a pooling of its own?"""
+    return adapter.info.head is not None and adapter.info.head.pools
 
 
 def unmerge(adapters: "Adapters") -> None:
@@ -59,6 +68,8 @@ def unmerge(adapters: "Adapters") -> None:
             for parameter, value in zip((module.weight, module.bias), tensors, strict=True):
                 if value is not None:
                     parameter.copy_(value)
+    if adapters.setup == adapters.merged:  # its head had stayed
+        adapters.setup = None
     adapters.merged, adapters.originals = None, {}
 
 
@@ -69,6 +80,8 @@ def _plan(
     sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
     plan = {}
     for site in sites:
+        if site.kind == "head" and pools(adapter):
+            continue
         frozen = adapters.model.get_submodule(site.module)
         for method in adapter.at[site.name]:
             _refuse(name, site, frozen, method, first=site.module not in plan)

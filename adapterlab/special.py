@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from . import compose
 from .errors import UserError
+from .methods.head import Reading
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -28,6 +29,39 @@ MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
 def first(args: tuple, kwargs: dict) -> torch.Tensor:
     """x, whichever way the model hands it over: self_attn(x, ...) or self_attn(hidden_states=x, ...)."""
     return args[0] if args else kwargs.get("hidden_states", next(iter(kwargs.values()), None))
+
+
+class Answer:
+    """A head: y is the logits; x, where there are states to pool, a `Reading` of them and of what the last map is given.
+
+    It comes after a prompt's hooks, so that it sees the text's own positions.
+    """
+
+    def __init__(self, owner: "Adapters", site: Site, modules: dict[str, nn.Module]):
+        self.owner, self.site = owner, site
+        self.handles = [modules[site.module].register_forward_hook(self.leave, with_kwargs=True)]
+        if site.states is not None:
+            base = owner.model.base_model
+            self.names = list(inspect.signature(type(base).forward).parameters)[1:]
+            self.handles.append(base.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True))
+            self.handles.append(base.register_forward_hook(self.keep))
+
+    def enter(self, base, args, kwargs):
+        if self.owner.active is not None:
+            self.owner.here.inputs["mask"] = {**dict(zip(self.names, args, strict=False)), **kwargs}.get(
+                "attention_mask"
+            )
+
+    def keep(self, base, args, output):
+        if self.owner.active is not None:
+            self.owner.here.inputs["states"] = output[0]  # (rows, tokens, width), of a ModelOutput or a tuple
+
+    def leave(self, module, args, kwargs, output):
+        states, mask = self.owner.here.inputs.pop("states", None), self.owner.here.inputs.pop("mask", None)
+        if self.owner.active is None:
+            return None
+        x = first(args, kwargs) if states is None else Reading(first(args, kwargs), states, mask)
+        return self.owner.evaluate(self.owner.active, self.site.name, x, output)
 
 
 class Incoming:
@@ -261,6 +295,7 @@ def by_rows(setup: compose.Block, rows: int | None, x, y):
 
 # site.form -> (owner, site, the model's modules by name) -> handles, each with `remove()`
 SPECIAL: dict[str, Callable[["Adapters", Site, dict[str, nn.Module]], list]] = {
+    "head": lambda owner, site, modules: Answer(owner, site, modules).handles,
     "hidden": Incoming.install,
     "stream": Incoming.install,
     "memory": lambda owner, site, modules: [Memory(owner, site, modules[site.module])],

@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from .adapter import base_parameters
+from .adapter import CHILD, base_parameters
 from .errors import UserError
 from .lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
-from .sites import find_layers
+from .sites import HEADS, find_layers, find_sites
 from .tasks import Encoded, batches, score
 
 Pairs = Iterator[tuple[dict[str, Tensor], Tensor]]
@@ -298,24 +298,32 @@ def evaluate(model: nn.Module, data: Encoded, metric: str = "accuracy", batch_si
 def unfreeze(model: nn.Module, top: int | None = None) -> None:
     """Make the model itself trainable: all of it, or its top layers with everything above them (pooler and head).
 
-    top=0 trains the head alone: the pooler then stays frozen, as in the adapter recipe (Houlsby et al. 2019, section
-    3.2, calls top=k "variable fine-tuning").
+    An adapter whose head is in training keeps its flags, and what it stands in for stays frozen: so "full" and "top k"
+    train under the same head as an adapter does. top=0 trains the head alone, an adapter's or the model's own
+    (Houlsby et al. 2019, section 3.2, calls top=k "variable fine-tuning").
     """
-    for p in model.parameters():
-        p.requires_grad_(top is None)
-    if top is None:
-        return
-    base = getattr(model, str(model.base_model_prefix), model)
-    layers = [model.get_submodule(path) for path in find_layers(model).values()]
-    if not 0 <= top <= len(layers):
+    layers = [model.get_submodule(path) for path in find_layers(model).values()] if top is not None else []
+    if top is not None and not 0 <= top <= len(layers):
         raise UserError(f"top={top} is outside this model's 0 to {len(layers)} layers")
-    trained = list(layers[len(layers) - top :])
-    trained += [module for name, module in model.named_children() if module is not base]
-    pooler = getattr(base, "pooler", None)
-    if top and isinstance(pooler, nn.Module):
-        trained.append(pooler)
-    for module in trained:
-        module.requires_grad_(True)
+    base, trained = getattr(model, str(model.base_model_prefix), model), [model]
+    if top is not None:
+        above = [module for name, module in model.named_children() if module is not base]
+        pooler = getattr(base, "pooler", None)
+        trained = layers[len(layers) - top :] + above + [pooler] * bool(top and isinstance(pooler, nn.Module))
+    chosen = {id(p) for module in trained for p in module.parameters()} - _replaced(model)
+    for p in base_parameters(model).values():
+        p.requires_grad_(id(p) in chosen)
+
+
+def _replaced(model: nn.Module) -> set[int]:
+    """The ids of the model's parameters that an adapter's head in training stands in for, or passes by."""
+    adapters = getattr(model, CHILD, nn.ModuleDict()).values()
+    heads = [a for a in adapters if a.info.head and any(p.requires_grad for p in a.parameters())]
+    sites = [site for site in find_sites(model).values() if site.kind in HEADS] if heads else []
+    names = {name for adapter in heads for name in adapter.at}
+    pools = any(adapter.info.head.pools for adapter in heads)
+    modules = [model.get_submodule(site.module) for site in sites if pools or site.name in names]
+    return {id(p) for module in modules for p in module.parameters()}
 
 
 def trained_parameters(model: nn.Module) -> list[nn.Parameter]:

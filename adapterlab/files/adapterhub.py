@@ -463,6 +463,7 @@ def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) 
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" in its head')
     count, ids = settings["num_labels"], settings.get("label2id")
+    labels = tuple(map(str, range(count)))
     if isinstance(ids, dict) and len(ids) == count and all(type(i) is int for i in ids.values()):
-        return HeadConfig(labels=tuple(sorted(ids, key=ids.__getitem__)))
-    return HeadConfig(labels=tuple(map(str, range(count))))
+        labels = tuple(sorted(ids, key=ids.__getitem__))
+    return HeadConfig(labels=labels, pooling="model", sites=("head",))

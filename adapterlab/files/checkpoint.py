@@ -21,6 +21,7 @@ from ..adapter import CHILD, Adapter, Info
 from ..errors import UserError
 from ..methods import HeadConfig, Method, from_dict
 from ..quantize import quantized
+from ..sites import HEADS, Site
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -32,8 +33,9 @@ MAX_CONFIG_BYTES = 1_000_000
 SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 
 
-def base_identity(model: nn.Module) -> dict:
-    """What an adapter must find again in its base: family, width, layers, and fingerprints of its weights."""
+def base_identity(adapters: "Adapters") -> dict:
+    """What an adapter must find again in its base: family, width, layers, and a fingerprint of its weights."""
+    model = adapters.model
     config: Any = model.config
     text, base = config.get_text_config(), base_of(model)
     rows = vocabulary(model)
@@ -44,8 +46,7 @@ def base_identity(model: nn.Module) -> dict:
         "layers": text.num_hidden_layers,
         "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
         "vocabulary": rows,
-        "fingerprint": fingerprint(base, rows),
-        "pooler": fingerprint(base.pooler) if isinstance(getattr(base, "pooler", None), nn.Module) else None,
+        "fingerprint": fingerprint(base, rows, heads(adapters)),
     }
 
 
@@ -71,16 +72,21 @@ def vocabulary(model: Any) -> int | None:
     return embeddings.num_embeddings if isinstance(embeddings, nn.Embedding) else None
 
 
-def fingerprint(base: Any, rows: int | None = None, pooler: bool = False) -> str:
-    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: one millisecond, where all 91 MB take 100.
+def heads(adapters: "Adapters") -> tuple[str, ...]:
+    """What the names of parameters begin with that are a head's, or stand before one: no part of the base."""
+    return "pooler.", *(f"{site.module}." for site in adapters.sites.values() if site.kind in HEADS)
 
-    rows: of the token embeddings, those that count: tokens can be added later. pooler: with the base's pooler, which
-    not every class of a checkpoint has.
+
+def fingerprint(module: Any, rows: int | None = None, without: tuple[str, ...] = ()) -> str:
+    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where all 91 MB take a hundred.
+
+    rows: of the token embeddings, those that count, for tokens can be added later. without: beginnings of names that do
+    not count.
     """
-    embeddings = base.get_input_embeddings().weight if rows is not None else None
+    embeddings = module.get_input_embeddings().weight if rows is not None else None
     digest = hashlib.sha256()
-    for name, p in sorted(base.named_parameters(), key=lambda item: item[0]):
-        if p.is_floating_point() and not name.startswith((f"{CHILD}.", *(() if pooler else ("pooler.",)))):
+    for name, p in sorted(module.named_parameters(), key=lambda item: item[0]):
+        if p.is_floating_point() and not name.startswith((f"{CHILD}.", *without)):
             values = p.detach()
             values = values[:rows] if p is embeddings else values
             sample = values.flatten()[:: max(1, values.numel() // SAMPLE)][:SAMPLE].to("cpu").contiguous()
@@ -88,9 +94,17 @@ def fingerprint(base: Any, rows: int | None = None, pooler: bool = False) -> str
     return digest.hexdigest()
 
 
-def packing(base) -> str:
-    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers then differ from a float base's."""
-    kinds = {type(module).__name__ for module in base.modules() if quantized(module)}
+def between(adapters: "Adapters", head: HeadConfig | None) -> dict[str, str]:
+    """The frozen maps that a head reads through (BERT's pooler), by site, with their fingerprints."""
+    if head is None or head.pools:
+        return {}
+    sites = [s for s in adapters.sites.values() if s.kind == "head_map" and s.name not in head.sites]
+    return {site.name: fingerprint(adapters.model.get_submodule(site.module)) for site in sites}
+
+
+def packing(model) -> str:
+    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers are then not those of a float base."""
+    kinds = {type(module).__name__ for module in model.modules() if quantized(module)}
     return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
 
 
@@ -108,7 +122,7 @@ def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Pa
         "format": FORMAT,
         "version": VERSION,
         "name": name,
-        "base": base_identity(adapters.model),
+        "base": base_identity(adapters) | {"between": between(adapters, adapters[name].info.head)},
         **adapters[name].info.to_dict(),
         "sha256": hashlib.sha256(packed).hexdigest(),
         "written_by": {"adapterlab": __version__, "torch": torch.__version__},
@@ -151,7 +165,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
 def card(adapters: "Adapters", name: str, config: dict) -> str:
     """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
     base, recipe = config["base"], adapters[name].info.recipe
-    labels = next((c.labels for c in recipe if isinstance(c, HeadConfig)), ())
+    answers = adapters[name].info.head
+    labels = answers.labels if answers else ()
     score, count = config["score"], adapters.count(name)
     facts = {
         "base": f"{base['name'] or 'unnamed'} ({base['family']}, {base['layers']} layers, {base['width']} wide)",
@@ -207,7 +222,8 @@ def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head
     heads = tuple(method for method in recipe if head and isinstance(method, HeadConfig))
     if heads and "head" not in adapters.sites:
         raise UserError(f'"{folder}" has a head, and this model has no site for one; say head=False')
-    _same_base(folder, config["base"], adapters.model, bool(heads))
+    _same_base(folder, config["base"], adapters, bool(heads))
+    _whole_head(folder, config["recipe"] if heads else [], adapters.sites)
     recipe = tuple(method for method in recipe if method in heads or not isinstance(method, HeadConfig))
     try:
         with torch.device("meta"):  # shapes only: the numbers come from the file
@@ -271,9 +287,10 @@ def _recipe(folder: Path, config: dict) -> tuple[Method, ...]:
     return tuple(recipe)
 
 
-def _same_base(folder: Path, saved: dict, model: nn.Module, head: bool) -> None:
-    """UserError when the adapter was trained on another base than the model's; `head`: its pooler counts as well."""
-    here = base_identity(model)
+def _same_base(folder: Path, saved: dict, adapters: "Adapters", head: bool) -> None:
+    """UserError when the adapter was trained on another base than the model's; `head`: what that reads counts as well."""
+    model = adapters.model
+    here = base_identity(adapters)
     for key in ("family", "width", "layers"):
         if saved.get(key) != here[key]:
             raise UserError(
@@ -283,19 +300,32 @@ def _same_base(folder: Path, saved: dict, model: nn.Module, head: bool) -> None:
         return
     base, rows = base_of(model), saved.get("vocabulary")
     if "vocabulary" not in saved:  # as 0.1.0 saved it
-        same = saved.get("fingerprint") == fingerprint(base, pooler=True)
+        same = saved.get("fingerprint") == fingerprint(base)
     elif rows is not None and (
         type(rows) is not int or here["vocabulary"] is None or not 0 < rows <= here["vocabulary"]
     ):
         raise UserError(f'"{folder}" was trained with a vocabulary of {rows!r}, this model has {here["vocabulary"]!r}')
     else:
-        same = saved.get("fingerprint") == fingerprint(base, rows)
+        same = saved.get("fingerprint") == fingerprint(base, rows, heads(adapters))
     if not same:
         raise UserError(
             f'"{folder}" was trained on "{saved.get("name")}", of the same shape but with other weights than this model'
         )
-    if head and "vocabulary" in saved and saved.get("pooler") != here["pooler"]:
-        raise UserError(f'"{folder}" has a head on a pooler with other weights than this model\'s; say head=False')
+    for site, wanted in (saved.get("between") or {}).items() if head else ():
+        if site not in adapters.sites:
+            raise UserError(f'"{folder}" has a head behind "{site}", which this model lacks; say head=False')
+        if fingerprint(model.get_submodule(adapters.sites[site].module)) != wanted:
+            raise UserError(f'"{folder}" has a head behind "{site}", which has other weights here; say head=False')
+
+
+def _whole_head(folder: Path, recipe: list[dict], sites: dict[str, Site]) -> None:
+    """Files from before a head held all of its task's numbers lack some, where the model's head has several maps."""
+    lacking = [site.module for site in sites.values() if site.missing]
+    if lacking and any(method.get("method") == "head" and "pooling" not in method for method in recipe):
+        raise UserError(
+            f'"{folder}" was saved when a head was its last map alone; what it learnt on top of a random "{lacking[0]}" '
+            "cannot be found again: train it anew"
+        )
 
 
 def parse(path: Path, packed: bytes) -> dict:

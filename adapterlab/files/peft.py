@@ -311,4 +311,4 @@ def _read_head(
             )
     ours["head.head.linear.weight"] = weight
     ours["head.head.linear.bias"] = torch.zeros(len(weight)) if bias is None else bias
-    return [HeadConfig(labels=labels(adapters.model, len(weight), folder / SAFE))]
+    return [HeadConfig(labels=labels(adapters.model, len(weight), folder / SAFE), pooling="model", sites=("head",))]

@@ -23,6 +23,7 @@ from ..adapters import Adapters
 from ..errors import UserError
 from ..lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from ..methods import Bottleneck, Change, Head, ScaleShift
+from ..methods.head import Reading
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
 from ..train import Run, check_recipe, judge_logits, linear_schedule
@@ -36,10 +37,10 @@ class Banked(Change):
     x, y: (members * batch, ..., width), member after member -> the same shape.
     """
 
-    def __init__(self, bank: "Bank", where: tuple[str, int], act: Callable[[Tensor], Tensor] | None = None):
+    def __init__(self, bank: "Bank", where: tuple[str, int], like: Change):
         super().__init__()
         self.bank = bank
-        self.where, self.act = where, act
+        self.where, self.act, self.like = where, like.act, (like,)  # in a tuple, so that it is no part of this module
 
     def linear(self, name: str, x: Tensor) -> Tensor:
         """x (members, n, inputs) times each member's own matrix, plus its own bias: (members, n, outputs)."""
@@ -72,7 +73,10 @@ class BankedScaleShift(Banked):
 class BankedHead(Banked):
     """Classifiers of all members."""
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    wants_reading = True
+
+    def forward(self, x: Tensor | Reading, y: Tensor) -> Tensor:
+        x = self.like[0].read(x)  # (members * batch, ..., width), pooled as every member's head does it
         logits = self.linear("linear", self.rows(x))  # (members, n, labels)
         return logits.view(*x.shape[:-1], logits.shape[-1])
 
@@ -120,7 +124,7 @@ class Bank:
                     self.slots[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
                     if isinstance(module, Head) and len(set(shapes)) > 1:
                         raise UserError("the members' heads have different labels; a bank is for one task")
-                banked.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module.act))
+                banked.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module))
         return banked
 
     def _alike(self, site: str, i: int, name: str) -> Change:
@@ -130,6 +134,8 @@ class Bank:
         if module is None or type(module) not in BANKED:
             kind = type(module).__name__
             raise UserError(f'"{name}" has a {kind} at {site}, which no bank can hold; train it alone, with fit')
+        if isinstance(module, Head) and isinstance(first, Head) and module.pooling != first.pooling:
+            raise UserError(f'the heads of "{name}" and "{self.names[0]}" read {module.pooling} and {first.pooling}')
         if type(module) is not type(first) or module.act is not first.act:
             raise UserError(f'"{name}" and "{self.names[0]}" differ at {site} in more than their size')
         return module

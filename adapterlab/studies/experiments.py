@@ -209,20 +209,19 @@ def banks(settings: list[dict], most: int = 12) -> list[list[dict]]:
     return pieces
 
 
-def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, Adapters | None]:
-    """(model, Adapters or None): one adapter a setting, called "0", "1", ..., the first one active and trainable."""
+def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, Adapters]:
+    """(model, Adapters): one adapter a setting, called "0", "1", ..., the first one active and trainable."""
     first = settings[0]
     where: str = places.folders.get(first["base"], first["base"])
     device = pick_device(places.device)
     model, _ = load_base(where, labels=task.num_outputs, device=device, seed=first["seed"])
     kind, number = _kind(first)
-    if kind in ("top", "full"):
-        unfreeze(model, number)
-        return model, None
     adapters = Adapters(model)
     for i, s in enumerate(settings):
-        adapters.add(str(i), recipe_of(s), head=task.labels or ("score",), seed=s["seed"])
+        adapters.add(str(i), recipe_of(s), head=task.labels or ("score",), seed=s["seed"], pooling=s.get("pooling"))
     adapters.train("0")
+    if kind in ("top", "full"):
+        unfreeze(model, number)
     return model, adapters
 
 
@@ -231,7 +230,7 @@ def recipe_of(setting: dict) -> tuple:
     kind, _ = _kind(setting)
     if kind == "recipe":
         return tuple(from_dict(part) for part in setting["recipe"])
-    if kind == "head only":
+    if kind in ("head only", "top", "full"):
         return ()
     if kind == "LayerNorm only":
         return (LayerNormConfig(),)

@@ -19,7 +19,7 @@ from ..adapters import Adapters
 from ..errors import UserError
 from ..lab import move
 from ..methods import LayerNormConfig, houlsby
-from ..sites import find_layers, find_sites
+from ..sites import HEADS, find_layers, find_sites
 from ..tasks import Encoded, batches
 
 STATES = "prefix_states"
@@ -70,7 +70,7 @@ class Prefix:
     def below(cls, adapters: Adapters, name: str, **bounds) -> "Prefix":
         """The layers below an adapter's lowest site."""
         sites = [adapters.sites[site] for site in adapters[name].at]
-        early = [s.name for s in sites if s.layer in (None, 0) and s.kind != "head"]
+        early = [s.name for s in sites if s.layer in (None, 0) and s.kind not in HEADS]
         if early:
             raise UserError(f'adapter "{name}" begins at {early[0]}: no layer below it is left to cache')
         levels = [s.layer for s in sites if s.layer is not None]

@@ -16,26 +16,33 @@ from ..train import unfreeze
 LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapter": 1e-3, "full": 1e-4}
 
 
-def prepare(method: str, labels, seed: int = 0, base: str = "minilm", device="auto", beside: Adapters | None = None):
+def prepare(
+    method: str,
+    labels,
+    seed: int = 0,
+    base: str = "minilm",
+    device="auto",
+    beside: Adapters | None = None,
+    pooling: str | None = None,
+) -> tuple:
     """A fresh model with exactly the parameters trainable that the method trains.
 
     method: "head only", "LayerNorm only", "top 2" (the upper two layers, pooler and head), "adapter 64" (Houlsby, size
-    64) or "full". beside: put what can be an adapter beside those that are there, in place of loading another model.
-    Returns (model, tokenizer, Adapters or None); the adapter is called what the method is called.
+    64) or "full"; the head is in each case an adapter's, so that all are compared under the same one. beside: put what can
+    be an adapter beside those that are there, in place of loading another model. pooling: see `Adapters.add`.
+    Returns (model, tokenizer, Adapters); the adapter is called what the method is called.
     """
     kind, number = parse(method)
-    if kind in ("full", "top"):
-        model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
-        unfreeze(model, number)
-        return model, tokenizer, None
-    if beside is None:
+    if beside is None or kind in ("full", "top"):
         model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
         beside = Adapters(model)
     else:
         model, tokenizer = beside.model, None
-    recipes = {"head only": (), "LayerNorm only": (LayerNormConfig(),), "adapter": houlsby(number or 64)}
-    beside.add(method, recipes[kind], head=labels, seed=seed)
+    recipes = {"LayerNorm only": (LayerNormConfig(),), "adapter": houlsby(number or 64)}
+    beside.add(method, recipes.get(kind, ()), head=labels, seed=seed, pooling=pooling)
     beside.train(method)
+    if kind in ("full", "top"):
+        unfreeze(model, number)
     return model, tokenizer, beside
 
 

@@ -306,12 +306,12 @@ def test_baselines_train_what_they_say():
     for way in ("head only", "LayerNorm only", "adapter 64", "full"):
         model, _, adapters = prepare(way, ("negative", "positive"), device="cpu")
         counts[way] = count_parameters(model)[0]
-        assert (adapters is None) == (way == "full") and learning_rate(way) > 0
-    # 2 x (384 + 1); 13 LayerNorms of 2 x 384; 12 bottlenecks of 2 x 384 x 64 + 384 + 64; the whole model and its head
+        assert adapters[way].info.head.pooling == "mean" and learning_rate(way) > 0
+    # 2 x (384 + 1); 13 LayerNorms of 2 x 384; 12 bottlenecks of 2 x 384 x 64 + 384 + 64; all but the pooler
     assert counts["head only"] == 770
     assert counts["LayerNorm only"] == 770 + 9_984
     assert counts["adapter 64"] == 770 + 9_984 + 595_200
-    assert counts["full"] == 22_713_216 + 770
+    assert counts["full"] == 22_713_216 - (384 * 384 + 384) + 770
     with pytest.raises(UserError, match='unknown way to fine-tune "adapter"'):
         prepare("adapter", ("a", "b"))
 

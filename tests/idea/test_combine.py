@@ -9,15 +9,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.combine import WAYS, change, distance, mix
 from adapterlab.compose import Average
 from adapterlab.errors import UserError
-from adapterlab.methods import (
-    BitFitConfig,
-    BottleneckConfig,
-    HeadConfig,
-    IA3Config,
-    LayerNormConfig,
-    LoRAConfig,
-    houlsby,
-)
+from adapterlab.methods import BitFitConfig, BottleneckConfig, IA3Config, LayerNormConfig, LoRAConfig, houlsby
 
 SITE = "layers.1.query"
 
@@ -197,7 +189,7 @@ def test_heads():
     weight = {n: adapters[n].at["head"][0].linear.weight for n in ("a", "b", "mean")}
     same(weight["mean"], 0.25 * weight["a"] + 0.75 * weight["b"])
     adapters.combine("taken", ["a", "other"], head="other")
-    assert adapters["taken"].info.recipe[-1] == HeadConfig(labels=("x", "y", "z"))
+    assert adapters["taken"].info.recipe[-1] == adapters["other"].info.head
     assert torch.equal(adapters["taken"].at["head"][0].linear.weight, adapters["other"].at["head"][0].linear.weight)
     adapters.combine("none", ["a", "other"], head=None)
     assert "head" not in adapters["none"].at
@@ -252,4 +244,4 @@ def test_what_comes_out_is_an_adapter_like_any_other(tmp_path):
     parameters = adapters.train("sum")
     adapters.model(**tokens()).logits.sum().backward()
     assert parameters and all(p.grad is not None and p.is_leaf for p in parameters)
-    assert HEAD in adapters["sum"].info.recipe
+    assert adapters["sum"].info.head.labels == HEAD.labels

@@ -108,13 +108,17 @@ def test_family(case, tmp_path):
 
 @pytest.mark.parametrize("case", tiny.CASES)
 def test_every_site_is_real(case):
-    """A scale at every site that puts something out, but the head: the width fits, and the gradient says that y passes by there."""
+    """A scale at every site that puts something out, but the head's: the width fits, and the gradient says that y passes by there."""
     model = tiny.model(case)
     adapters = Adapters(model)
     adapters.add(
         "a",
         LayerNormConfig(
-            sites=tuple(n for n, s in adapters.sites.items() if s.form not in ("head", "memory", "prompt"))
+            sites=tuple(
+                n
+                for n, s in adapters.sites.items()
+                if s.kind not in ("head", "head_map") and s.form not in ("memory", "prompt")
+            )
         ),
     )
     randomize(adapters["a"])

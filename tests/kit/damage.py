@@ -107,7 +107,10 @@ DAMAGE = {
     "vocabulary in words": (_base(vocabulary="60"), "a vocabulary of '60', this model has 60"),
     "vocabulary true": (_base(vocabulary=True), "a vocabulary of True"),
     "a larger vocabulary": (_base(vocabulary=61), "a vocabulary of 61, this model has 60"),
-    "another pooler": (_base(pooler="0" * 64), "a head on a pooler with other weights.*say head=False"),
+    "another pooler": (
+        _base(between={"head.pooler_dense": "0" * 64}),
+        "a head behind.*other weights here; say head=False",
+    ),
     # settings of a method
     "misspelt": (_setting(method="botleneck"), 'did you mean "bottleneck"'),
     "method a list": (_setting(method=["bottleneck"]), "cannot be built"),
