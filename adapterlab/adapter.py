@@ -68,7 +68,7 @@ class Adapter(nn.Module):
                 self.at.setdefault(site.name, []).append(module)
 
     @property
-    def head(self) -> nn.ModuleList:
+    def head_parts(self) -> nn.ModuleList:
         """The head's modules, from the encoder to the labels; empty where there is no head."""
         sites = self.info.head.sites if self.info.head else ()
         return nn.ModuleList(self.at[site][-1] for site in sites if site in self.at)

@@ -63,7 +63,7 @@ def combine(
         adapter.to(next(adapters.model.parameters()).device)
         _fill(adapter, [(members[part], w) for part, w in weights.items()], way, density)
     if answer:
-        adapter.head.load_state_dict(answer[1])
+        adapter.head_parts.load_state_dict(answer[1])
     return adapters.insert(name, adapter)
 
 
@@ -86,7 +86,7 @@ def _weights(parts: Parts, way: str, density: float) -> dict[str, float]:
 
 def _body(adapter: Adapter) -> dict[str, list[Change]]:
     """An adapter's modules by site, its head left out."""
-    head = set(adapter.head)
+    head = set(adapter.head_parts)
     return {site: [m for m in modules if m not in head] for site, modules in adapter.at.items()}
 
 
@@ -244,13 +244,13 @@ def _head(members: dict[str, Adapter], weights: dict[str, float], head: str | No
     heads = {}
     for name, member in members.items():
         if member.info.head and head in ("average", name):
-            heads[name] = member.info.head, member.head.state_dict()
+            heads[name] = member.info.head, member.head_parts.state_dict()
     if not heads:
         return None
     configs = [config for config, _ in heads.values()]
     if any(config != configs[0] for config in configs) or any(weights[name] < 0 for name in heads if len(heads) > 1):
         raise UserError(
-            "the parts' heads differ in labels or pooling, or are taken away; say whose head to keep: head=name or None"
+            "the parts' heads have other labels or another pooling, or are taken away; say whose head to keep: head=name or None"
         )
     total = sum(abs(weights[name]) for name in heads) or 1.0
     states = [(state, abs(weights[name]) / total) for name, (_, state) in heads.items()]
