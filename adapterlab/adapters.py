@@ -121,9 +121,9 @@ class Adapters:
     ) -> Adapter:
         """Build a new adapter; it is neither active nor trained yet.
 
-        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own; pooling: what the head
-        reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go on
-        with torch's generator).
+        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own; pooling: what that
+        reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go
+        on with torch's generator).
         """
         recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
         if head is not None:
@@ -323,8 +323,8 @@ class Adapters:
         if head and head.pools:
             raise UserError(
                 f'the head of "{name}" takes the {head.pooling} of the encoder\'s states, which a '
-                f"{type(self.model).__name__} does not do by itself; merge() keeps that head attached, and a head that was "
-                'trained with pooling="model" goes into the weights'
+                f"{type(self.model).__name__} does not do by itself; merge() keeps that head attached, and a head "
+                'that was trained with pooling="model" goes into the weights'
             )
         self.merge(name)
         self.merged, self.originals = None, {}

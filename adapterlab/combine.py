@@ -250,7 +250,7 @@ def _head(members: dict[str, Adapter], weights: dict[str, float], head: str | No
     configs = [config for config, _ in heads.values()]
     if any(config != configs[0] for config in configs) or any(weights[name] < 0 for name in heads if len(heads) > 1):
         raise UserError(
-            "the parts' heads have other labels or another pooling, or are taken away; say whose head to keep: head=name or None"
+            "the parts' heads have other labels or poolings, or are taken away; say whose to keep: head=name or None"
         )
     total = sum(abs(weights[name]) for name in heads) or 1.0
     states = [(state, abs(weights[name]) / total) for name, (_, state) in heads.items()]

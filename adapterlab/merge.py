@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def merge(adapters: "Adapters", name: str) -> None:
     """Write adapter `name` into the weights of the model; it is then no longer active, but its effect is there.
 
-    A head that pools the encoder's states itself is nothing that the model's own maps can take in: it stays attached, and
-    the adapter active for its sake.
+    A head that pools the encoder's states itself is nothing that the model's own maps can take in: it stays attached,
+    and the adapter active for its sake.
     Every weight is computed before the first is written. Errors: UserError for a method that has no exact merge, a
     linear map without the bias that would be needed, a quantized one, a model in training mode, and a second merge.
     """

@@ -33,7 +33,7 @@ def load_base(
 
     name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
     head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions) or "none".
-    seed: of what the checkpoint lacks (a head's maps), which an adapter with a head replaces. dtype: None keeps float32.
+    seed: of what the checkpoint lacks (a head's maps), which an adapter with a head replaces. dtype: None: float32.
     quantize: "int8" or "4bit" packs the linear maps of the layers (needs bitsandbytes; see `quantize.quantize`).
     Returns (model in eval mode on the device, tokenizer).
     Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
@@ -74,7 +74,7 @@ def load_base(
 
 
 def pooling_of(folder: str) -> str:
-    """How a sentence-transformers folder or Hub id says that its base was trained: "mean", "first", "last"; else "model"."""
+    """How a sentence-transformers folder or Hub id says that it was trained: "mean", "first", "last"; else "model"."""
     modules = _json(folder, "modules.json")
     paths = [m.get("path", "") for m in modules or [] if str(m.get("type", "")).endswith(".Pooling")]
     config = (_json(folder, f"{paths[0]}/config.json") or {}) if paths else {}

@@ -26,8 +26,8 @@ class Site:
     module: dotted path of the module whose output is y, (..., width).
     source: dotted path of the module whose first input is x, (..., source_width); often the same module.
     norm: dotted path of the norm that the model applies to y + x, or None where it does not (pre-norm models).
-    form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), of the "head"'s last map or of
-        what comes before it there ("head map", "head norm"), or of any "module" that a pattern found. The input of a
+    form: what y is. The output of a "linear", "norm", "sublayer", "block" (a whole layer), of the "head"'s last map or
+        of what comes before it there ("head map", "head norm"), or of any "module" that a pattern found. The input of a
         module: "hidden" (the feed-forward's hidden units, after the activation, on their way into its outer matrix)
         and "stream" (what enters the first layer, or the output embeddings). The keys and values of an attention:
         "memory". The embedded tokens of a text: "prompt".
@@ -56,8 +56,11 @@ ORIGIN = "adapterlab_origin"  # the attribute of a model under which `models.loa
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of a model's checkpoint. missing: the parameters that it lacks, so that they were initialised anew;
-    pooling: how its authors made one vector of a text's tokens: "mean", "first", "last", or "model" (as its class does)."""
+    """What is known of a model's checkpoint.
+
+    missing: the parameters that it lacks, so that they were initialised anew. pooling: how its authors made one vector
+    of a text's tokens: "mean", "first", "last", or "model" (as its class does).
+    """
 
     missing: frozenset[str] = frozenset()
     pooling: str = "model"
@@ -130,8 +133,8 @@ def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Si
 def _head(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
     """The head's last map, and before it the maps and norms that stand between the encoder and it, a pooler's included.
 
-    They are the adapter's where the checkpoint lacks them; what lies outside the base model is taken to be lacking where
-    nobody noted what the checkpoint holds.
+    They are the adapter's where the checkpoint lacks them; where nobody noted what it holds, what lies outside the base
+    model is taken to be lacking.
     """
     family, base, known = family_of(model), prefix(model), origin(model)
     last = next((path for path in family.heads if _shape(modules.get(path))[0]), None)

@@ -32,7 +32,7 @@ def first(args: tuple, kwargs: dict) -> torch.Tensor:
 
 
 class Answer:
-    """A head: y is the logits; x, where there are states to pool, a `Reading` of them and of what the last map is given.
+    """A head: y is the logits; x, where there are states to pool, a `Reading` of them and of the last map's input.
 
     It comes after a prompt's hooks, so that it sees the text's own positions.
     """

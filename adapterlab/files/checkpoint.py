@@ -78,7 +78,7 @@ def heads(adapters: "Adapters") -> tuple[str, ...]:
 
 
 def fingerprint(module: Any, rows: int | None = None, without: tuple[str, ...] = ()) -> str:
-    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: a millisecond, where all 91 MB take a hundred.
+    """SHA-256 of at most SAMPLE values of every parameter, evenly spread: one millisecond, where all 91 MB take 100.
 
     rows: of the token embeddings, those that count, for tokens can be added later. without: beginnings of names that do
     not count.
@@ -103,7 +103,7 @@ def between(adapters: "Adapters", head: HeadConfig | None) -> dict[str, str]:
 
 
 def packing(model) -> str:
-    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers are then not those of a float base."""
+    """How the base's linear maps are quantized: "", " int8" or " 4bit"; its numbers then differ from a float base's."""
     kinds = {type(module).__name__ for module in model.modules() if quantized(module)}
     return "".join(sorted(" 4bit" if kind == "Linear4bit" else " int8" for kind in kinds))
 
@@ -288,7 +288,7 @@ def _recipe(folder: Path, config: dict) -> tuple[Method, ...]:
 
 
 def _same_base(folder: Path, saved: dict, adapters: "Adapters", head: bool) -> None:
-    """UserError when the adapter was trained on another base than the model's; `head`: what that reads counts as well."""
+    """UserError when the adapter was trained on another base than the model's; `head`: what that reads counts too."""
     model = adapters.model
     here = base_identity(adapters)
     for key in ("family", "width", "layers"):
@@ -323,7 +323,7 @@ def _whole_head(folder: Path, recipe: list[dict], sites: dict[str, Site]) -> Non
     lacking = [site.module for site in sites.values() if site.missing]
     if lacking and any(method.get("method") == "head" and "pooling" not in method for method in recipe):
         raise UserError(
-            f'"{folder}" was saved when a head was its last map alone; what it learnt on top of a random "{lacking[0]}" '
+            f'"{folder}" was saved when a head was its last map alone; what it learnt upon a random "{lacking[0]}" '
             "cannot be found again: train it anew"
         )
 

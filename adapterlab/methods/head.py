@@ -1,11 +1,12 @@
 """A task's head: everything between what the checkpoint holds and the task's labels, so that an adapter says it all.
 
 The model's class makes one vector of a text's tokens and maps it to labels. What of that a checkpoint lacks,
-`from_pretrained` fills with random numbers; here it is the adapter's own, trained and saved with it. `pooling` says how:
+`from_pretrained` fills with random numbers; here it is the adapter's own, trained and saved with it. `pooling` says
+how:
 
     "mean", "first", "last"   of the encoder's states, then one map W x + b: nothing of the model's own head is left
-    "model"                   as the class does it: what the checkpoint holds of it (BERT's pooler) stays frozen, and what
-                              it lacks (RoBERTa's dense layer) is the head's own
+    "model"                   as the class does it: what the checkpoint holds of it (BERT's pooler) stays frozen, and
+                              what it lacks (RoBERTa's dense layer) is the head's own
     "own"                     as the class does it, all of its maps the head's own, the pooler too
 """
 
@@ -40,7 +41,7 @@ class Reading:
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor | None, how: str) -> torch.Tensor:
-    """One vector a text: (rows, tokens, width) -> (rows, width). mask: (rows, tokens), None where nothing is padding."""
+    """One vector a text: (rows, tokens, width) -> (rows, width). mask: (rows, tokens), None: no padding."""
     if mask is None:
         mask = states.new_ones(states.shape[:2])
     if how == "mean":
@@ -116,7 +117,7 @@ class HeadConfig(Method):
         return self.pooling not in (None, "model", "own")
 
     def resolved(self, sites: dict[str, Site], origin: Origin | None) -> "HeadConfig":
-        """With the pooling and the sites that it has on a model; UserError for a pooling that the model has no place for."""
+        """With the pooling and the sites that it has on a model; UserError for a pooling that has no place there."""
         last = sites.get("head")
         if self.sites or last is None:
             return self  # a place of the learner's choice, or none, of which `targets` complains

@@ -28,8 +28,8 @@ def prepare(
     """A fresh model with exactly the parameters trainable that the method trains.
 
     method: "head only", "LayerNorm only", "top 2" (the upper two layers, pooler and head), "adapter 64" (Houlsby, size
-    64) or "full"; the head is in each case an adapter's, so that all are compared under the same one. beside: put what can
-    be an adapter beside those that are there, in place of loading another model. pooling: see `Adapters.add`.
+    64) or "full"; the head is in each case an adapter's, so that all are compared under the same one. beside: put what
+    can be an adapter beside those that are there, in place of loading another model. pooling: see `Adapters.add`.
     Returns (model, tokenizer, Adapters); the adapter is called what the method is called.
     """
     kind, number = parse(method)
