@@ -141,3 +141,20 @@ def test_numbers_are_stored_as_float32():
     assert theme.f32([1, 2.5]).dtype == np.float32
     fig = theme.figure().add_scatter(y=theme.f32([1, 2]))
     assert json.loads(fig.to_json())["data"][0]["y"]["dtype"] == "f4"
+
+
+@pytest.mark.parametrize(
+    "recorded, says",
+    [
+        (pd.DataFrame({"accuracy": [0.7]}), True),
+        (pd.DataFrame({"accuracy": [0.7, 0.8], "pooling": ["mean", None]}), True),
+        (pd.DataFrame({"accuracy": [0.8], "pooling": ["mean"]}), False),
+        (pd.DataFrame({"accuracy": []}), False),
+    ],
+)
+@pytest.mark.parametrize("first", [None, "so many seeds"])
+def test_a_row_of_the_old_head_is_told_in_the_caption(recorded, says, first):
+    fig = theme.figure() if first is None else theme.caption(theme.figure(), first)
+    texts = [note.text for note in theme.old_head(fig, recorded).layout.annotations]
+    expected = [text for text in (first, theme.OLD_HEAD if says else None) if text]
+    assert texts == (["<br>".join(expected)] if expected else [])

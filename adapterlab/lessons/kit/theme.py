@@ -29,6 +29,7 @@ MAGNITUDE = "Cividis"
 
 #: Where a number comes from -> (what its marker's name ends in or is, bar pattern).
 SOURCES = {"live": ("", ""), "recorded": ("-open", "/"), "paper": ("x-thin-open", "x"), "your guess": ("star", ".")}
+OLD_HEAD = "recorded under the old head: a frozen pooler"
 GUESS_COLOUR = OKABE_ITO[6]
 PAPER_COLOUR = OKABE_ITO[5]
 GUESS_LINE = {"color": GUESS_COLOUR, "dash": "dashdot", "width": 4}
@@ -302,3 +303,14 @@ def caption(fig: go.Figure, text: str, shift: int = 75) -> go.Figure:
         showarrow=False, font={"size": 16},
     )  # fmt: skip
     return fig.update_layout(margin_b=shift + 30 + 20 * text.count("<br>"))
+
+
+def old_head(fig: go.Figure, recorded: pd.DataFrame, shift: int = 75) -> go.Figure:
+    """Append OLD_HEAD to the figure's caption if a recorded row does not say which "pooling" its head read."""
+    if recorded.empty or ("pooling" in recorded and recorded["pooling"].notna().all()):
+        return fig
+    for note in fig.layout.annotations:
+        if note.yref == "paper" and note.y == 0 and (note.yshift or 0) < 0:  # a caption
+            note.text += f"<br>{OLD_HEAD}"
+            return fig.update_layout(margin_b=(fig.layout.margin.b or 0) + 20)
+    return caption(fig, OLD_HEAD, shift)
