@@ -144,7 +144,7 @@ def test_numbers_are_stored_as_float32():
 
 
 @pytest.mark.parametrize(
-    "recorded, says",
+    ("recorded", "says"),
     [
         (pd.DataFrame({"accuracy": [0.7]}), True),
         (pd.DataFrame({"accuracy": [0.7, 0.8], "pooling": ["mean", None]}), True),
