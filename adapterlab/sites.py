@@ -8,7 +8,7 @@ pre-norm model (GPT-2, Llama) the normalised stream. At a few sites y is somethi
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -33,7 +33,7 @@ class Site:
         "memory". The embedded tokens of a text: "prompt".
     causal: True where a position sees only those before it.
     states: of a head whose model hands one vector a text to it: how wide the encoder's states are, of which that vector
-        is made; None where there are none to pool. missing: of a head's maps, True where the checkpoint has none.
+        is made; None where there are none to pool; dropout: the model's own on that vector. missing: of a head's maps, True where the checkpoint has none.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Site:
     form: str = "module"
     causal: bool = False
     states: int | None = None
+    dropout: float = 0.0
     missing: bool = False
 
 
@@ -144,7 +145,10 @@ def _head(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
     states = None if not pooled or model.config.is_encoder_decoder else _hidden(model)
     trunk = (base,) if base else tuple(path.split(".")[0] + "." for path in find_layers(model).values())
     width, source = _shape(modules[last])
-    sites = {"head": Site("head", "head", None, last, last, width or 0, source or 0, form="head", states=states)}
+    above = (module for path, module in modules.items() if not path.startswith((*trunk, "adapterlab.")))
+    drops = (module.p for module in above if isinstance(module, nn.Dropout))
+    head = Site("head", "head", None, last, last, width or 0, source or 0, form="head", states=states)
+    sites = {"head": replace(head, dropout=next(drops, 0.0))}
     for path, module in modules.items():
         outside = not f"{path}.".startswith((*trunk, "adapterlab."))
         if path == last or not (outside or "pooler" in path.split(".")):

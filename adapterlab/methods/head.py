@@ -90,7 +90,7 @@ class HeadConfig(Method):
 
     pooling: one of POOLINGS; None: as the base was trained, which `Adapters.add` looks up and writes down (in a file
     from before there was a choice: "model"). sites: the maps that are the head's own, written down likewise.
-    dropout: in training, on the pooled states; where the model's class pools, its own dropout does it.
+    dropout: in training, on the pooled states; None: as the model's class has it.
     """
 
     name: ClassVar[str] = "head"
@@ -100,7 +100,7 @@ class HeadConfig(Method):
     merges: ClassVar[bool] = True
     labels: tuple[str, ...] = ("negative", "positive")
     pooling: str | None = None
-    dropout: float = 0.1
+    dropout: float | None = None
     sites: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -128,7 +128,8 @@ class HeadConfig(Method):
             )
         whole = {"model": lambda site: site.missing, "own": lambda site: True}.get(pooling, lambda site: False)
         chosen = [s.name for s in sites.values() if s.kind in HEADS and (s is last or whole(s))]
-        return replace(self, pooling=pooling, sites=tuple(chosen))
+        dropout = last.dropout if self.dropout is None else self.dropout
+        return replace(self, pooling=pooling, sites=tuple(chosen), dropout=dropout)
 
     def targets(self, sites):
         if not self.sites and "head" in sites:
@@ -143,12 +144,9 @@ class HeadConfig(Method):
             return ScaleShift(site.width)
         if site.form == "head map":
             return Head(site.source_width, site.width)
-        pools = self.pools and site.states
-        return Head(
-            site.states if pools else site.source_width,
-            len(self.labels),
-            *((self.pooling, self.dropout) if pools else ()),
-        )
+        if self.pools and site.states:
+            return Head(site.states, len(self.labels), self.pooling, self.dropout or 0.0)
+        return Head(site.source_width, len(self.labels))
 
     def count(self, site):
         if site.form == "head norm":

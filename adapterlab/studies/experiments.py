@@ -4,6 +4,7 @@ A setting is a plain dict that says everything a result depends on; `run_one(set
 
 task, base, n_train, n_validation, n_test (rows used at most; None: all), method ("adapter 64", "LayerNorm only",
 "head only", "top 2", "full"), variant (see VARIANTS), size, std, lr, epochs, batch_size, max_length, seed: the setting.
+pooling: what the head reads, see `methods.head` (rows without it: of a head on the frozen, untrained pooler).
 recipe: in the rows of "methods" alone, the methods of FAMILY's entry as plain dicts; what is left out is the default.
 validation, test: the task's metric as a fraction (None when the run diverged); metric: its name; test_scores: all that
 GLUE reports; majority: what always saying the most frequent class scores on the test rows; best_epoch: the one kept.
@@ -142,6 +143,7 @@ def setting(
     if kind == "adapter":
         houlsby(number or 0)  # a size of 0 is refused here, one that is too wide when the model is known
     known = dict(base="minilm", n_train=2000, n_validation=500, n_test=None, std=1e-2, batch_size=32, max_length=128)
+    known["pooling"] = "mean"
     unknown = set(more) - set(known)
     if unknown:
         raise UserError(f'a run has no setting "{min(unknown)}"{suggest(min(unknown), known)}')

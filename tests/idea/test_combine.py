@@ -199,7 +199,7 @@ def test_heads():
 
 BAD = [
     (["a", "other"], "linear", {}, "other labels"),
-    ({"a": 1, "b": -1}, "svd", {}, "say whose head"),
+    ({"a": 1, "b": -1}, "svd", {}, "say whose"),
     (["a", "b"], "averaged", {}, "known: linear"),
     (["a", "b"], "mean", {}, "unknown way"),
     ([], "linear", {}, "at least one|one or more"),

@@ -144,7 +144,7 @@ def test_a_recipe_is_a_plain_part_of_its_setting_and_of_no_other():
     others = [s for f in (e.fine_tune_settings, e.size_settings, e.init_settings, e.variant_settings) for s in f()]
     assert not any("recipe" in s for s in others)
     one = e.setting("rotten_tomatoes", "adapter 64", lr=1e-3, epochs=3, std=1e-2)
-    assert key(one) == "58f1232a62aad774", "recorded rows would no longer be found"
+    assert key(one) == "e5c8fef765f39317", "recorded rows would no longer be found"
     with pytest.raises(UserError, match='mean "Pfeiffer"'):
         e.methods_settings(names=("Pfeifer",))
     with pytest.raises(UserError, match="unknown method"):
@@ -172,7 +172,7 @@ def test_choose_compares_over_the_seeds_that_all_have():
 def test_a_run_that_diverges_is_a_row_without_scores(places):
     setting = e.setting("reviews", "full", lr=1e38, epochs=2, **TINY)
     row = e.run_one(setting, places)
-    assert row["validation"] is None and row["test"] is None and row["trained"] == row["total"]
+    assert row["validation"] is None and row["test"] is None and row["trained"] < row["total"]
     json.dumps(row, allow_nan=False)
 
 
