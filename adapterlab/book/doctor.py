@@ -3,14 +3,16 @@
 Every look yields its findings and imports what it needs itself, so that a missing package is a finding too.
 """
 
-import importlib.util
 import os
 import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,22 +43,26 @@ class Finding(NamedTuple):
 
 def examine(requirements: Path = ROOT / "requirements.txt", book: Path = NOTEBOOKS) -> list[Finding]:
     """Look at everything; takes at most a few seconds and changes nothing."""
-    looks = (python, lambda: packages(requirements), device, cores, memory, disk, network, bundled)
-    return [finding for look in (*looks, lambda: book_files(book), browser) for finding in look()]
+    files = partial(packages, requirements), partial(book_files, book)
+    findings = []
+    for look in (python, files[0], device, cores, memory, disk, network, bundled, files[1], browser):
+        try:
+            findings += look()
+        except ImportError as error:
+            findings.append(Finding("packages", f"not everything can be looked at: {error}", INSTALL))
+    return findings
 
 
 def doctor() -> int:
     """`python -m adapterlab doctor`: print the report; 0 when the workbook can run here, else 1."""
     findings = examine()
-    marks = {"ok": "ok  ", "note": "note", "bad": "BAD "}
     for finding in findings:
-        print(f"{marks[finding.level]}  {finding.name:<9} {finding.says}")
+        print(f"{finding.level.replace('bad', 'BAD'):<4}  {finding.name:<9} {finding.says}")
         if finding.mend:
             print(f"{'':16}-> {finding.mend}")
     bad = sum(finding.bad for finding in findings)
-    can = "the workbook can run here: python -m adapterlab run"
-    print(f"the workbook cannot run here yet: {bad} to mend" if bad else can)
-    return 1 if bad else 0
+    print("the workbook", f"cannot run here yet: {bad} to mend" if bad else "can run here: python -m adapterlab run")
+    return int(bad > 0)
 
 
 def python() -> Iterator[Finding]:
@@ -71,23 +77,25 @@ def pins(requirements: Path) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)==([\w.+]+)", requirements.read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def installed(package: str) -> str:
-    """The version that is here, without its build ("2.13.0" of "2.13.0+cpu"); "" when it is not."""
-    try:
-        return version(package).split("+")[0]
-    except PackageNotFoundError:
-        return ""
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Package -> the version that is here, of those that are."""
+    versions = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def packages(requirements: Path) -> Iterator[Finding]:
     """Is what requirements.txt pins installed, at those versions?"""
     pinned = pins(requirements)
-    here = {name: number for name in pinned if (number := installed(name))}
-    shown = ", ".join(f"{name} {version(name)}" for name in SHOWN if name in here)
+    here = installed(pinned)
+    shown = ", ".join(f"{name} {here[name]}" for name in SHOWN if name in here)
     yield Finding("packages", f"{len(here)} of {len(pinned)} in requirements.txt are here; {shown}")
     if missing := [name for name in pinned if name not in here]:
         yield Finding("packages", f"missing: {', '.join(missing)}", INSTALL, bad=bool(set(missing) - FOR_TESTS))
-    if others := [f"{name} {here[name]} instead of {pinned[name]}" for name in here if here[name] != pinned[name]]:
+    plain = {name: number.split("+")[0] for name, number in here.items()}  # "2.13.0" of "2.13.0+cpu"
+    if others := [f"{name} {plain[name]} instead of {pinned[name]}" for name in here if plain[name] != pinned[name]]:
         yield Finding("packages", f"not as tested: {', '.join(others)}", INSTALL)
 
 
@@ -118,19 +126,14 @@ def cores() -> Iterator[Finding]:
 def memory() -> Iterator[Finding]:
     """Total and free memory."""
     total, free = memory_bytes()
-    if not total:
-        yield Finding("memory", "unknown without psutil; 2 GB is enough")
-        return
     mend = "a notebook takes up to 2 GB: close something, or use --profile smoke" if free < 1e9 else ""
     yield Finding("memory", f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free", mend)
 
 
 def memory_bytes() -> tuple[int, int]:
-    """(total, free), a container's limit counted; zeros without psutil."""
-    try:
-        import psutil
-    except ImportError:
-        return 0, 0
+    """(total, free), a container's limit counted."""
+    import psutil
+
     machine = psutil.virtual_memory()
     try:
         limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
@@ -151,11 +154,8 @@ def disk() -> Iterator[Finding]:
 
 def network() -> Iterator[Finding]:
     """Whether the Hub can be reached; not a fault when it cannot."""
-    try:
-        from .. import hub
-    except ImportError as error:
-        yield Finding("network", f"not asked: {error}", INSTALL)
-        return
+    from .. import hub
+
     status = hub.answer()
     offline = f"offline ({status}): bundled model and data and your own folders work"
     yield Finding("network", offline if isinstance(status, str) else f"online, {hub.constants.ENDPOINT} answers")
@@ -186,7 +186,7 @@ def book_files(folder: Path) -> Iterator[Finding]:
 def browser() -> Iterator[Finding]:
     """The browser that the tests drive."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path and importlib.util.find_spec("playwright"):
+    if path and find_spec("playwright"):
         yield Finding("browser", f"{path} (only the browser test needs it)")
     else:
         mend = "only the browser test needs it: apt-get install chromium, or the like"

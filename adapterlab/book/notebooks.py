@@ -73,10 +73,9 @@ def parameters(notebook: Notebook) -> dict[str, object]:
     from papermill import inspect_notebook
 
     try:
-        found = inspect_notebook(notebook.path)
+        return {name: _literal(what["default"]) for name, what in inspect_notebook(notebook.path).items()}
     except Exception as error:  # papermill raises ValueError, KeyError or its own for a broken notebook
         raise UserError(f"papermill cannot read the parameters of {notebook.name}: {error}") from error
-    return {name: _literal(what["default"]) for name, what in found.items()}
 
 
 def assign(chosen: list[Notebook], given: list[tuple[str, str]]) -> dict[str, dict[str, object]]:
@@ -88,36 +87,27 @@ def assign(chosen: list[Notebook], given: list[tuple[str, str]]) -> dict[str, di
     """
     defaults = {notebook.name: parameters(notebook) for notebook in chosen}
     known = sorted({name for each in defaults.values() for name in each})
-    values = {notebook.name: {} for notebook in chosen}
-    for name, text in given:
+    for name, _ in given:
         if name not in known:
-            raise UserError(
-                f'no chosen notebook has a parameter "{name}"{suggest(name, known).rstrip("?")}; '
-                f"known: {', '.join(known)}"
-            )
-        for notebook, each in defaults.items():
-            if name in each:
-                values[notebook][name] = _typed(name, text, each[name], notebook)
-    return values
+            near = suggest(name, known).rstrip("?")
+            raise UserError(f'no chosen notebook has a parameter "{name}"{near}; known: {", ".join(known)}')
+    return {
+        notebook: {name: _typed(name, text, each[name], notebook) for name, text in given if name in each}
+        for notebook, each in defaults.items()
+    }
 
 
 def _typed(name: str, text: str, default, notebook: str):
     from papermill.cli import _resolve_type
 
-    value = _literal(text) if isinstance(default, (list, tuple, dict)) else _resolve_type(text)
     if isinstance(default, str):
         return text
-    wide_enough = isinstance(default, float) and type(value) is int
-    if default is None or type(value) is type(default) or wide_enough:
+    value = _literal(text) if isinstance(default, (list, tuple, dict)) else _resolve_type(text)
+    if default is None or type(value) is type(default) or (type(default), type(value)) == (float, int):
         return value
-    raise UserError(
-        f'parameter "{name}" of {notebook} is {_kind(default)} (its default is {default!r}), "{text}" is {_kind(value)}'
-    )
-
-
-def _kind(value) -> str:
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "text", type(None): "None"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    due, given = (names.get(type(each), f"a {type(each).__name__}") for each in (default, value))
+    raise UserError(f'parameter "{name}" of {notebook} is {due} (its default is {default!r}), "{text}" is {given}')
 
 
 def _literal(text: str):

@@ -93,8 +93,9 @@ def index_page(jobs, command: str) -> str:
 
 
 def _row(job) -> str:
-    kinds = [(job.html, "page"), (job.executed, "notebook"), (job.log, "kernel log")]
-    links = " · ".join(f'<a href="{path.name}">{label}</a>' for path, label in kinds if path.exists())
+    kinds = [("html", "page"), ("ipynb", "notebook"), ("log", "kernel log")]
+    files = [(job.file(kind), label) for kind, label in kinds]
+    links = " · ".join(f'<a href="{path.name}">{label}</a>' for path, label in files if path.exists())
     where = f"cell {job.cell} (<code>{escape(job.line)}</code>): " if job.cell else ""
     why = f"<br>{where}{escape(job.error)}" if job.status == "failed" else ""
     title = f"{escape(job.name)}<br><small>{escape(job.notebook.title)}</small>"

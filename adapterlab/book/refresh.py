@@ -16,29 +16,26 @@ from .run import Job, row, run_jobs
 from .scrub import add_pictures, scrub, text_of
 
 
-def set_time(nb, name: str, rows: list[dict]) -> None:
+def set_time(nb, name: str) -> None:
     """Rewrite the `**Time:** ...` line of the first cell from the recorded times."""
-    first = nb.cells[0]
-    first.source = re.sub(r"^\*\*Time:\*\*.*$", lambda _: times.time_line(name, rows), first.source, flags=re.MULTILINE)
+    line = times.time_line(name, times.read())
+    nb.cells[0].source = re.sub(r"^\*\*Time:\*\*.*$", lambda _: line, nb.cells[0].source, flags=re.MULTILINE)
 
 
-def problems(notebook: Notebook, rows: list[dict] | None = None) -> list[str]:
+def problems(notebook: Notebook) -> list[str]:
     """What stands between the notebook file and a commit, each as a phrase; empty when it is clean."""
     stored = notebook.path.read_text(encoding="utf-8")
     nb = nbformat.reads(stored, as_version=4)
-    rows = times.read() if rows is None else rows
-    code = [cell for cell in nb.cells if cell.cell_type == "code"]
-    faults = []
-    if any(cell.execution_count is None for cell in code):
-        faults.append("has code cells that were not run")
-    if any(output.output_type == "error" for cell in code for output in cell.outputs):
-        faults.append("has a cell that ended in an error")
-    set_time(nb, notebook.name, rows)
-    if text_of(nb) != text_of(nbformat.reads(stored, as_version=4)):
-        faults.append("says other minutes than data/results/notebook_times.csv")
-    if text_of(scrub(nb)) != text_of(nb) or text_of(nbformat.reads(stored, as_version=4)) != stored:
-        faults.append("is not scrubbed")
-    return faults
+    code, before = [cell for cell in nb.cells if cell.cell_type == "code"], text_of(nb)
+    set_time(nb, notebook.name)
+    now = text_of(nb)
+    faults = {
+        "has code cells that were not run": any(cell.execution_count is None for cell in code),
+        "has a cell that ended in an error": any(o.output_type == "error" for cell in code for o in cell.outputs),
+        "says other minutes than data/results/notebook_times.csv": now != before,
+        "is not scrubbed": text_of(scrub(nb)) != now or before != stored,
+    }
+    return [phrase for phrase, holds in faults.items() if holds]
 
 
 def refresh(chosen: list[Notebook], profile: str, execute: bool = True, anyway: bool = False) -> int:
@@ -73,7 +70,7 @@ def refresh(chosen: list[Notebook], profile: str, execute: bool = True, anyway: 
 def store(notebook: Notebook, nb, pictures: bool) -> None:
     """Scrub, set the measured minutes, add missing pictures, write. pictures: insist on them, kaleido here or not."""
     nb = scrub(nb)
-    set_time(nb, notebook.name, times.read())
+    set_time(nb, notebook.name)
     write_whole(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
     added = add_pictures(nb) if pictures or importlib.util.find_spec("kaleido") else 0
     text = text_of(nb)
@@ -83,11 +80,10 @@ def store(notebook: Notebook, nb, pictures: bool) -> None:
 
 def check(chosen: list[Notebook]) -> int:
     """Print what is not clean about each notebook; 0 when all are."""
-    rows = times.read()
-    faults = [(notebook, problem) for notebook in chosen for problem in problems(notebook, rows)]
-    for notebook, problem in faults:
-        print(f"{notebook.path.name} {problem}")
-    if faults:
-        names = " ".join(sorted({notebook.name for notebook, _ in faults}))
-        print(f"mend: python -m adapterlab refresh {names}   (--no-run where nothing has to be executed again)")
-    return 1 if faults else 0
+    faults = {notebook.name: problems(notebook) for notebook in chosen}
+    names = [name for name, phrases in faults.items() if phrases]
+    for name in names:
+        print(*(f"{name}.ipynb {phrase}" for phrase in faults[name]), sep="\n")
+    if names:
+        print(f"mend: python -m adapterlab refresh {' '.join(names)}   (--no-run: nothing is executed again)")
+    return int(bool(names))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from queue import Empty
@@ -92,12 +92,12 @@ class LabEngine(NBClientEngine):
             startup_timeout=120,
             on_notebook_start=job.on_start,
             on_cell_start=job.on_cell,
-            on_cell_executed=job.on_executed,
+            on_cell_executed=lambda **_: job.sample(),
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
             resources={"metadata": {"path": str(job.notebook.path.parent)}},
         )
         job.client, job.nb = client, nb_man.nb
-        with open(job.log, "wb") as log:
+        with open(job.file("log"), "wb") as log:
             return client.execute(env=job.environment(), stdout=log, stderr=log)
 
 
@@ -132,24 +132,14 @@ class Job:
     client: Any = None
     process: subprocess.Popen | None = None
     cancelled: bool = False
-    started: float = field(default_factory=time.monotonic)
 
     @property
     def name(self) -> str:
         return self.notebook.name
 
-    @property
-    def executed(self) -> Path:
-        return self.folder / f"{self.name}.ipynb"
-
-    @property
-    def html(self) -> Path:
-        return self.folder / f"{self.name}.html"
-
-    @property
-    def log(self) -> Path:
-        """What the kernel process wrote past Jupyter (a crash in C, say); removed when empty."""
-        return self.folder / f"{self.name}.log"
+    def file(self, kind: str) -> Path:
+        """What the job leaves: "ipynb", "html", or "log", what the kernel wrote past Jupyter (removed when empty)."""
+        return self.folder / f"{self.name}.{kind}"
 
     def environment(self) -> dict[str, str]:
         env = dict(os.environ, ADAPTERLAB_PROFILE=self.profile, PYDEVD_DISABLE_FILE_VALIDATION="1")
@@ -161,52 +151,50 @@ class Job:
 
     def run(self) -> None:
         """Execute; never raises: what went wrong is in status and error."""
-        self.status, self.started = "running", time.monotonic()
+        self.status, started = "running", time.monotonic()
+        names = {"engine_name": "adapterlab", "kernel_name": "python3", "language": "python"}
         try:
-            papermill.execute_notebook(
-                self.notebook.path,
-                None,
-                parameters=self.values,
-                engine_name="adapterlab",
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                job=self,
-            )
-            self.error = _quiet_exit(self.nb)
-        except PapermillExecutionError as error:
-            self.error = f"{error.ename}: {error.evalue}" if error.ename != "CellExecutionError" else "the cell failed"
-            if error.ename == "SystemExit":
-                self.error = f"the cell called sys.exit({error.evalue})"
-        except CellTimeoutError:
-            self.error = f"the cell took longer than the {self.timeout} s of --timeout"
-        except (DeadKernelError, RuntimeError) as error:
-            self.error = f"the kernel died{self._death()}" if isinstance(error, DeadKernelError) else str(error)
+            papermill.execute_notebook(self.notebook.path, None, self.values, progress_bar=False, job=self, **names)
+            problem = _quiet_exit(self.nb)
         except Exception as error:
-            self.error = f"{type(error).__name__}: {error}"
-        self.seconds = time.monotonic() - self.started
-        self.error = (self.error.strip().splitlines() or [""])[0][:400]
+            problem = self._problem(error)
+        self.seconds = time.monotonic() - started
+        self.error = (problem.strip().splitlines() or [""])[0][:400]
         self.status = "interrupted" if self.cancelled else "failed" if self.error else "ok"
         try:
             self._save()
         except Exception as error:
             self.status, self.error = "failed", f"{self.error or 'its results could not be written'}: {error}"
 
-    def _save(self) -> None:
-        if self.log.exists() and not self.log.stat().st_size:
-            self.log.unlink()
-        if self.nb is None:
-            return
-        write_whole(self.executed, nbformat.writes(self.nb))
-        if self.page and not self.cancelled:
-            write_whole(self.html, html_page(self.nb, self.notebook.title))
+    def _problem(self, error: Exception) -> str:
+        match error:
+            case PapermillExecutionError(ename="SystemExit"):
+                return f"the cell called sys.exit({error.evalue})"
+            case PapermillExecutionError():
+                return "the cell failed" if error.ename == "CellExecutionError" else f"{error.ename}: {error.evalue}"
+            case CellTimeoutError():
+                return f"the cell took longer than the {self.timeout} s of --timeout"
+            case DeadKernelError():
+                return f"the kernel died{self._death()}"
+            case RuntimeError():
+                return str(error)
+        return f"{type(error).__name__}: {error}"
 
     def _death(self) -> str:
-        code = self.process.poll() if self.process else None
-        last = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+        code, log = self.process.poll() if self.process else None, self.file("log")
+        last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
         how = "" if code is None else f" of signal {-code}" if code < 0 else f" with exit code {code}"
         why = "; signal 9 mostly means that the machine ran out of memory" if code == -signal.SIGKILL else ""
         return how + why + (f" ({last[0].strip()})" if last else "")
+
+    def _save(self) -> None:
+        log = self.file("log")
+        if log.exists() and not log.stat().st_size:
+            log.unlink()
+        if self.nb is not None:
+            write_whole(self.file("ipynb"), nbformat.writes(self.nb))
+            if self.page and not self.cancelled:
+                write_whole(self.file("html"), html_page(self.nb, self.notebook.title))
 
     def on_start(self, **_) -> None:
         """Called by nbclient when the kernel is up."""
@@ -219,9 +207,6 @@ class Job:
         before = [c for c in self.nb.cells[:cell_index] if not INJECTED & set(c.metadata.get("tags", []))]
         self.done, self.cell = len(before), len(before) + 1
         self.line = next((s.strip() for s in cell.source.splitlines() if s.strip()), "")
-
-    def on_executed(self, **_) -> None:
-        self.sample()
 
     @property
     def pid(self) -> int | None:
@@ -264,36 +249,6 @@ def _quiet_exit(nb) -> str:
     return "the cell called sys.exit(), the cells after it did not run" if ended else ""
 
 
-class Report:
-    """Progress for people: a line when a notebook starts and ends; in a terminal a bar of all cells for the first."""
-
-    FORMAT = "{n_fmt}/{total_fmt} cells {bar:20} {elapsed} {desc}"
-
-    def __init__(self, jobs: list[Job]):
-        self.jobs = jobs
-        total = sum(job.notebook.cells for job in jobs)
-        self.bar = tqdm(total=total, leave=False, bar_format=self.FORMAT) if sys.stderr.isatty() else None
-
-    def start(self, job: Job) -> None:
-        if not self.bar:
-            print(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})", flush=True)
-
-    def tick(self) -> None:
-        """Redraw: how many cells have ended, and in which cell every running notebook is."""
-        if self.bar:
-            self.bar.n = sum(job.done for job in self.jobs)
-            running = [f"{job.name} {job.done}/{job.notebook.cells}" for job in self.jobs if job.status == "running"]
-            self.bar.set_description_str(", ".join(running))
-
-    def finish(self, job: Job) -> None:
-        text = f"{job.status:<7} {describe(job)}"
-        self.bar.write(text, file=sys.stderr) if self.bar else print(text, flush=True)
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.close()
-
-
 def describe(job: Job) -> str:
     """ "02_fine_tune  2.1 min, 812 MB", and for a failure the cell, its first line and the error."""
     spent = f"{job.seconds:.0f} s" if job.seconds < 60 else f"{job.seconds / 60:.1f} min"
@@ -309,29 +264,31 @@ def run_jobs(jobs: list[Job], workers: int = 1, finished=lambda: None) -> bool:
     kernels, marks their jobs "interrupted" and those that had not begun "not run".
     """
     waiting, running = deque(jobs), {}
-    report = Report(jobs)
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                job = waiting.popleft()
-                running[job] = threading.Thread(target=job.run, daemon=True)
-                running[job].start()
-                report.start(job)
-            time.sleep(0.1)
-            for job in running:
-                job.sample()
-            report.tick()
-            for job in [job for job, thread in running.items() if not thread.is_alive()]:
-                del running[job]
-                job.done = job.notebook.cells
-                report.finish(job)
-                finished()
-        return True
-    except KeyboardInterrupt:
-        interrupt(running, waiting, finished)
-        return False
-    finally:
-        report.close()
+    total, form = sum(job.notebook.cells for job in jobs), "{n_fmt}/{total_fmt} cells {bar:20} {elapsed} {desc}"
+    with tqdm(total=total, leave=False, disable=None, bar_format=form) as bar:  # None: a bar in a terminal alone
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    job = waiting.popleft()
+                    running[job] = threading.Thread(target=job.run, daemon=True)
+                    running[job].start()
+                    if bar.disable:
+                        print(f"start   {job.name} ({job.notebook.cells} cells, {job.profile})", flush=True)
+                time.sleep(0.1)
+                for job in running:
+                    job.sample()
+                bar.n = sum(job.done for job in jobs)
+                bar.set_description_str(", ".join(f"{job.name} {job.done}/{job.notebook.cells}" for job in running))
+                for job in [job for job, thread in running.items() if not thread.is_alive()]:
+                    del running[job]
+                    job.done = job.notebook.cells
+                    with tqdm.external_write_mode():
+                        print(f"{job.status:<7} {describe(job)}", flush=True)
+                    finished()
+            return True
+        except KeyboardInterrupt:
+            interrupt(running, waiting, finished)
+            return False
 
 
 def interrupt(running: dict[Job, threading.Thread], waiting: deque[Job], finished) -> None:
@@ -436,9 +393,7 @@ def row(job: Job, source: dict[str, str], command: str = "run") -> dict:
         "peak_mb": f"{job.peak / 1e6:.0f}" if job.peak else "",
         "device": source["device"].split(",")[0],  # of "CPU, 2 threads" the CPU: how many is said by cores
         "cores": times.cores(),
-        "python": source["python"],
-        "torch": source["torch"],
-        "commit": source["commit"],
+        **{key: source[key] for key in ("python", "torch", "commit")},
         "command": f"python -m adapterlab {command} {job.name} --profile {job.profile}{record}",
         "date": source["date"][:10],
     }

@@ -10,6 +10,7 @@ import warnings
 from html import unescape
 
 import nbformat
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 from ..errors import UserError
 
@@ -41,7 +42,7 @@ def scrub(nb):
     for cell in nb.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in CELL_KEYS})
     for count, cell in enumerate(code, start=1):
-        cell.outputs = _clean(cell.outputs)
+        _clean(cell)
         cell.execution_count = count if ran else cell.execution_count
         for output in cell.outputs:
             if output.output_type == "execute_result":
@@ -107,28 +108,18 @@ def _contents(model_id: str, state, seen: frozenset = frozenset()) -> list:
     return [new for child in children for new in _contents(child, state, seen | {model_id})]
 
 
-def _clean(outputs) -> list:
-    """Outputs without stderr and progress bars; neighbouring pieces of one stream joined."""
-    kept = []
-    for output in outputs:
-        if output.output_type == "stream":
-            if output.name == "stderr":
-                continue
-            if kept and kept[-1].output_type == "stream":
-                kept[-1].text += output.text
-            else:
-                kept.append(output)
-            continue
-        if output.output_type in ("display_data", "execute_result"):
-            output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k in output.data and v})
-            if PLOTLY in output.data:
-                output.data[PLOTLY].get("config", {}).pop("plotlyServerURL", None)
+def _clean(cell) -> None:
+    """Take stderr and progress bars away; nbconvert joins the neighbouring pieces of a stream."""
+    cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
+    for output in cell.outputs:
         output.pop("transient", None)
-        kept.append(output)
-    for output in kept:
         if output.output_type == "stream":
             output.text = _without_bars(output.text)
-    return [output for output in kept if output.get("text", True)]
+        if output.output_type in ("display_data", "execute_result"):
+            output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k in output.data and v})
+            output.data.get(PLOTLY, {}).get("config", {}).pop("plotlyServerURL", None)
+    cell.outputs = [output for output in cell.outputs if output.get("text", True)]
 
 
 def _without_bars(text: str) -> str:

@@ -9,19 +9,7 @@ from ..paths import RESULTS, write_whole
 from ..profiles import PROFILES
 
 TIMES = RESULTS / "notebook_times.csv"
-COLUMNS = (
-    "notebook",
-    "profile",
-    "seconds",
-    "peak_mb",
-    "device",
-    "cores",
-    "python",
-    "torch",
-    "commit",
-    "command",
-    "date",
-)
+COLUMNS = tuple("notebook profile seconds peak_mb device cores python torch commit command date".split())
 KEY = ("notebook", "profile", "device", "cores")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
@@ -37,15 +25,16 @@ def read(path: Path = TIMES) -> list[dict[str, str]]:
 def record(rows: list[dict], path: Path = TIMES) -> None:
     """Add rows; a row of the same notebook, profile, device and cores is replaced."""
     kept = {tuple(str(row[k]) for k in KEY): row for row in [*read(path), *rows]}
-    order = sorted(
-        kept.values(), key=lambda r: (r["notebook"], PROFILES.index(r["profile"]), r["device"], int(r["cores"]))
-    )
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(order)
+    writer.writerows(sorted(kept.values(), key=_order))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue())
+
+
+def _order(row: dict) -> tuple:
+    return row["notebook"], PROFILES.index(row["profile"]), row["device"], int(row["cores"])
 
 
 def where(row: dict) -> str:
