@@ -16,8 +16,8 @@ The rooms, from the bottom to the top; what stands in one imports from those bel
     lessons/                                what the notebooks need: exercises, figures, views
     book/                                   running the notebooks
 
-Up to `train` it takes torch, transformers and safetensors; figures, widgets and the command line import what they use
-where they use it. The names of `LESSON` are imported when they are first asked for.
+Up to `train` it takes torch, transformers, safetensors and what these bring; figures, widgets and the command line
+import what they use where they use it. The names of `LESSON` are imported when they are first asked for.
 """
 
 import importlib
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 LESSON = {
     "Adapters": "adapters",
-    "Ledger": "train",
+    "Ledger": "studies.ledger",
     "UserError": "errors",
     "batches": "tasks",
     "check": "lessons.check",

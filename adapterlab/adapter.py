@@ -20,6 +20,21 @@ def base_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if not name.startswith(CHILD + ".")}
 
 
+def base_count(model: nn.Module) -> int:
+    """Parameters of the model without its adapters."""
+    return sum(p.numel() for p in base_parameters(model).values())
+
+
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that take gradients."""
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(parameters that require a gradient, parameters of the model without its adapters)."""
+    return sum(p.numel() for p in trained_parameters(model)), base_count(model)
+
+
 @dataclass(frozen=True)
 class Info:
     """What an adapter's file says besides its numbers."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import combine as combining
 from . import compose
 from . import merge as merging
-from .adapter import CHILD, Adapter, Info, base_parameters
+from .adapter import CHILD, Adapter, Info, base_count
 from .combine import Parts
 from .compose import Setup
 from .errors import UserError, suggest
@@ -356,7 +356,7 @@ class Adapters:
 
     def base_count(self) -> int:
         """Parameters of the model without its adapters."""
-        return sum(p.numel() for p in base_parameters(self.model).values())
+        return base_count(self.model)
 
     def summary(self) -> list[dict]:
         """One row an adapter: name, methods, sites, parameters, share of the base in %, active, trained."""

@@ -1,16 +1,14 @@
-"""Training and measuring: one loop for every method, fit around it, predict, evaluate, and the cost ledger.
+"""Training and measuring: one loop for every method, fit around it, predict and evaluate.
 
 The recipe is that of Houlsby et al. 2019, section 3.1: Adam, the learning rate warmed up over the first tenth of the
 steps and then decayed linearly to zero, the best state on the validation data kept.
 """
 
 import math
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +16,10 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from .adapter import CHILD, base_parameters
+from .adapter import count_parameters, trained_parameters
 from .errors import UserError
 from .lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
-from .sites import HEADS, find_layers, find_sites
 from .tasks import Encoded, batches, score
 
 Pairs = Iterator[tuple[dict[str, Tensor], Tensor]]
@@ -108,10 +105,9 @@ class Run:
         return better
 
     def __str__(self) -> str:
+        reached = f"{self.metric} {100 * self.best:.1f} on validation (epoch {self.best_epoch} of {self.epochs})"
         if math.isnan(self.best):
             reached = f"loss {self.history[-1]['loss']:.3f}"
-        else:
-            reached = f"{self.metric} {100 * self.best:.1f} on validation (epoch {self.best_epoch} of {self.epochs})"
         cost = f"{self.seconds:.1f} s, {self.step_ms:.0f} ms a step"
         return f"{self.name}: {reached}, {cost}" + (f"; {COLLAPSED}" if self.collapsed else "")
 
@@ -243,9 +239,7 @@ def fit(
 
 def _ready(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
     if not trained_parameters(model):
-        raise UserError(
-            "nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model) first"
-        )
+        raise UserError("nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model)")
     check_recipe(train, epochs, batch_size, lr)
 
 
@@ -275,7 +269,7 @@ def _feed(rows: Iterable, device: torch.device, optimizer: Optimizer, rates: lis
 
 
 @torch.no_grad()
-def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> torch.Tensor:
+def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> Tensor:
     """The logits of every row in the data's order: (rows, labels), float32 on the CPU."""
     if len(data) == 0:
         raise UserError("nothing to evaluate on: the split is empty")
@@ -293,84 +287,3 @@ def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> torch.Tens
 def evaluate(model: nn.Module, data: Encoded, metric: str = "accuracy", batch_size: int = 64) -> float:
     """The score of the model's predictions on the data, between 0 and 1 (correlations between -1 and 1)."""
     return score(metric, predict(model, data, batch_size), data.labels)
-
-
-def unfreeze(model: nn.Module, top: int | None = None) -> None:
-    """Make the model itself trainable: all of it, or its top layers with everything above them (pooler and head).
-
-    An adapter whose head is in training keeps its flags, and what it stands in for stays frozen: so "full" and "top k"
-    train under the same head as an adapter does. top=0 trains the head alone, an adapter's or the model's own
-    (Houlsby et al. 2019, section 3.2, calls top=k "variable fine-tuning").
-    """
-    layers = [model.get_submodule(path) for path in find_layers(model).values()] if top is not None else []
-    if top is not None and not 0 <= top <= len(layers):
-        raise UserError(f"top={top} is outside this model's 0 to {len(layers)} layers")
-    base, trained = getattr(model, str(model.base_model_prefix), model), [model]
-    if top is not None:
-        above = [module for name, module in model.named_children() if module is not base]
-        pooler = getattr(base, "pooler", None)
-        trained = layers[len(layers) - top :] + above + [pooler] * bool(top and isinstance(pooler, nn.Module))
-    chosen = {id(p) for module in trained for p in module.parameters()} - _replaced(model)
-    for p in base_parameters(model).values():
-        p.requires_grad_(id(p) in chosen)
-
-
-def _replaced(model: nn.Module) -> set[int]:
-    """The ids of the model's parameters that an adapter's head in training stands in for, or passes by."""
-    adapters = getattr(model, CHILD, nn.ModuleDict()).values()
-    heads = [a for a in adapters if a.info.head and any(p.requires_grad for p in a.parameters())]
-    sites = [site for site in find_sites(model).values() if site.kind in HEADS] if heads else []
-    names = {name for adapter in heads for name in adapter.at}
-    pools = any(adapter.info.head.pools for adapter in heads)
-    modules = [model.get_submodule(site.module) for site in sites if pools or site.name in names]
-    return {id(p) for module in modules for p in module.parameters()}
-
-
-def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that take gradients."""
-    return [p for p in model.parameters() if p.requires_grad]
-
-
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """(parameters that require a gradient, parameters of the model without its adapters)."""
-    trained = sum(p.numel() for p in trained_parameters(model))
-    return trained, sum(p.numel() for p in base_parameters(model).values())
-
-
-def disk_bytes(path) -> int:
-    """The bytes of a file, or of all files of a folder."""
-    path = Path(path)
-    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-
-
-class Ledger:
-    """What every method cost, a row a run: `ledger.add(run, disk=folder)`, then `ledger.frame()`."""
-
-    def __init__(self):
-        self.rows: list[dict] = []
-
-    def add(self, run: Run, disk=None, **more) -> None:
-        """disk: bytes, or the path whose bytes count."""
-        size = disk if disk is None or isinstance(disk, int) else disk_bytes(disk)
-        self.rows.append(
-            {
-                "method": run.name,
-                run.metric: round(100 * run.best, 1),
-                "trained": run.trained,
-                "trained %": round(run.trained_percent, 3),
-                "step ms": round(run.step_ms, 1),
-                "seconds": round(run.seconds, 1),
-                "peak MB": round(run.peak_mb),
-                "disk MB": None if size is None else round(size / 1e6, 2),
-                "device": run.device,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                **more,
-            }
-        )
-
-    def frame(self):
-        """A pandas DataFrame, one row a run."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows)

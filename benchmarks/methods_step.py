@@ -16,8 +16,8 @@ from adapterlab.adapters import Adapters
 from adapterlab.lab import device_name
 from adapterlab.methods import METHODS
 from adapterlab.models import load_base
+from adapterlab.studies.ways import unfreeze
 from adapterlab.tasks import encode, load_task
-from adapterlab.train import unfreeze
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "kit"))
 from by_hand import BY_HAND, by_hand  # noqa: E402

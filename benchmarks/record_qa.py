@@ -90,11 +90,13 @@ def digest(*parts) -> str:
 def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     """Train once from the pretrained model; what came out, as a row."""
     from adapterlab.adapters import Adapters
+    from adapterlab.lessons.nb08_questions.tables import by_article
     from adapterlab.methods import houlsby
     from adapterlab.models import load_base
-    from adapterlab.tasks.answers import HEAD, answer, by_article, encode_questions, span_judge, span_loss
+    from adapterlab.studies.ways import unfreeze
+    from adapterlab.tasks.answers import HEAD, answer, encode_questions, span_judge, span_loss
     from adapterlab.tasks.questions import score_answers
-    from adapterlab.train import fit, unfreeze
+    from adapterlab.train import fit
 
     train, validation, test, what = data
     model, tokenizer = load_base(args.base, head="span", device=args.device, seed=seed)

@@ -8,20 +8,24 @@ bottlenecks and LayerNorms as plain modules, put into a copy of the model, witho
 
 import argparse
 import copy
+import itertools
 import statistics
 import time
 from contextlib import ExitStack
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from adapterlab.adapter import trained_parameters
 from adapterlab.adapters import Adapters
-from adapterlab.lab import device_name, mixed_precision, move, pick_device
+from adapterlab.lab import device_name, move, pick_device
 from adapterlab.methods import houlsby
 from adapterlab.models import load_base
 from adapterlab.studies.frozen_prefix import Prefix, upper_houlsby
+from adapterlab.studies.ways import unfreeze
 from adapterlab.tasks import batches, encode, load_task
-from adapterlab.train import default_loss, unfreeze
+from adapterlab.train import train_epoch
 
 
 class Hand(nn.Module):
@@ -56,24 +60,14 @@ def by_hand(model, size):
 
 
 def stepper(model, data, batch, device):
-    """A function that does one step of training, as `fit` does, on the next batch."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
-    state = {"stream": iter(()), "epoch": 0}
-    model.train()
+    """A function that does one step of training, `fit`'s own, on the next batch."""
+    optimizer = torch.optim.Adam(trained_parameters(model), lr=1e-4, fused=True)
+    schedule = LambdaLR(optimizer, lambda step: 1.0)
+    stream = itertools.chain.from_iterable(batches(data, batch, shuffle=True, epoch=1) for _ in itertools.repeat(None))
 
     def step():
-        item = next(state["stream"], None)
-        if item is None:
-            state["epoch"] = 1
-            state["stream"] = batches(data, batch, shuffle=True, seed=0, epoch=1)
-            item = next(state["stream"])
-        with mixed_precision(device):
-            loss = default_loss(model(**move(item[0], device)), item[1].to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        inputs, labels, _ = next(stream)
+        train_epoch(model, [(move(inputs, device), labels.to(device))], optimizer, schedule)
 
     return step
 

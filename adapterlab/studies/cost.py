@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ..adapter import base_parameters
+from ..adapter import base_parameters, trained_parameters
 from ..lab import move
-from ..train import default_loss, trained_parameters
+from ..train import default_loss
 
 
 def step_times(model: nn.Module, inputs: dict, labels, repeats: int = 5, loss=default_loss) -> dict[str, float]:

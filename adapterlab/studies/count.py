@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from ..adapter import base_parameters
+from ..adapter import base_count
 from ..errors import UserError, suggest
 from ..methods import Method
 from ..paths import DATA
@@ -55,8 +55,7 @@ def measure(model: str | nn.Module) -> tuple[int, dict[str, Site]]:
     """(parameters of the model without adapters, its sites), for a name in `checkpoints()` or a model at hand."""
     if isinstance(model, str):
         return _measured(model)
-    base = sum(p.numel() for p in base_parameters(model).values())
-    return base, find_sites(model)
+    return base_count(model), find_sites(model)
 
 
 @cache

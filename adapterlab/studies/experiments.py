@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..adapter import count_parameters
 from ..adapters import Adapters
 from ..errors import UserError, suggest
 from ..lab import device_name, pick_device
@@ -31,10 +32,10 @@ from ..methods import LayerNormConfig, VariantConfig, from_dict, houlsby
 from ..models import load_base, locate, quiet
 from ..paths import RESULTS
 from ..tasks import Encoded, Task, encode, load_task, metrics
-from ..train import Run, count_parameters, fit, predict, unfreeze
+from ..train import Run, fit, predict
 from .bank import Bank
 from .sweep import run_sweep
-from .ways import parse
+from .ways import parse, unfreeze
 
 if TYPE_CHECKING:
     import pandas as pd

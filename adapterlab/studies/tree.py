@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..adapter import CHILD, base_parameters
+from ..adapter import CHILD, base_count
 from ..adapters import Adapters
 from ..errors import UserError, suggest
 from ..sites import find_sites
@@ -44,7 +44,7 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
         marks.setdefault(site.module, []).append(f"[{label}]" + (AT + "; ".join(attached) if attached else ""))
         if site.source != site.module:
             marks.setdefault(site.source, []).append(f"x of {label}")
-    root = f"{type(model).__name__} ({_count(model):,})" + (AT + "; ".join(shared) if shared else "")
+    root = f"{type(model).__name__} ({base_count(model):,})" + (AT + "; ".join(shared) if shared else "")
     return "\n".join([root, *_lines(model, "", marks, leaves, unfold)])
 
 
@@ -73,10 +73,10 @@ def _attached(adapters: Adapters | None, only: str | None) -> tuple[dict[str, li
         adapter = adapters[name]
         methods = {module: path.rpartition(".")[2] for path, module in adapter.named_modules()}
         for site, modules in adapter.at.items():
-            shown = (f"{methods.get(m, type(m).__name__)} ({_count(m):,})" for m in modules)
+            shown = (f"{methods.get(m, type(m).__name__)} ({base_count(m):,})" for m in modules)
             at.setdefault(site, []).append(f"{name}: {', '.join(shown)}")
         common = adapter._modules.get("common", nn.Module()).named_children()
-        trained = [f"{method} ({_count(m):,})" for method, m in common if _count(m)]
+        trained = [f"{method} ({base_count(m):,})" for method, m in common if base_count(m)]
         if trained:
             shared.append(f"{name}, shared by its sites: {', '.join(trained)}")
     return at, shared
@@ -90,7 +90,7 @@ def _lines(module: nn.Module, path: str, marks: dict[str, list[str]], leaves: bo
         wanted = leaves or _within(full, unfold) or any(_within(p, full) for p in (*marks, unfold))
         if name == CHILD or not wanted:
             continue
-        text = "  ".join([f"{type(child).__name__} ({_count(child):,})", *marks.get(full, ())])
+        text = "  ".join([f"{type(child).__name__} ({base_count(child):,})", *marks.get(full, ())])
         body = [text, *_lines(child, full, marks, leaves, unfold)]
         alone = full == unfold
         if blocks and name.isdigit() and blocks[-1][2:] == [body, False] and not alone:
@@ -108,8 +108,3 @@ def _lines(module: nn.Module, path: str, marks: dict[str, list[str]], leaves: bo
 def _within(path: str | None, outer: str | None) -> bool:
     """Is this module the outer one, or in it?"""
     return path is not None and outer is not None and (path == outer or path.startswith(outer + "."))
-
-
-def _count(module: nn.Module) -> int:
-    """Parameters of a module without the adapters that hang on it."""
-    return sum(p.numel() for p in base_parameters(module).values())

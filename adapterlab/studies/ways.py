@@ -6,11 +6,14 @@ run = fit(model, train, validation, lr=learning_rate("adapter 64"), name="adapte
 
 import re
 
+from torch import nn
+
+from ..adapter import CHILD, base_parameters
 from ..adapters import Adapters
 from ..errors import UserError
 from ..methods import LayerNormConfig, houlsby
 from ..models import load_base
-from ..train import unfreeze
+from ..sites import HEADS, find_layers, find_sites
 
 # Rotten Tomatoes, 2,000 sentences: the adapter's beat 3e-3 on validation (3 seeds); the others are usual values
 LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapter": 1e-3, "full": 1e-4}
@@ -59,3 +62,34 @@ def parse(method: str) -> tuple[str, int | None]:
             f'unknown way to fine-tune "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'
         )
     return (found[1], None) if found[1] else (found[2], int(found[3]))
+
+
+def unfreeze(model: nn.Module, top: int | None = None) -> None:
+    """Make the model itself trainable: all of it, or its top layers with everything above them (pooler and head).
+
+    An adapter whose head is in training keeps its flags, and what it stands in for stays frozen: so "full" and "top k"
+    train under the same head as an adapter does. top=0 trains the head alone, an adapter's or the model's own
+    (Houlsby et al. 2019, section 3.2, calls top=k "variable fine-tuning").
+    """
+    layers = [model.get_submodule(path) for path in find_layers(model).values()] if top is not None else []
+    if top is not None and not 0 <= top <= len(layers):
+        raise UserError(f"top={top} is outside this model's 0 to {len(layers)} layers")
+    base, trained = getattr(model, str(model.base_model_prefix), model), [model]
+    if top is not None:
+        above = [module for name, module in model.named_children() if module is not base]
+        pooler = getattr(base, "pooler", None)
+        trained = layers[len(layers) - top :] + above + [pooler] * bool(top and isinstance(pooler, nn.Module))
+    chosen = {id(p) for module in trained for p in module.parameters()} - _replaced(model)
+    for p in base_parameters(model).values():
+        p.requires_grad_(id(p) in chosen)
+
+
+def _replaced(model: nn.Module) -> set[int]:
+    """The ids of the model's parameters that an adapter's head in training stands in for, or passes by."""
+    adapters = getattr(model, CHILD, nn.ModuleDict()).values()
+    heads = [a for a in adapters if a.info.head and any(p.requires_grad for p in a.parameters())]
+    sites = [site for site in find_sites(model).values() if site.kind in HEADS] if heads else []
+    names = {name for adapter in heads for name in adapter.at}
+    pools = any(adapter.info.head.pools for adapter in heads)
+    modules = [model.get_submodule(site.module) for site in sites if pools or site.name in names]
+    return {id(p) for module in modules for p in module.parameters()}

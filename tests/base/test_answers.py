@@ -18,14 +18,10 @@ from adapterlab.models import load_base
 from adapterlab.tasks.answers import (
     HEAD,
     answer,
-    article_gap,
-    article_interval,
     ask,
     best_spans,
-    by_article,
     decode,
     encode_questions,
-    recorded,
     span_judge,
     span_logits,
     span_loss,
@@ -399,35 +395,3 @@ def test_windows_that_cannot_be(mini, tokenizer):
 def test_the_hub_offline_says_so_at_once(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     refused(lambda: load_questions("hub:rajpurkar/squad"), "HF_HUB_OFFLINE", "mini_squad")
-
-
-def test_the_recorded_rows_are_those_of_the_best_setting_on_the_most_questions():
-    def row(method, lr, seed, validation, train=200):
-        return {"method": method, "lr": lr, "seed": seed, "validation_f1": validation, "train_questions": train,
-                "epochs": 4, "batch_size": 8}  # fmt: skip
-
-    rows = [row("full", 1e-4, 0, 0.3), row("full", 1e-4, 1, 0.5), row("full", 3e-4, 0, 0.45), row("full", 3e-4, 1, 0.1)]
-    rows += [row("adapter 64", 1e-3, 0, 0.2), row("adapter 64", 1e-3, 0, 0.9, train=50)]
-    found = recorded(rows)
-    assert [r["seed"] for r in found["full"] if r["lr"] == 1e-4] == [0, 1] and len(found["full"]) == 2
-    assert [r["validation_f1"] for r in found["adapter 64"]] == [0.2]
-    assert recorded([]) == {}
-
-
-def test_sums_by_article():
-    few = load_questions().first(12)  # two articles of six
-    said = [q.answers[0] for q in few.items[:6]] + ["zebra"] * 6
-    assert by_article(said, few) == [[6, 6, 6], [6, 0, 0]]
-
-
-def test_intervals_by_article():
-    """Equal articles leave no doubt; different ones do; a constant gap is certain although both methods vary."""
-    even = [{"by_article": [[10, 2, 4]] * 6}, {"by_article": [[10, 2, 4]] * 6}]
-    assert article_interval(even) == pytest.approx((40, 40, 40))
-    assert article_interval(even, "exact") == pytest.approx((20, 20, 20))
-    mixed = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 10)]}]
-    mean, low, high = article_interval(mixed)
-    assert mean == 50 and 15 < low < 35 and 65 < high < 85
-    better = [{"by_article": [[10, 0, f + 1] for f in (0, 2, 4, 6, 8, 9)]}]
-    base = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 9)]}]
-    assert article_gap(better, base) == pytest.approx((10, 10, 10))

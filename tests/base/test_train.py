@@ -8,24 +8,15 @@ import tiny
 import torch
 import transformers
 
+from adapterlab.adapter import count_parameters
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.methods import VariantConfig, houlsby
+from adapterlab.studies.ledger import Ledger
 from adapterlab.studies.stats import mean_interval
-from adapterlab.studies.ways import learning_rate, prepare
+from adapterlab.studies.ways import learning_rate, prepare, unfreeze
 from adapterlab.tasks import Encoded, batches
-from adapterlab.train import (
-    Ledger,
-    Run,
-    Verdict,
-    count_parameters,
-    evaluate,
-    fit,
-    judge_logits,
-    linear_schedule,
-    predict,
-    unfreeze,
-)
+from adapterlab.train import Run, Verdict, evaluate, fit, judge_logits, linear_schedule, predict
 
 
 def toy(rows=64, seed=0, floats=False):

@@ -9,8 +9,9 @@ import torch
 from lesson_views import readers, tokenizer
 
 from adapterlab.lessons.nb08_questions import figures as plots
+from adapterlab.lessons.nb08_questions.tables import article_gap, article_interval, by_article, recorded, window_rows
 from adapterlab.lessons.nb08_questions.views import highlight, question_view, respond
-from adapterlab.tasks.answers import Span, encode_questions, window_rows
+from adapterlab.tasks.answers import Span, encode_questions
 from adapterlab.tasks.questions import load_questions
 
 
@@ -115,3 +116,35 @@ def test_scores_and_learning_show_guess_source_and_interval():
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.48, 0.48), "beside the live scores alone"
     curve = plots.learning(pd.DataFrame({"method": "full", "epoch": [1, 2], "f1": [3.0, 9.0]}), guess=20)
     assert list(curve.data[0].y) == [3, 9]
+
+
+def test_the_recorded_rows_are_those_of_the_best_setting_on_the_most_questions():
+    def row(method, lr, seed, validation, train=200):
+        return {"method": method, "lr": lr, "seed": seed, "validation_f1": validation, "train_questions": train,
+                "epochs": 4, "batch_size": 8}  # fmt: skip
+
+    rows = [row("full", 1e-4, 0, 0.3), row("full", 1e-4, 1, 0.5), row("full", 3e-4, 0, 0.45), row("full", 3e-4, 1, 0.1)]
+    rows += [row("adapter 64", 1e-3, 0, 0.2), row("adapter 64", 1e-3, 0, 0.9, train=50)]
+    found = recorded(rows)
+    assert [r["seed"] for r in found["full"] if r["lr"] == 1e-4] == [0, 1] and len(found["full"]) == 2
+    assert [r["validation_f1"] for r in found["adapter 64"]] == [0.2]
+    assert recorded([]) == {}
+
+
+def test_sums_by_article():
+    few = load_questions().first(12)  # two articles of six
+    said = [q.answers[0] for q in few.items[:6]] + ["zebra"] * 6
+    assert by_article(said, few) == [[6, 6, 6], [6, 0, 0]]
+
+
+def test_intervals_by_article():
+    """Equal articles leave no doubt; different ones do; a constant gap is certain although both methods vary."""
+    even = [{"by_article": [[10, 2, 4]] * 6}, {"by_article": [[10, 2, 4]] * 6}]
+    assert article_interval(even) == pytest.approx((40, 40, 40))
+    assert article_interval(even, "exact") == pytest.approx((20, 20, 20))
+    mixed = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 10)]}]
+    mean, low, high = article_interval(mixed)
+    assert mean == 50 and 15 < low < 35 and 65 < high < 85
+    better = [{"by_article": [[10, 0, f + 1] for f in (0, 2, 4, 6, 8, 9)]}]
+    base = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 9)]}]
+    assert article_gap(better, base) == pytest.approx((10, 10, 10))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...adapter import base_parameters
+from ...adapter import base_count
 from ...methods import Bottleneck
 from ..kit import view as base
 from . import figures as build
@@ -74,7 +74,7 @@ class Plain(Bottleneck):
 def how_far(model: nn.Module, inputs: dict, seed: int = 0) -> base.FigureView:
     """The view: controls `std` (logarithmic), `bottleneck` and `skip`; a live forward pass at every change."""
     width = model.config.hidden_size
-    total = sum(p.numel() for p in base_parameters(model.base_model).values())
+    total = base_count(model.base_model)
     places = 2 * model.config.num_hidden_layers
 
     @lru_cache(maxsize=64)

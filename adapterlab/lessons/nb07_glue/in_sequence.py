@@ -12,8 +12,9 @@ from torch import nn
 
 from ...adapters import Adapters
 from ...methods import houlsby
+from ...studies.ways import unfreeze
 from ...tasks import Encoded, Task, score
-from ...train import Run, fit, predict, unfreeze
+from ...train import Run, fit, predict
 
 Jobs = dict[str, tuple[Task, dict[str, Encoded]]]
 Epochs = int | dict[str, int]

@@ -11,10 +11,11 @@ import torch
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from ...errors import UserError
-from ...tasks.answers import Span, ask, token_rows
+from ...tasks.answers import Span, ask
 from ...tasks.questions import Question
 from ..kit import view as base
 from . import figures as plots
+from .tables import token_rows
 
 #: tag -> its look: the best span, the others
 STYLES = {
