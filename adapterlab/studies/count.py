@@ -14,7 +14,7 @@ from torch import nn
 
 from ..adapter import base_count
 from ..errors import UserError, suggest
-from ..methods import Method
+from ..methods import BottleneckConfig, Method
 from ..paths import DATA
 from ..sites import Site, find_sites
 
@@ -74,30 +74,20 @@ def parts(model: str | nn.Module, recipe: Recipe) -> list[dict]:
     rows: list[dict] = []
     for config in (recipe,) if isinstance(recipe, Method) else recipe:
         chosen = config.targets(sites)
-        kinds = Counter((site.width, config.count(site), _numbers(config, site)) for site in chosen)
-        rows += [_part(config.name, config, *kind, many) for kind, many in kinds.items()]
-        shared = config.count_common(chosen)
-        if shared:
-            rows.append(_part(f"{config.name}, shared", config, None, shared, str(shared), 1))
+        kinds: Counter = Counter(
+            (config.name, site.width, config.count(site), _numbers(config, site)) for site in chosen
+        )
+        if shared := config.count_common(chosen):
+            kinds[f"{config.name}, shared", None, shared, str(shared)] = 1
+        for (method, width, each, numbers), many in kinds.items():
+            row = {"method": method, "width": width, "sites": many, "formula": config.parameters}
+            rows.append({**row, "numbers": numbers, "each": each, "total": many * each})
     return rows
-
-
-def _part(method: str, config: Method, width: int | None, each: int, numbers: str, sites: int) -> dict:
-    """A row of `parts`: `sites` times `each` parameters."""
-    return {
-        "method": method,
-        "width": width,
-        "sites": sites,
-        "formula": config.parameters,
-        "numbers": numbers,
-        "each": each,
-        "total": sites * each,
-    }
 
 
 def _numbers(config: Method, site: Site) -> str:
     """The formula with its numbers put in: "2·64·768 + 64 + 768"."""
-    if config.name == "bottleneck":
+    if type(config) is BottleneckConfig:  # not those that build on it
         return f"2·{config.size}·{site.width} + {config.size} + {site.width}"
     if config.name == "layernorm":
         return f"2·{site.width}"
@@ -110,13 +100,12 @@ def count(model: str | nn.Module, recipe: Recipe, tasks: int = 1, dtype: str = "
     model: a name in `checkpoints()` or a model at hand. recipe: without a head, which both ways need alike.
     Errors: UserError for an unknown name, method site or dtype, and for less than one task.
     """
-    named = isinstance(model, str)
     adapter = sum(row["total"] for row in parts(model, recipe))
-    return {
-        "model": model if named else type(model).__name__,
-        "family": checkpoints()[model]["family"] if named else model.config.model_type,
-        **storage(measure(model)[0], adapter, tasks, dtype),
-    }
+    if isinstance(model, str):
+        name, family = model, checkpoints()[model]["family"]
+    else:
+        name, family = type(model).__name__, model.config.model_type
+    return {"model": name, "family": family, **storage(measure(model)[0], adapter, tasks, dtype)}
 
 
 def storage(base: int, adapter: int, tasks: int = 1, dtype: str = "float32") -> dict:

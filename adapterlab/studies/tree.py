@@ -24,13 +24,12 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
     "<- movies: bottleneck (84)" is an adapter, its method, its parameters here; at the root, those its sites share.
     Errors: UserError for an adapter or a module that the model does not have.
     """
-    adapters = model if isinstance(model, Adapters) else None
-    model = model if adapters is None else adapters.model
-    paths = dict(model.named_modules())
+    adapters, whole = (model, model.model) if isinstance(model, Adapters) else (None, model)
+    paths = dict(whole.named_modules())
     if unfold is not None and unfold not in paths:
         raise UserError(f'this model has no module "{unfold}"{suggest(unfold, paths)}')
     try:
-        sites = find_sites(model) if adapters is None else adapters.sites
+        sites = find_sites(whole) if adapters is None else adapters.sites
     except ValueError:
         sites, leaves = {}, True
     at, shared = _attached(adapters, only)
@@ -44,8 +43,8 @@ def tree(model: nn.Module | Adapters, leaves: bool = False, only: str | None = N
         marks.setdefault(site.module, []).append(f"[{label}]" + (AT + "; ".join(attached) if attached else ""))
         if site.source != site.module:
             marks.setdefault(site.source, []).append(f"x of {label}")
-    root = f"{type(model).__name__} ({base_count(model):,})" + (AT + "; ".join(shared) if shared else "")
-    return "\n".join([root, *_lines(model, "", marks, leaves, unfold)])
+    root = f"{type(whole).__name__} ({base_count(whole):,})" + (AT + "; ".join(shared) if shared else "")
+    return "\n".join([root, *_lines(whole, "", marks, leaves, unfold)])
 
 
 def repeated(model: nn.Module | Adapters) -> list[str]:
@@ -67,9 +66,11 @@ def _attached(adapters: Adapters | None, only: str | None) -> tuple[dict[str, li
     """(site -> what is attached there, what sites share), each as "movies: bottleneck (84)"."""
     at: dict[str, list[str]] = {}
     shared = []
-    if only is not None and adapters is None:
-        raise UserError(f'a bare model has no adapter "{only}"; give the Adapters on it')
-    for name in [only] if only is not None else adapters or ():
+    if adapters is None:
+        if only is not None:
+            raise UserError(f'a bare model has no adapter "{only}"; give the Adapters on it')
+        return at, shared
+    for name in adapters if only is None else [only]:
         adapter = adapters[name]
         methods = {module: path.rpartition(".")[2] for path, module in adapter.named_modules()}
         for site, modules in adapter.at.items():
