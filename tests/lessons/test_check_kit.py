@@ -172,7 +172,7 @@ def test_type_gradient_and_shape_are_seen(fn, words):
         ("attend", lambda scores, mask: (mask == 0).softmax(-1), "it raised NotImplementedError"),
         ("one_line", lambda name, x, y, w: y.mul_(2), "it changes y in place"),
         ("average_outputs", lambda ys, ws: ys[0].add_(1), "it changes the outputs in place"),
-        ("lora_count", lambda rank, shapes: print(rank), "is a `return` missing?"),
+        ("lora_merge", lambda W, A, B, scale: print(scale), "is a `return` missing?"),
     ],
 )
 def test_what_readers_met(name, answer, words):

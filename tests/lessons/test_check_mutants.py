@@ -38,6 +38,7 @@ EQUIVALENT = {
     ],
     "08c": ["return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])"],
     "09c": ["each = budget / sites"],
+    "10b": ["gradient = g.T @ (x @ A.T)", "B = -lr / gradient.sign()"],  # the sign is the same, and its own inverse
     "11c": ["return scores.masked_fill(mask == 0, -torch.inf).softmax(1)"],
     "13a": [  # the text asks for equal numbers; a dtype is the solution's own extra
         "return torch.equal(before[name], after[name])",

@@ -123,7 +123,13 @@ def test_10():
         torch.testing.assert_close(check.lora_forward.reference(x, y, A, B, 6), module(x, y))
         merged = check.lora_merge.reference(frozen.weight, A, B, module.scale)
         torch.testing.assert_close(nn.functional.linear(x, merged, frozen.bias), module(x, y))
-    assert check.lora_count.reference(3, [(7, 5)]) == sum(p.numel() for p in module.parameters())
+    torch.manual_seed(0)
+    x, wanted, module = torch.randn(6, 5), torch.randn(6, 7), config.build(site)
+    optimizer = torch.optim.Adam([module.B], lr=0.01)
+    (module(x, 0) - wanted).pow(2).sum().backward()
+    optimizer.step()
+    moved = check.first_step.reference(x, -wanted, module.A.detach(), module.scale, 0.01)
+    torch.testing.assert_close(module(x, 0).detach(), moved)
 
 
 def test_11():

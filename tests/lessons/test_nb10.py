@@ -1,12 +1,15 @@
 """10: the numbers of its view and figures."""
 
-import numpy as np
 import pandas as pd
 import pytest
+import tiny
+import torch
 from lesson_views import LINEARS, LORA, texts
 
+from adapterlab.adapters import Adapters
 from adapterlab.lessons.kit import theme
 from adapterlab.lessons.nb10_lora import figures as plots
+from adapterlab.lessons.nb10_lora.first_step import model_moved
 from adapterlab.lessons.nb10_lora.views import lora_view
 from adapterlab.methods import LoRAConfig
 
@@ -59,19 +62,33 @@ def test_counts_are_those_of_built_modules(where, rank):
     assert f" {built:,} parameters" in view.summary
 
 
-def test_the_grid_has_its_numbers_in_the_cells():
-    figure = plots.grid(LORA)
-    (cells,) = figure.data
-    assert np.array_equal(cells.z, [[np.nan, 81.0], [70.0, np.nan]], equal_nan=True)
-    assert (cells.x, cells.y) == (("1", "8"), ("query + value", "all linears"))
-    assert list(cells.text[0]) == ["", "<b>81.0</b><br>0.50% trained"] and (cells.zmin, cells.zmax) == (50, 100)
-    assert "(recorded)" in plots.grid(LORA, "recorded").layout.title.text
-
-
-def test_a_guess_of_the_factor_lands_where_it_says():
-    frame = pd.DataFrame({"scale": "alpha / r", "rank": [1, 64], "change": [0.8, 0.1]})
+def test_the_first_step_is_told_as_a_multiple_of_rank_one_with_the_guess_beside():
+    rows = [("toy", scale, rank, change) for scale in plots.SCALES for rank, change in ((1, 0.8), (64, 0.2))]
+    frame = plots.relative(pd.DataFrame(rows, columns=["regime", "scale", "rank", "change"]))
+    assert list(frame["times"]) == [1, 0.25] * 2
     figure = plots.over_rank(frame, guess=4)
-    assert (figure.data[-1].x, figure.data[-1].y) == ((64,), (0.2,)) and "4 times" in figure.data[-1].name
+    assert (figure.data[-1].x, figure.data[-1].y) == ((64,), (0.25,)) and "4 times" in figure.data[-1].name
+    assert "toy" in texts(figure)
+
+
+def test_the_contest_has_a_dot_a_run_and_the_limit():
+    frame = pd.DataFrame({"where": ["a", "a", "b"], "rank": [1, 8, 1], "trained": [10, 80, 40], "accuracy": 50.0})
+    figure = plots.contest(frame, rows=96, limit=50)
+    assert [list(trace.x) for trace in figure.data] == [[10, 80], [40]] and figure.layout.shapes[0].x0 == 50
+    assert list(figure.data[0].text) == ["  rank 1", "  rank 8"]
+    assert figure.data[0].error_y.array[0] == pytest.approx(10, abs=0.01)  # 1.96 · √(0.25 / 96)
+    assert not plots.contest(frame, 96).layout.shapes
+
+
+def test_one_step_moves_a_model_by_the_scale():
+    model = tiny.model("bert")
+    inputs = {"input_ids": torch.arange(3, 19).view(2, 8), "attention_mask": torch.ones(2, 8, dtype=torch.long)}
+    adapters, moved = Adapters(model), []
+    for rate in (1e-5, 2e-5):
+        adapters.add("probe", LoRAConfig(rank=4), head=("a", "b"), seed=0)
+        moved.append(model_moved(adapters, "probe", inputs, torch.tensor([0, 1]), rate))
+        adapters.delete("probe")
+    assert moved[0] > 0 and moved[1] == pytest.approx(2 * moved[0], rel=0.1)
 
 
 def test_lines_differ_in_more_than_colour():

@@ -39,26 +39,31 @@ lora_forward = exercise(
     keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
 
-lora_count = exercise(
+# x, g, A, scale, lr: rows of 3 inputs and 4 outputs, rank 2; and all of them 3, where a wrong order fits as well
+STEPS = [
+    (*random_tensors((5, 3), (5, 4), (2, 3), seed=1), 3.0, 0.1),
+    (*random_tensors((6, 3), (6, 3), (3, 3), seed=2), 0.5, 0.2),
+]
+SIGN = "(g.T @ (x @ A.T)).sign()"
+
+first_step = exercise(
     "10b",
-    "rank, shapes",
-    "sum(rank * (outputs + inputs) for outputs, inputs in shapes)",
-    [(2, [(5, 3)]), (8, [(384, 384), (1536, 384), (384, 1536)]), (3, [(4, 6), (4, 6)]), (4, [(7, 2), (3, 3), (1, 8)])],
-    """
-    sum(rank * o * i for o, i in shapes)
-        # that is r whole matrices; B has outputs times r numbers, A has r times inputs: add the two
-    sum(o * i for o, i in shapes)                    # that is the frozen matrix W itself
-    sum(2 * rank * o for o, i in shapes)  # 2 r outputs holds for square matrices only; A is as wide as the input
-    sum(2 * rank * i for o, i in shapes)  # 2 r inputs holds for square matrices only; B is as tall as the output
-    sum(rank * o for o, i in shapes)                 # only B is counted; A is missing
-    sum(rank * i for o, i in shapes)                 # only A is counted; B is missing
-    sum(rank * (o + i) + o for o, i in shapes)       # LoRA has no bias; the frozen one stays as it is
-    rank * sum(shapes[0])                            # only the first matrix is counted
-    rank * sum(shapes[-1])                           # only the last matrix is counted: add them up
-    rank * sum(shapes[0]) * len(shapes)              # the first matrix is counted for each; the shapes differ
-    sum(o * i + rank * (o + i) for o, i in shapes)   # the frozen matrix is counted too; it is not trained
-    sum(o + i for o, i in shapes)                    # that is rank 1; multiply by the rank
-    sum((rank * o) * (rank * i) for o, i in shapes)  # the two counts are multiplied; add them
+    "x, g, A, scale, lr",
+    f"-lr * scale * x @ A.T @ {SIGN}.T",
+    STEPS,
+    f"""
+    -lr * {SIGN}                                      # that is the new B; the output moves by scale · B A x
+    -lr * scale * scale * x @ A.T @ (g.T @ (x @ A.T)).T
+    -lr * scale * x @ A.T @ (g.T @ (x @ A.T)).T
+        # that is a step of plain gradient descent; Adam's first step keeps the sign of each entry alone
+    lr * scale * x @ A.T @ {SIGN}.T                   # it goes up the gradient: B is minus the rate times the sign
+    -lr * x @ A.T @ {SIGN}.T
+        # the scale stands in front of B A x, too: the sign forgets the one in the gradient, this one stays
+    -lr * scale * scale * x @ A.T @ {SIGN}.T          # the scale counts once: the sign has forgotten the gradient's
+    -scale * x @ A.T @ {SIGN}.T                       # the rate is missing: each entry of B moves by lr
+    -lr * scale * x @ (g.T @ x).sign().T              # that is a step of W itself; B's gradient is g against A x
+    -lr * scale * (x @ A.T @ (g.T @ (x @ A.T)).T).sign()  # the sign is that of B's gradient, not of the change
+    -lr * scale * x @ A.T @ (g.T.sign() @ (x @ A.T)).T    # the sign comes last: of the whole gradient of B, not of g
     """,
 )
 

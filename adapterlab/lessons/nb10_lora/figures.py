@@ -1,10 +1,12 @@
-"""Figures of 10_lora: starts, scales, rank and place, directions, drift, and what a step costs."""
+"""Figures of 10_lora: starts, scales, accuracy over parameters, directions, drift, and what a step costs."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
+from ...studies.stats import accuracy_error
 from ..kit import theme
 from ..kit.drawing import box, write
 
@@ -32,48 +34,59 @@ def starts(frame: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """How far the first step moves the output, a line a scale; both axes log. Columns scale, rank, change.
+def relative(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns regime, scale, rank, change, with a column more: times, the change as a multiple of rank 1's."""
+    first = frame[frame["rank"] == 1].set_index(["regime", "scale"])["change"]
+    keys = pd.MultiIndex.from_frame(frame[["regime", "scale"]])
+    return frame.assign(times=frame["change"] / first.loc[keys].to_numpy())
 
-    guess: by what factor the first scale's change shrinks from the smallest rank to 64; a star shows where that ends.
+
+def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
+    """How far the first step moves the output, a panel a regime, a line a scale; both axes log.
+
+    frame: as `relative` gives it. guess: by what factor the first scale's change shrinks from rank 1 to 64 in the last
+    regime; a star shows where that ends.
     """
-    ranks = sorted(set(frame["rank"]))
-    ticks = {"tickvals": ranks, "ticktext": [str(r) for r in ranks]}
-    first = frame[frame["scale"] == frame["scale"].iloc[0]].set_index("rank")["change"][ranks[0]]
-    end = first / guess if guess else None
-    low = min(frame["change"].min(), end or first)
-    fig = theme.figure(
-        title="Change of the output after one step of Adam",
-        xaxis=theme.log("rank r (log scale)", ranks[0], ranks[-1], **ticks),
-        yaxis=theme.log("change, root mean square", low, frame["change"].max()),
+    regimes, ranks = list(dict.fromkeys(frame["regime"])), sorted(set(frame["rank"]))
+    fig = theme.apply(
+        make_subplots(1, len(regimes), subplot_titles=regimes, shared_yaxes=True, horizontal_spacing=0.04),
+        title="Change of the output in Adam's first step, rank 1 = 1",
+        width=1100,
         **theme.LEGEND,
     )
-    theme.lines(fig, frame, "rank", "change", "scale", "rank %{x}: %{y:.1e}")
-    return theme.star(fig, 64, end, f"{guess or 0:g} times less at rank 64")
+    for column, (_, rows) in enumerate(frame.groupby("regime", sort=False), 1):
+        hover = "rank %{x}: %{y:.2g} times rank 1"
+        theme.lines(fig, rows, "rank", "times", "scale", hover, row=1, col=column, showlegend=column == 1)
+    ticks = {"tickvals": ranks, "ticktext": [str(rank) for rank in ranks]}
+    fig.update_xaxes(theme.log("rank r (log scale)", ranks[0], ranks[-1], **ticks))
+    low, high = min(frame["times"].min(), 1 / (guess or 1)), frame["times"].max()
+    fig.update_yaxes({k: v for k, v in theme.log("", low, high).items() if k != "title"})
+    fig.update_yaxes(title="times rank 1 (log scale)", col=1)
+    if guess:
+        style = theme.series("your guess", f"{guess:g} times less at rank 64")
+        fig.add_scatter(x=[64], y=[1 / guess], row=1, col=len(regimes), **style)
+    return fig
 
 
-def grid(frame: pd.DataFrame, source: str = "live", low: float = 50, high: float = 100) -> go.Figure:
-    """Accuracy by rank and place as a heatmap, the numbers in the cells.
+def contest(frame: pd.DataFrame, rows: int, limit: int | None = None) -> go.Figure:
+    """Test accuracy over trained parameters, a dot a run named by its rank, with the interval of its test rows alone.
 
-    Columns rank, where, accuracy (in %), trained_percent; several rows a cell (seeds) are averaged. low, high: the ends
-    of the colours, chance and everything right, so that a difference within the noise looks like none.
+    Columns where, rank, trained, accuracy (in %). rows: of the test; limit: of the parameters, drawn as a line.
     """
-    mean = frame.groupby(["where", "rank"])[["accuracy", "trained_percent"]].mean().unstack()
-    mean = mean.loc[list(dict.fromkeys(frame["where"]))]
-    accuracy, percent = mean["accuracy"], mean["trained_percent"]
-    rows, ranks = accuracy.index.tolist(), accuracy.columns.tolist()
+    ends = [*frame["trained"], *([limit] if limit else [])]
     fig = theme.figure(
-        title="Accuracy, %, by rank and place" + (f" ({source})" if source != "live" else ""),
-        height=180 + 110 * len(rows),
-        xaxis={"title": "rank", "type": "category"},
+        title=f"Each at the rate that validation chose; {rows} test rows",
+        xaxis=theme.log("trained parameters, head included (log scale)", min(ends), max(ends)),
+        yaxis={"title": "test accuracy, %"},
+        **theme.LEGEND,
     )
-    text = [
-        ["" if v != v else f"<b>{v:.1f}</b><br>{percent[r][w]:.2f}% trained" for r, v in accuracy.loc[w].items()]
-        for w in rows
-    ]
-    low, high = min(low, accuracy.min(axis=None)), max(high, accuracy.max(axis=None))
-    hover = "%{y}, rank %{x}<br>%{text}"
-    return theme.heat(fig, theme.f32(accuracy), [str(r) for r in ranks], rows, text, hover, low, high)
+    frame = frame.assign(half=[100 * accuracy_error(a / 100, rows) for a in frame["accuracy"]])
+    style = {"mode": "markers+text", "textposition": "middle right"}
+    hover = "%{x:,} parameters: %{y:.1f}%"
+    theme.lines(fig, frame, "trained", "accuracy", "where", hover, half="half", **style)
+    for trace, (_, part) in zip(fig.data, frame.groupby("where", sort=False), strict=True):
+        trace.text = [f"  rank {rank}" for rank in part["rank"]]
+    return theme.mark(fig, limit, "live", f"{limit:,} parameters" if limit else "", axis="x")
 
 
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
