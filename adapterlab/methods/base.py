@@ -1,6 +1,6 @@
 """What every method has in common: `Change`, its module at a site, and `Method`, the config of what goes where."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
@@ -55,7 +55,7 @@ class Change(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method's config. Subclasses add their numbers, `build` and the closed form `count`.
+    """A method's config. Subclasses set what is a ClassVar here, and add their numbers, `build` and `count`.
 
     sites: kinds of sites ("attention", "feedforward", ...) or exact names; layers: which layers, None for all.
     The default sites take a fused projection ("qkv") where a model has no other, and with `optional` leave out the
@@ -75,8 +75,8 @@ class Method:
     sites: tuple[str, ...] = ()
     layers: tuple[int, ...] | None = None
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls):
+        super().__init_subclass__()
         METHODS[cls.name] = cls
 
     def __post_init__(self):
@@ -84,6 +84,35 @@ class Method:
             value = getattr(self, key)
             if value is not None:
                 object.__setattr__(self, key, (value,) if isinstance(value, str | int) else tuple(value))
+        self.check()
+
+    def check(self) -> None:
+        """UserError for settings that make no sense; a subclass says which, with the help of these three."""
+
+    def positive(self, *settings: str, limit: int | None = None) -> None:
+        """UserError unless each of these settings is an int from 1 to limit."""
+        for setting in settings:
+            value = getattr(self, setting)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{self.name}: {setting} must be a whole number of at least 1, not {value!r}")
+            if limit is not None and value > limit:
+                raise UserError(f"{self.name}: {setting} {value} is wider than the site it goes to ({limit})")
+
+    def among(self, setting: str, known: Collection, called: str = "") -> None:
+        """UserError unless the setting is one of the known; called: what a reader calls it."""
+        value = getattr(self, setting)
+        if value not in known:
+            names = ", ".join(str(k) for k in known)
+            raise UserError(
+                f'{self.name}: unknown {called or setting} "{value}"{suggest(value, known)}; known: {names}'
+            )
+
+    def between(self, setting: str, low: float, high: float = float("inf")) -> None:
+        """UserError unless low < the setting < high, or it is low and that is 0."""
+        value = getattr(self, setting)
+        right = isinstance(value, int | float) and not isinstance(value, bool)
+        if not right or not (low < value < high or value == low == 0):
+            raise UserError(f"{self.name}: {setting} must lie between {low} and {high}, not {value!r}")
 
     def build(self, site: Site) -> Change:
         """The module for one site: forward(x, y) -> y'."""
@@ -160,25 +189,3 @@ def from_dict(data: dict) -> Method:
         raise UserError(f'method "{name}" has no setting "{sorted(unknown)[0]}"')
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return cls(**values)
-
-
-def positive(owner: str, what: str, value, limit: int | None = None) -> None:
-    """UserError unless value is an int from 1 to limit."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{owner}: {what} must be a whole number of at least 1, not {value!r}")
-    if limit is not None and value > limit:
-        raise UserError(f"{owner}: {what} {value} is wider than the site it goes to ({limit})")
-
-
-def among(owner: str, what: str, value, known) -> None:
-    """UserError unless value is one of the known."""
-    if value not in known:
-        names = ", ".join(str(k) for k in known)
-        raise UserError(f'{owner}: unknown {what} "{value}"{suggest(value, known)}; known: {names}')
-
-
-def between(owner: str, what: str, value, low: float, high: float = float("inf")) -> None:
-    """UserError unless low < value < high, or value == low == 0."""
-    right = isinstance(value, int | float) and not isinstance(value, bool)
-    if not right or not (low < value < high or value == low == 0):
-        raise UserError(f"{owner}: {what} must lie between {low} and {high}, not {value!r}")

@@ -1,7 +1,6 @@
 """BitFit: Ben Zaken et al. 2022, section 3: only the biases are trained."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -34,13 +33,13 @@ class BitFitConfig(Method):
     In a model without biases (T5, Llama) the deltas are biases that it did not have; those cannot be merged.
     """
 
-    name: ClassVar[str] = "bitfit"
-    formula: ClassVar[str] = "y + δ"
-    paper: ClassVar[str] = "Ben Zaken et al. 2022"
-    parameters: ClassVar[str] = "d"
-    fits: ClassVar[tuple[str, ...]] = ("linear", "norm", "head")
-    merges: ClassVar[bool] = True
-    optional: ClassVar[bool] = True
+    name = "bitfit"
+    formula = "y + δ"
+    paper = "Ben Zaken et al. 2022"
+    parameters = "d"
+    fits = ("linear", "norm", "head")
+    merges = True
+    optional = True
     sites: tuple[str, ...] = (
         *("query", "key", "value", "qkv", "attention_dense"),
         *("cross_query", "cross_key", "cross_value", "cross_qkv", "cross_attention_dense"),

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import UserError, suggest
+from ..errors import UserError
 from ..sites import Site
-from .base import Change, Method, positive
+from .base import Change, Method
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,
@@ -49,29 +48,24 @@ class BottleneckConfig(Method):
     std: of the initial weights; 1e-2 in the paper's text, 1e-3 in the published code.
     """
 
-    name: ClassVar[str] = "bottleneck"
-    formula: ClassVar[str] = "y + up(act(down(y)))"
-    paper: ClassVar[str] = "Houlsby et al. 2019"
-    parameters: ClassVar[str] = "2·m·d + m + d"
+    name = "bottleneck"
+    formula = "y + up(act(down(y)))"
+    paper = "Houlsby et al. 2019"
+    parameters = "2·m·d + m + d"
     size: int = 64
     act: str = "gelu"
     std: float = 1e-2
     sites: tuple[str, ...] = ("attention", "feedforward")
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive(self.name, "size", self.size)
-        if self.act not in ACTIVATIONS:
-            raise UserError(
-                f'{self.name}: unknown activation "{self.act}"{suggest(self.act, ACTIVATIONS)}; '
-                f"known: {', '.join(ACTIVATIONS)}"
-            )
+    def check(self):
+        self.positive("size")
+        self.among("act", ACTIVATIONS, "activation")
         if not 0 < self.std < float("inf"):
             raise UserError(f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)")
 
     def admit(self, site: Site) -> None:
         """UserError where the bottleneck would be wider than what it narrows."""
-        positive(self.name, "size", self.size, site.width)
+        self.positive("size", limit=site.width)
 
     def build(self, site: Site) -> Change:
         self.admit(site)

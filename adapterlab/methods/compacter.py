@@ -1,14 +1,13 @@
 """Compacter: Karimi Mahabadi et al. 2021, section 4: a bottleneck whose matrices are sums of Kronecker products."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ..errors import UserError
 from ..sites import Site
-from .base import Change, between, positive
+from .base import Change
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
 
@@ -62,20 +61,19 @@ class CompacterConfig(BottleneckConfig):
     Compacter++ is sites="feedforward".
     """
 
-    name: ClassVar[str] = "compacter"
-    formula: ClassVar[str] = "y + up(act(down(y))), W = Σᵢ Aᵢ ⊗ (sᵢ tᵢ)"
-    paper: ClassVar[str] = "Karimi Mahabadi et al. 2021"
-    parameters: ClassVar[str] = "2·r·(d + m) + d + m, and n³ once"
+    name = "compacter"
+    formula = "y + up(act(down(y))), W = Σᵢ Aᵢ ⊗ (sᵢ tᵢ)"
+    paper = "Karimi Mahabadi et al. 2021"
+    parameters = "2·r·(d + m) + d + m, and n³ once"
     size: int = 24
     n: int = 4
     rank: int = 1
     std: float = 1e-4
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("compacter", "n", self.n)
-        positive("compacter", "rank", self.rank)
-        between("compacter", "std", self.std, 0)
+    def check(self):
+        super().check()
+        self.positive("n", "rank")
+        self.between("std", 0)
         if self.size % self.n:
             raise UserError(f"compacter: size {self.size} must be a multiple of n={self.n}")
 
@@ -89,7 +87,7 @@ class CompacterConfig(BottleneckConfig):
         self.admit(site)
         if site.width % self.n:
             raise UserError(f'compacter: n={self.n} does not divide the width {site.width} of "{site.name}"')
-        positive("compacter", "rank", self.rank, self.size // self.n)
+        self.positive("rank", limit=self.size // self.n)
         return Compacter(site.width, self.size, self.act, self.n, self.rank)
 
     def count(self, site: Site) -> int:

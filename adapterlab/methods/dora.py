@@ -1,7 +1,6 @@
 """DoRA: Liu et al. 2024, equation 5: LoRA turns the rows of W, a magnitude of each row is learned apart."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -53,13 +52,13 @@ class DoRA(LoRA):
 class DoRAConfig(LoRAConfig):
     """LoRA's settings; a magnitude for every output besides."""
 
-    name: ClassVar[str] = "dora"
-    formula: ClassVar[str] = "m·(W + (α/r)·B A) x / |W + (α/r)·B A| + b"
-    paper: ClassVar[str] = "Liu et al. 2024"
-    parameters: ClassVar[str] = "r·(d_in + d) + d"
+    name = "dora"
+    formula = "m·(W + (α/r)·B A) x / |W + (α/r)·B A| + b"
+    paper = "Liu et al. 2024"
+    parameters = "r·(d_in + d) + d"
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check(self):
+        super().check()
         if self.gated:
             raise UserError("dora: there is no gated DoRA; use LoRAConfig(gated=True)")
 

@@ -1,7 +1,6 @@
 """AdapterFusion: Pfeiffer et al. 2021, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning"."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -52,14 +51,13 @@ class Fusion(Change):
 class FusionConfig(Method):
     """of: the adapters that it attends over. sites: where they sit; `Adapters.add_fusion` finds out."""
 
-    name: ClassVar[str] = "fusion"
-    formula: ClassVar[str] = "y + Σ softmax(Q h · K zᵢ)·V zᵢ, zᵢ: what adapter i adds"
-    paper: ClassVar[str] = "Pfeiffer et al. 2021"
-    parameters: ClassVar[str] = "3·d² + 2·d"
+    name = "fusion"
+    formula = "y + Σ softmax(Q h · K zᵢ)·V zᵢ, zᵢ: what adapter i adds"
+    paper = "Pfeiffer et al. 2021"
+    parameters = "3·d² + 2·d"
     of: tuple[str, ...] = ()
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check(self):
         object.__setattr__(self, "of", tuple(self.of))
         if not self.of or not all(isinstance(name, str) for name in self.of):
             raise UserError(f"fusion: of must name the adapters that it attends over, not {self.of!r}")

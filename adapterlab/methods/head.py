@@ -11,14 +11,13 @@ how:
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ..errors import UserError
 from ..sites import HEADS, Origin, Site
-from .base import Change, Method, among
+from .base import Change, Method
 from .layernorm import ScaleShift
 
 POOLINGS = ("mean", "first", "last", "model", "own")
@@ -93,23 +92,22 @@ class HeadConfig(Method):
     dropout: in training, on the pooled states; None: as the model's class has it.
     """
 
-    name: ClassVar[str] = "head"
-    formula: ClassVar[str] = "W x + b"
-    parameters: ClassVar[str] = "(d + 1)·labels"
-    fits: ClassVar[tuple[str, ...]] = ("head", "head map", "head norm", "linear")
-    merges: ClassVar[bool] = True
+    name = "head"
+    formula = "W x + b"
+    parameters = "(d + 1)·labels"
+    fits = ("head", "head map", "head norm", "linear")
+    merges = True
     labels: tuple[str, ...] = ("negative", "positive")
     pooling: str | None = None
     dropout: float | None = None
     sites: tuple[str, ...] = ()
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check(self):
         object.__setattr__(self, "labels", tuple(str(label) for label in self.labels))
         if not self.labels:
             raise UserError("head: labels must name at least one label")
         if self.pooling is not None:
-            among("head", "pooling", self.pooling, POOLINGS)
+            self.among("pooling", POOLINGS)
 
     @property
     def pools(self) -> bool:
@@ -142,15 +140,16 @@ class HeadConfig(Method):
     def build(self, site):
         if site.form == "head norm":
             return ScaleShift(site.width)
+        return Head(*self.map(site), *((self.pooling, self.dropout or 0.0) if self.pools and site.states else ()))
+
+    def map(self, site: Site) -> tuple[int, int]:
+        """(inputs, outputs) of the head's own map at a site."""
         if site.form == "head map":
-            return Head(site.source_width, site.width)
-        if self.pools and site.states:
-            return Head(site.states, len(self.labels), self.pooling, self.dropout or 0.0)
-        return Head(site.source_width, len(self.labels))
+            return site.source_width, site.width
+        return (self.pools and site.states) or site.source_width, len(self.labels)
 
     def count(self, site):
         if site.form == "head norm":
             return 2 * site.width
-        if site.form == "head map":
-            return (site.source_width + 1) * site.width
-        return ((site.states if self.pools and site.states else site.source_width) + 1) * len(self.labels)
+        inputs, outputs = self.map(site)
+        return (inputs + 1) * outputs

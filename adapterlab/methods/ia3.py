@@ -1,7 +1,6 @@
 """(IA)^3: Liu et al. 2022, section 3.3 and equation 1 of "Few-Shot Parameter-Efficient Fine-Tuning"."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -41,12 +40,12 @@ class IA3Config(Method):
     With a gated feed-forward both are the same. A fused projection is scaled as a whole, its queries too.
     """
 
-    name: ClassVar[str] = "ia3"
-    formula: ClassVar[str] = "y·l"
-    paper: ClassVar[str] = "Liu et al. 2022"
-    parameters: ClassVar[str] = "d"
-    fits: ClassVar[tuple[str, ...]] = ("linear", "hidden")
-    merges: ClassVar[bool] = True
+    name = "ia3"
+    formula = "y·l"
+    paper = "Liu et al. 2022"
+    parameters = "d"
+    fits = ("linear", "hidden")
+    merges = True
     sites: tuple[str, ...] = ("key", "value", "hidden")
 
     def build(self, site: Site) -> Change:

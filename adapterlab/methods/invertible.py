@@ -1,7 +1,6 @@
 """Invertible adapters: Pfeiffer et al. 2020 (MAD-X), section 4.2: a language's own view of the embeddings, and back."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -54,14 +53,14 @@ class Invertible(Change):
 class InvertibleConfig(Method):
     """One coupling for the model, at both ends of the stream (at its entry alone without a language head)."""
 
-    name: ClassVar[str] = "invertible"
-    formula: ClassVar[str] = "y₁ + F(y₂), y₂ + G(y₁′); undone before the output embeddings"
-    paper: ClassVar[str] = "Pfeiffer et al. 2020"
-    parameters: ClassVar[str] = "2·(2·⌊d/2⌋·⌊d/4⌋ + ⌊d/2⌋ + ⌊d/4⌋) once"
-    fits: ClassVar[tuple[str, ...]] = ("stream",)
-    blocks: ClassVar[frozenset[str]] = frozenset({"Stack"})
-    refusal: ClassVar[str] = "an invertible adapter is undone at the model's end, which a mixture could not be"
-    optional: ClassVar[bool] = True
+    name = "invertible"
+    formula = "y₁ + F(y₂), y₂ + G(y₁′); undone before the output embeddings"
+    paper = "Pfeiffer et al. 2020"
+    parameters = "2·(2·⌊d/2⌋·⌊d/4⌋ + ⌊d/2⌋ + ⌊d/4⌋) once"
+    fits = ("stream",)
+    blocks = frozenset({"Stack"})
+    refusal = "an invertible adapter is undone at the model's end, which a mixture could not be"
+    optional = True
     sites: tuple[str, ...] = ("embedding", "unembedding")
 
     def common(self, sites: list[Site]) -> nn.Module | None:

@@ -5,14 +5,13 @@ layers, hands its own state on from one to the next, and adds it to the model's 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
 from ..sites import Site, match
-from .base import Change, Method, among, positive
+from .base import Change, Method
 
 FUSIONS = ("add", "linear")
 
@@ -94,13 +93,13 @@ class KAdapterConfig(Method):
     that were trained apart can be used together and the new one changes nothing at first.
     """
 
-    name: ClassVar[str] = "kadapter"
-    formula: ClassVar[str] = "y + kₙ at the last layer, kᵢ = hᵢ + up(encoders(down(hᵢ))), hᵢ = yᵢ + kᵢ₋₁"
-    paper: ClassVar[str] = "Wang et al. 2021"
-    parameters: ClassVar[str] = "2·d·m + d + m + depth·(4·m² + 2·m·i + i + 9·m)"
-    fits: ClassVar[tuple[str, ...]] = ("block",)
-    blocks: ClassVar[frozenset[str]] = frozenset({"Stack"})
-    refusal: ClassVar[str] = "kadapter runs beside the whole model with a state of its own, which cannot be shared out"
+    name = "kadapter"
+    formula = "y + kₙ at the last layer, kᵢ = hᵢ + up(encoders(down(hᵢ))), hᵢ = yᵢ + kᵢ₋₁"
+    paper = "Wang et al. 2021"
+    parameters = "2·d·m + d + m + depth·(4·m² + 2·m·i + i + 9·m)"
+    fits = ("block",)
+    blocks = frozenset({"Stack"})
+    refusal = "kadapter runs beside the whole model with a state of its own, which cannot be shared out"
     size: int = 64
     heads: int = 4
     inner: int = 256
@@ -108,11 +107,9 @@ class KAdapterConfig(Method):
     fusion: str = "add"
     sites: tuple[str, ...] = ("block",)
 
-    def __post_init__(self):
-        super().__post_init__()
-        for what in ("size", "heads", "inner", "depth"):
-            positive("kadapter", what, getattr(self, what))
-        among("kadapter", "fusion", self.fusion, FUSIONS)
+    def check(self):
+        self.positive("size", "heads", "inner", "depth")
+        self.among("fusion", FUSIONS)
         if self.size % self.heads:
             raise UserError(f"kadapter: size {self.size} must be a multiple of heads={self.heads}")
 

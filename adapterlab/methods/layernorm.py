@@ -1,7 +1,6 @@
 """LayerNorm tuning, as a delta on what the frozen LayerNorm puts out."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -35,11 +34,11 @@ class ScaleShift(Change):
 class LayerNormConfig(Method):
     """Train every LayerNorm, the embeddings' included (Houlsby et al. 2019, section 2.1: 2d parameters each)."""
 
-    name: ClassVar[str] = "layernorm"
-    formula: ClassVar[str] = "y·s + t"
-    paper: ClassVar[str] = "Houlsby et al. 2019"
-    parameters: ClassVar[str] = "2·d"
-    merges: ClassVar[bool] = True
+    name = "layernorm"
+    formula = "y·s + t"
+    paper = "Houlsby et al. 2019"
+    parameters = "2·d"
+    merges = True
     sites: tuple[str, ...] = ("norm",)
 
     def build(self, site: Site) -> Change:

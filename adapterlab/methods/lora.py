@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..sites import Site
-from .base import Change, Method, between, positive
+from .base import Change, Method
 from .gate import Gated
 
 
@@ -42,12 +41,12 @@ class LoRAConfig(Method):
     gated: times UniPELT's gate of x (Mao et al. 2022), and then no longer a change of the matrix alone.
     """
 
-    name: ClassVar[str] = "lora"
-    formula: ClassVar[str] = "y + (α/r)·B A x"
-    paper: ClassVar[str] = "Hu et al. 2021"
-    parameters: ClassVar[str] = "r·(d_in + d)"
-    fits: ClassVar[tuple[str, ...]] = ("linear", "head")
-    merges: ClassVar[bool] = True
+    name = "lora"
+    formula = "y + (α/r)·B A x"
+    paper = "Hu et al. 2021"
+    parameters = "r·(d_in + d)"
+    fits = ("linear", "head")
+    merges = True
     rank: int = 8
     alpha: float = 16
     stabilised: bool = False
@@ -55,11 +54,10 @@ class LoRAConfig(Method):
     gated: bool = False
     sites: tuple[str, ...] = ("query", "value")
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive(self.name, "rank", self.rank)
-        between(self.name, "alpha", self.alpha, 0)
-        between(self.name, "dropout", self.dropout, 0, 1)
+    def check(self):
+        self.positive("rank")
+        self.between("alpha", 0)
+        self.between("dropout", 0, 1)
 
     @property
     def scale(self) -> float:
@@ -67,7 +65,7 @@ class LoRAConfig(Method):
 
     def admit(self, site: Site) -> None:
         """UserError where the rank is larger than the matrix has."""
-        positive(self.name, "rank", self.rank, min(site.width, site.source_width))
+        self.positive("rank", limit=min(site.width, site.source_width))
 
     def build(self, site: Site) -> Change:
         self.admit(site)

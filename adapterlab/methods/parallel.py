@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import nn
 
 from ..sites import Site
-from .base import Change, between
+from .base import Change
 from .bottleneck import Bottleneck, BottleneckConfig
 
 
@@ -32,17 +31,17 @@ class ScaledParallel(Bottleneck):
 class ParallelConfig(BottleneckConfig):
     """scale: s, 4 in the paper; 1 is its plain parallel adapter. `std` has no effect."""
 
-    name: ClassVar[str] = "parallel"
-    formula: ClassVar[str] = "y + s·up(act(down(x)))"
-    paper: ClassVar[str] = "He et al. 2022"
-    fits: ClassVar[tuple[str, ...]] = ("sublayer", "block")
+    name = "parallel"
+    formula = "y + s·up(act(down(x)))"
+    paper = "He et al. 2022"
+    fits = ("sublayer", "block")
     act: str = "relu"
     scale: float = 4.0
     sites: tuple[str, ...] = ("feedforward",)
 
-    def __post_init__(self):
-        super().__post_init__()
-        between("parallel", "scale", self.scale, 0)
+    def check(self):
+        super().check()
+        self.between("scale", 0)
 
     def build(self, site: Site) -> Change:
         self.admit(site)

@@ -1,7 +1,6 @@
 """The Pfeiffer adapter: Pfeiffer et al. 2021 (AdapterFusion), appendix, MAD-X: a bottleneck a layer, after the norm."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ..sites import Site
 from .base import Change
@@ -27,10 +26,10 @@ class Pfeiffer(Bottleneck):
 class PfeifferConfig(BottleneckConfig):
     """The bottleneck's settings, at the feed-forward alone. gated: times UniPELT's gate of x."""
 
-    name: ClassVar[str] = "pfeiffer"
-    formula: ClassVar[str] = "y + up(act(down(LN(y + x))))"
-    paper: ClassVar[str] = "Pfeiffer et al. 2021"
-    fits: ClassVar[tuple[str, ...]] = ("sublayer",)
+    name = "pfeiffer"
+    formula = "y + up(act(down(LN(y + x))))"
+    paper = "Pfeiffer et al. 2021"
+    fits = ("sublayer",)
     act: str = "relu"
     gated: bool = False
     sites: tuple[str, ...] = ("feedforward",)

@@ -5,48 +5,38 @@ longer than y. Every query may look at the new positions; nothing looks from the
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..sites import Site
-from .base import Change, Method, positive
+from .base import Change, Method
 from .gate import Gate
 
 
-class Prefixes(nn.Module):
-    """The prefixes of a stack's layers out of one small network, up(tanh(down(tokens))), which trains more steadily.
+def group(site: Site) -> str:
+    """Which network makes a site's prefix: each stack and kind of attention has one of its own."""
+    return f"{site.name.split('.')[0]}_{site.kind}"
 
-    length * width + (width + 1) * hidden + (hidden + 1) * 2 * wide * layers parameters.
+
+class Prefixes(nn.Module):
+    """The prefixes of a group of sites out of one small network, up(tanh(down(tokens))), which trains more steadily.
+
+    length * width + (width + 1) * hidden + (hidden + 1) * 2 * wide * sites parameters.
     """
 
-    def __init__(self, length: int, width: int, wide: int, layers: int, hidden: int):
+    def __init__(self, sites: list[Site], length: int, hidden: int):
         super().__init__()
-        self.tokens = nn.Parameter(torch.randn(length, width))
-        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, 2 * wide * layers)
+        self.sites, self.wide = [site.name for site in sites], sites[0].width
+        self.tokens = nn.Parameter(torch.randn(length, sites[0].source_width))
+        self.down = nn.Linear(sites[0].source_width, hidden)
+        self.up = nn.Linear(hidden, 2 * self.wide * len(sites))
 
-    def forward(self, layer: int, wide: int):
-        part = slice(2 * wide * layer, 2 * wide * (layer + 1))  # this layer's outputs of `up`: keys, then values
+    def forward(self, site: str) -> torch.Tensor:
+        """(length, 2 * wide): this site's outputs of `up`, keys, then values."""
+        part = slice(start := 2 * self.wide * self.sites.index(site), start + 2 * self.wide)
         return F.linear(torch.tanh(self.down(self.tokens)), self.up.weight[part], self.up.bias[part])
-
-
-class Networks(nn.ModuleDict):
-    """A network for each group of sites, one stack and kind of attention; `prefix` is that of one site."""
-
-    def __init__(self, groups: dict[str, list[Site]], length: int, hidden: int):
-        networks = {
-            group: Prefixes(length, sites[0].source_width, sites[0].width, len(sites), hidden)
-            for group, sites in groups.items()
-        }
-        super().__init__(networks)
-        self.layer = {site.name: (group, i) for group, sites in groups.items() for i, site in enumerate(sites)}
-
-    def prefix(self, site: str, wide: int) -> torch.Tensor:
-        """(length, 2 * wide)."""
-        group, layer = self.layer[site]
-        return self[group](layer, wide)
 
 
 class PrefixTuning(Change):
@@ -55,17 +45,15 @@ class PrefixTuning(Change):
     Without the network: 2 * length * wide parameters of its own, wide = heads * head_width.
     """
 
-    def __init__(self, name: str, length: int, wide: int, source_width: int, direct: bool, gated: bool):
+    def __init__(self, site: Site, length: int, direct: bool, gated: bool):
         super().__init__()
-        self.name, self.wide = name, wide
-        self.own = nn.Parameter(torch.randn(length, 2 * wide)) if direct else None
-        self.gate = Gate(source_width) if gated else None
+        self.site, self.group = site.name, group(site)
+        self.own = nn.Parameter(torch.randn(length, 2 * site.width)) if direct else None
+        self.gate = Gate(site.source_width) if gated else None
 
-    def prefix(self):
+    def prefix(self) -> torch.Tensor:
         """(length, 2 * wide): keys, then values."""
-        if self.own is not None:
-            return self.own
-        return self.common[0].prefix(self.name, self.wide)
+        return self.common[0][self.group](self.site) if self.own is None else self.own
 
     def forward(self, x, y):
         batch, _, heads, _, head_width = y.shape
@@ -83,37 +71,32 @@ class PrefixTuningConfig(Method):
     gated: the prefixes times UniPELT's gate of what enters the attention.
     """
 
-    name: ClassVar[str] = "prefix_tuning"
-    formula: ClassVar[str] = "[P; y], y = the keys and values"
-    paper: ClassVar[str] = "Li and Liang 2021"
-    parameters: ClassVar[str] = "2·L·d, or L·d + (d + 1)·h + (h + 1)·2·d·layers once"
-    fits: ClassVar[tuple[str, ...]] = ("memory",)
-    blocks: ClassVar[frozenset[str]] = frozenset({"Stack", "BatchSplit", "Parallel"})
-    refusal: ClassVar[str] = "prefix tuning adds positions to the keys and values and has no output to mix"
-    optional: ClassVar[bool] = True
-    needs: ClassVar[str] = "an attention that goes through transformers' attention interface"
+    name = "prefix_tuning"
+    formula = "[P; y], y = the keys and values"
+    paper = "Li and Liang 2021"
+    parameters = "2·L·d, or L·d + (d + 1)·h + (h + 1)·2·d·layers once"
+    fits = ("memory",)
+    blocks = frozenset({"Stack", "BatchSplit", "Parallel"})
+    refusal = "prefix tuning adds positions to the keys and values and has no output to mix"
+    optional = True
+    needs = "an attention that goes through transformers' attention interface"
     length: int = 30
     hidden: int = 512
     gated: bool = False
     sites: tuple[str, ...] = ("memory", "cross_memory")
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("prefix_tuning", "length", self.length)
+    def check(self):
+        self.positive("length")
         if self.hidden != 0:
-            positive("prefix_tuning", "hidden", self.hidden)
+            self.positive("hidden")
 
     def groups(self, sites: list[Site]) -> dict[str, list[Site]]:
-        """Sites by stack and kind: each group has a network of its own."""
-        groups: dict[str, list[Site]] = {}
-        for site in sites:
-            groups.setdefault(f"{site.name.split('.')[0]}_{site.kind}", []).append(site)
-        return groups
+        return {name: [site for site in sites if group(site) == name] for name in map(group, sites)}
 
     def common(self, sites: list[Site]) -> nn.Module | None:
         if not self.hidden:
             return None
-        return Networks(self.groups(sites), self.length, self.hidden)
+        return nn.ModuleDict({n: Prefixes(s, self.length, self.hidden) for n, s in self.groups(sites).items()})
 
     def count_common(self, sites: list[Site]) -> int:
         L, h = self.length, self.hidden
@@ -123,7 +106,7 @@ class PrefixTuningConfig(Method):
         ) * bool(h)
 
     def build(self, site: Site) -> Change:
-        return PrefixTuning(site.name, self.length, site.width, site.source_width, not self.hidden, self.gated)
+        return PrefixTuning(site, self.length, not self.hidden, self.gated)
 
     def count(self, site: Site) -> int:
         direct = 0 if self.hidden else 2 * self.length * site.width

@@ -5,13 +5,12 @@ text's own positions, so that a loss over tokens fits; a pooler inside the base 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ..sites import Site
-from .base import Change, Method, among, positive
+from .base import Change, Method
 
 STARTS = ("vocabulary", "normal")
 
@@ -38,22 +37,21 @@ class Prompt(Change):
 class PromptTuningConfig(Method):
     """length: of the prompt. start: at the embeddings of random words (section 3.2), or at N(0, 1)."""
 
-    name: ClassVar[str] = "prompt_tuning"
-    formula: ClassVar[str] = "[P; y], y = the embedded text"
-    paper: ClassVar[str] = "Lester et al. 2021"
-    parameters: ClassVar[str] = "L·d"
-    fits: ClassVar[tuple[str, ...]] = ("prompt",)
-    blocks: ClassVar[frozenset[str]] = frozenset({"Stack", "BatchSplit"})
-    refusal: ClassVar[str] = "prompt tuning lengthens the text and has no output to mix"
-    needs: ClassVar[str] = "a model that reads text and takes embeddings in its place"
+    name = "prompt_tuning"
+    formula = "[P; y], y = the embedded text"
+    paper = "Lester et al. 2021"
+    parameters = "L·d"
+    fits = ("prompt",)
+    blocks = frozenset({"Stack", "BatchSplit"})
+    refusal = "prompt tuning lengthens the text and has no output to mix"
+    needs = "a model that reads text and takes embeddings in its place"
     length: int = 20
     start: str = "vocabulary"
     sites: tuple[str, ...] = ("prompt",)
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("prompt_tuning", "length", self.length)
-        among("prompt_tuning", "start", self.start, STARTS)
+    def check(self):
+        self.positive("length")
+        self.among("start", STARTS)
 
     def build(self, site: Site) -> Change:
         return Prompt(self.length, site.width, self.start)

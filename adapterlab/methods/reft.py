@@ -1,13 +1,12 @@
 """LoReFT: Wu et al. 2024, equation 2: hidden states are edited within a subspace of r dimensions."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 
 from ..sites import Site
-from .base import Change, Method, positive
+from .base import Change, Method
 
 
 class LoReFT(Change):
@@ -46,25 +45,24 @@ class LoReFT(Change):
 class LoReFTConfig(Method):
     """rank: r. first: how many tokens at the start are edited (3: AdapterHub's default); None edits all."""
 
-    name: ClassVar[str] = "loreft"
-    formula: ClassVar[str] = "y + Rᵀ(W y + b − R y), R Rᵀ = 1"
-    paper: ClassVar[str] = "Wu et al. 2024"
-    parameters: ClassVar[str] = "2·r·d + r"
-    fits: ClassVar[tuple[str, ...]] = ("block", "sublayer")
-    blocks: ClassVar[frozenset[str]] = frozenset({"Stack", "BatchSplit", "Parallel", "Average"})
-    refusal: ClassVar[str] = "loreft edits given positions of a whole text, so its tokens cannot be shared out"
+    name = "loreft"
+    formula = "y + Rᵀ(W y + b − R y), R Rᵀ = 1"
+    paper = "Wu et al. 2024"
+    parameters = "2·r·d + r"
+    fits = ("block", "sublayer")
+    blocks = frozenset({"Stack", "BatchSplit", "Parallel", "Average"})
+    refusal = "loreft edits given positions of a whole text, so its tokens cannot be shared out"
     rank: int = 4
     first: int | None = 3
     sites: tuple[str, ...] = ("block",)
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("loreft", "rank", self.rank)
+    def check(self):
+        self.positive("rank")
         if self.first is not None:
-            positive("loreft", "first", self.first)
+            self.positive("first")
 
     def build(self, site: Site) -> Change:
-        positive("loreft", "rank", self.rank, site.width)
+        self.positive("rank", limit=site.width)
         return LoReFT(site.width, self.rank, self.first)
 
     def count(self, site: Site) -> int:

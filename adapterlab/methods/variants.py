@@ -1,17 +1,29 @@
 """What Houlsby et al. 2019, section 3.6, tried beside the plain bottleneck, and found no better."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import nn
 
-from ..errors import UserError, suggest
 from ..sites import Site
-from .base import Change, positive
+from .base import Change
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
-NORMS = (None, "batch", "layer")
 PLACES = ("serial", "parallel", "multiply")
+
+
+class TokenBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over every token of the batch: (batch, tokens, size) -> the same shape."""
+
+    def forward(self, h):
+        return super().forward(h.flatten(0, -2)).view_as(h)
+
+
+NORMS: dict[str | None, Callable[[int], nn.Module]] = {
+    None: nn.Identity,
+    "batch": TokenBatchNorm,
+    "layer": nn.LayerNorm,
+}
 
 
 class Variant(Change):
@@ -25,7 +37,7 @@ class Variant(Change):
         super().__init__()
         self.act, self.place = ACTIVATIONS[act], place
         self.down = nn.ModuleList(nn.Linear(width if i == 0 else size, size) for i in range(depth))
-        self.norm = nn.ModuleList(_norm(norm, size) for _ in range(depth))
+        self.norm = nn.ModuleList(NORMS[norm](size) for _ in range(depth))
         self.up = nn.Linear(size, width)
         for linear in (self.down[0], self.up):
             nn.init.trunc_normal_(linear.weight, std=std, a=-2 * std, b=2 * std)
@@ -38,17 +50,6 @@ class Variant(Change):
         return y * (1 + self.up(h)) if self.place == "multiply" else y + self.up(h)
 
 
-class TokenBatchNorm(nn.BatchNorm1d):
-    """BatchNorm over every token of the batch: (batch, tokens, size) -> the same shape."""
-
-    def forward(self, h):
-        return super().forward(h.flatten(0, -2)).view_as(h)
-
-
-def _norm(kind, size):
-    return {None: nn.Identity, "batch": TokenBatchNorm, "layer": nn.LayerNorm}[kind](size)
-
-
 @dataclass(frozen=True, kw_only=True)
 class VariantConfig(BottleneckConfig):
     """The bottleneck's settings, and: norm (None, "batch", "layer" normalisation of the hidden units, before the
@@ -59,22 +60,18 @@ class VariantConfig(BottleneckConfig):
     signal would come through.
     """
 
-    name: ClassVar[str] = "variant"
-    formula: ClassVar[str] = "y + f(y), y + f(x) or y·(1 + f(x))"
-    parameters: ClassVar[str] = "2·m·d + m + d + (depth − 1)·(m² + m), with a norm + 2·m·depth"
+    name = "variant"
+    formula = "y + f(y), y + f(x) or y·(1 + f(x))"
+    parameters = "2·m·d + m + d + (depth − 1)·(m² + m), with a norm + 2·m·depth"
     norm: str | None = None
     depth: int = 1
     place: str = "serial"
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("variant", "depth", self.depth)
-        if self.norm not in NORMS:
-            raise UserError(f'variant: unknown norm "{self.norm}"{suggest(self.norm, NORMS)}; known: batch, layer')
-        if self.place not in PLACES:
-            raise UserError(
-                f'variant: unknown place "{self.place}"{suggest(self.place, PLACES)}; known: {", ".join(PLACES)}'
-            )
+    def check(self):
+        super().check()
+        self.positive("depth")
+        self.among("norm", NORMS)
+        self.among("place", PLACES)
 
     def build(self, site: Site) -> Change:
         self.admit(site)

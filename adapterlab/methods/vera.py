@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..sites import Site
-from .base import Change, Method, between, positive
+from .base import Change, Method
 
 
 class Projections(nn.Module):
@@ -59,21 +58,20 @@ class VeRA(Change):
 class VeRAConfig(Method):
     """rank: r, large because it costs little. start: of d. seed: of the random matrices, a part of the adapter."""
 
-    name: ClassVar[str] = "vera"
-    formula: ClassVar[str] = "y + diag(b) B diag(d) A x"
-    paper: ClassVar[str] = "Kopiczko et al. 2024"
-    parameters: ClassVar[str] = "r + d"
-    fits: ClassVar[tuple[str, ...]] = ("linear", "head")
-    merges: ClassVar[bool] = True
+    name = "vera"
+    formula = "y + diag(b) B diag(d) A x"
+    paper = "Kopiczko et al. 2024"
+    parameters = "r + d"
+    fits = ("linear", "head")
+    merges = True
     rank: int = 256
     start: float = 0.1
     seed: int = 0
     sites: tuple[str, ...] = ("query", "value")
 
-    def __post_init__(self):
-        super().__post_init__()
-        positive("vera", "rank", self.rank)
-        between("vera", "start", self.start, 0)
+    def check(self):
+        self.positive("rank")
+        self.between("start", 0)
 
     def common(self, sites: list[Site]) -> nn.Module | None:
         return Projections(self.rank, max(s.source_width for s in sites), max(s.width for s in sites), self.seed)
