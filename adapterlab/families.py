@@ -14,12 +14,12 @@ from .errors import UserError, suggest
 class Family:
     """One row. Paths are relative to a layer unless said otherwise; a path that a model lacks is passed over.
 
-    layers: prefix of the sites' names -> paths of the layers, relative to the base model, "*" for the numbers.
     sublayers: (kind, source, module, norm): x enters at source, y leaves at module, norm is the sub-layer's.
+    layers: prefix of the sites' names -> paths of the layers, relative to the base model, "*" for the numbers.
     linears: kind -> path or paths, for LoRA and its relatives; fused projections have a kind of their own
         ("qkv", "gate_inner"), and a gated feed-forward is outer(act(gate(x)) * inner(x)).
-    norms: the norms on a layer's residual stream; outer_norms: those outside the layers, relative to the base model.
-        Norms inside the attention (Qwen3's q_norm) are not listed: reach them by `extra`.
+    more_norms: on a layer's residual stream beside its sub-layers'; outer_norms: outside the layers, relative to the
+        base model. Norms inside the attention (Qwen3's q_norm) are not listed: reach them by `extra`.
     heads: paths of the task head's last linear map, relative to the whole model; the first that exists counts.
     pre_norm: True where norms come before the sub-layer (no norm is then applied to y + x); or the name of the
         config's flag that says so.
@@ -30,10 +30,10 @@ class Family:
     entry: where the stream enters, relative to the base model; "" for the first layer.
     """
 
-    layers: dict[str, str | tuple[str, ...]]
     sublayers: tuple[tuple[str, str, str, str | None], ...]
+    layers: dict[str, str | tuple[str, ...]] = field(default_factory=lambda: {"layers": "layers.*"})
     linears: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
-    norms: tuple[str, ...] = ()
+    more_norms: tuple[str, ...] = ()
     outer_norms: tuple[str, ...] = ()
     heads: tuple[str, ...] = ("score", "classifier", "qa_outputs")
     pre_norm: bool | str = False
@@ -41,6 +41,11 @@ class Family:
     causal: tuple[str, ...] = ()
     text: bool = True
     entry: str = ""
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """Every norm on a layer's residual stream, once."""
+        return tuple(dict.fromkeys((*(norm for *_, norm in self.sublayers if norm), *self.more_norms)))
 
 
 def _linears(attention: str, names: str, inner: str = "", outer: str = "", gate: str = "", cross: str = "") -> dict:
@@ -62,7 +67,6 @@ BERT = Family(
         ("feedforward", "intermediate", "output.dropout", "output.LayerNorm"),
     ),
     linears=_linears("attention", "self.query self.key self.value output.dense", "intermediate.dense", "output.dense"),
-    norms=("attention.output.LayerNorm", "output.LayerNorm"),
     outer_norms=("embeddings.LayerNorm", "encoder.LayerNorm", "encoder.conv.LayerNorm"),
     heads=("classifier.out_proj", "classifier", "qa_outputs"),
     memories={"memory": "attention.self", "cross_memory": "crossattention.self"},
@@ -75,7 +79,6 @@ DISTILBERT = Family(
         ("feedforward", "ffn", "ffn.dropout", "output_layer_norm"),
     ),
     linears=_linears("attention", "q_lin k_lin v_lin out_lin", "ffn.lin1", "ffn.lin2"),
-    norms=("sa_layer_norm", "output_layer_norm"),
     outer_norms=("embeddings.LayerNorm",),
     memories={"memory": "attention"},
 )
@@ -89,25 +92,27 @@ ALBERT = Family(
         ("feedforward", "ffn", "ffn_output", "full_layer_layer_norm"),
     ),
     linears=_linears("attention", "query key value dense", "ffn", "ffn_output"),
-    norms=("attention.LayerNorm", "full_layer_layer_norm"),
     outer_norms=("embeddings.LayerNorm",),
     memories={"memory": "attention"},
     entry="encoder",
 )
 
-MPNET = replace(
-    BERT,
+
+def _bert(attention: str, names: str, **more) -> Family:
+    """BERT with other projections in an attention that computes for itself."""
+    linears = _linears(attention, names, "intermediate.dense", "output.dense")
+    return replace(BERT, linears=linears, memories={}, **more)
+
+
+MPNET = _bert(
+    "attention.attn",
+    "q k v o",
     sublayers=(("attention", "attention", "attention.dropout", "attention.LayerNorm"), BERT.sublayers[1]),
-    linears=_linears("attention.attn", "q k v o", "intermediate.dense", "output.dense"),
-    norms=("attention.LayerNorm", "output.LayerNorm"),
-    memories={},
 )
 
 MODERNBERT = Family(
-    layers={"layers": "layers.*"},
     sublayers=(("attention", "attn", "attn.out_drop", "attn_norm"), ("feedforward", "mlp", "mlp.Wo", "mlp_norm")),
     linears={"gate_inner": "mlp.Wi", **_linears("attn", "Wqkv Wo", outer="mlp.Wo")},
-    norms=("attn_norm", "mlp_norm"),
     outer_norms=("embeddings.norm", "final_norm"),
     pre_norm=True,
     memories={"memory": "attn"},
@@ -123,7 +128,6 @@ BART = Family(
         ("feedforward", "fc1", "fc2", "final_layer_norm"),
     ),
     linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "fc1", "fc2", cross="encoder_attn"),
-    norms=("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"),
     outer_norms=tuple(f"{s}.{n}" for s in ("encoder", "decoder") for n in ("layernorm_embedding", "layer_norm")),
     heads=("classification_head.out_proj", "classifier", "qa_outputs"),
     memories={"memory": "self_attn", "cross_memory": "encoder_attn"},
@@ -143,7 +147,6 @@ T5 = Family(
         kind: tuple(f"layer.{i}.DenseReluDense.{name}" for i in (1, 2) for name in names)
         for kind, names in {"gate": ("wi_0",), "inner": ("wi", "wi_1"), "outer": ("wo",)}.items()
     },
-    norms=("layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"),
     outer_norms=("encoder.final_layer_norm", "decoder.final_layer_norm"),
     heads=BART.heads,
     pre_norm=True,
@@ -161,7 +164,6 @@ GPT2 = Family(
         ("feedforward", "mlp", "mlp.dropout", "ln_2"),
     ),
     linears=_linears("attn", "c_attn c_proj", "mlp.c_fc", "mlp.c_proj"),
-    norms=("ln_1", "ln_cross_attn", "ln_2"),
     outer_norms=("ln_f",),
     pre_norm=True,
     memories={"memory": "attn", "cross_memory": "crossattention"},
@@ -176,13 +178,11 @@ GPT_NEO = replace(
 )
 
 GPT_NEOX = Family(
-    layers={"layers": "layers.*"},
     sublayers=(
         ("attention", "attention", "post_attention_dropout", "input_layernorm"),
         ("feedforward", "mlp", "post_mlp_dropout", "post_attention_layernorm"),
     ),
     linears=_linears("attention", "query_key_value dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
-    norms=("input_layernorm", "post_attention_layernorm"),
     outer_norms=("final_layer_norm",),
     pre_norm=True,
     memories={"memory": "attention"},
@@ -206,7 +206,7 @@ LLAMA = Family(
         ("feedforward", "mlp", "mlp.down_proj", "post_attention_layernorm"),
     ),
     linears=_linears("self_attn", "q_proj k_proj v_proj o_proj", "mlp.up_proj", "mlp.down_proj", "mlp.gate_proj"),
-    norms=("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    more_norms=("pre_feedforward_layernorm", "post_feedforward_layernorm"),
     outer_norms=("norm", "language_model.norm"),
     pre_norm=True,
     memories={"memory": "self_attn"},
@@ -240,7 +240,7 @@ BLOOM = Family(
         ("feedforward", "mlp", "mlp.dense_4h_to_h", "post_attention_layernorm"),
     ),
     linears=_linears("self_attention", "query_key_value dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
-    norms=("input_layernorm", "post_attention_layernorm", "ln_attn", "ln_mlp"),
+    more_norms=("ln_attn", "ln_mlp"),
     outer_norms=("word_embeddings_layernorm", "ln_f"),
     pre_norm=True,
     causal=("layers",),
@@ -249,13 +249,11 @@ BLOOM = Family(
 # ---- vision and speech
 
 VIT = Family(
-    layers={"layers": "layers.*"},
     sublayers=(
         ("attention", "attention", "attention.o_proj", "layernorm_before"),
         ("feedforward", "mlp", "mlp.fc2", "layernorm_after"),
     ),
     linears=_linears("attention", "q_proj k_proj v_proj o_proj", "mlp.fc1", "mlp.fc2"),
-    norms=("layernorm_before", "layernorm_after"),
     outer_norms=("layernorm",),
     pre_norm=True,
     memories={"memory": "attention"},
@@ -273,7 +271,6 @@ CLIP = Family(
         ("feedforward", "mlp", "mlp.fc2", "layer_norm2"),
     ),
     linears=_linears("self_attn", "q_proj k_proj v_proj out_proj", "mlp.fc1", "mlp.fc2"),
-    norms=("layer_norm1", "layer_norm2"),
     outer_norms=tuple(
         p + n
         for p in ("", "text_model.", "vision_model.")
@@ -294,7 +291,6 @@ WAV2VEC2 = Family(
     linears=_linears(
         "attention", "q_proj k_proj v_proj out_proj", "feed_forward.intermediate_dense", "feed_forward.output_dense"
     ),
-    norms=("layer_norm", "final_layer_norm"),
     outer_norms=("feature_projection.layer_norm", "encoder.layer_norm"),
     pre_norm="do_stable_layer_norm",
     memories={"memory": "attention"},
@@ -303,21 +299,8 @@ WAV2VEC2 = Family(
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), BERT),
-    "deberta": replace(
-        BERT,
-        memories={},
-        linears=_linears("attention", "self.in_proj output.dense", "intermediate.dense", "output.dense"),
-    ),
-    "deberta-v2": replace(
-        BERT,
-        memories={},
-        linears=_linears(
-            "attention",
-            "self.query_proj self.key_proj self.value_proj output.dense",
-            "intermediate.dense",
-            "output.dense",
-        ),
-    ),
+    "deberta": _bert("attention", "self.in_proj output.dense"),
+    "deberta-v2": _bert("attention", "self.query_proj self.key_proj self.value_proj output.dense"),
     "distilbert": DISTILBERT,
     "albert": ALBERT,
     "mpnet": MPNET,
