@@ -52,6 +52,11 @@ class Info:
         return next((config for config in self.recipe if isinstance(config, HeadConfig)), None)
 
     @property
+    def pools(self) -> bool:
+        """Has it a head that makes its own vector of the encoder's states?"""
+        return self.head is not None and self.head.pools
+
+    @property
     def methods(self) -> tuple[Method, ...]:
         """The recipe without the head."""
         return tuple(config for config in self.recipe if not isinstance(config, HeadConfig))

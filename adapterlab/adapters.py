@@ -319,16 +319,7 @@ class Adapters:
 
     def merge_and_unload(self, name: str) -> nn.Module:
         """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
-        head = self[name].info.head
-        if head and head.pools:
-            raise UserError(
-                f'the head of "{name}" takes the {head.pooling} of the encoder\'s states, which a '
-                f"{type(self.model).__name__} does not do by itself; merge() keeps that head attached, and a head "
-                'that was trained with pooling="model" goes into the weights'
-            )
-        self.merge(name)
-        self.merged, self.originals = None, {}
-        return self.detach()
+        return merging.merge_and_unload(self, name)
 
     def save(self, name: str, folder: str | Path, overwrite: bool = False) -> Path:
         """Write an adapter to a folder; see `checkpoint.save`."""

@@ -10,6 +10,7 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
     Parallel("sentiment", "topic")                   every row to each of them, in one pass
 """
 
+import copy
 import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class Split(Block):
 
 @dataclass(frozen=True, init=False, repr=False)
 class BatchSplit(Block):
-    """By rows: sizes = (2, 6) gives two rows to the first child and the next six to the second; 1 each when not given.
+    """By rows: sizes = (2, 6) gives two rows to the first child, the next six to the second; 1 each when not given.
 
     A mixed batch is BatchSplit(*name_of_each_row): rows of equal children are computed together, in whatever order
     they come. Every child's own head answers for its rows; see `Adapters.answers`.
@@ -207,9 +208,8 @@ def with_fusions(setup: Setup, recipe: Recipe, known: Container[str]) -> Setup:
         return setup
     if setup is None:
         return None
-    new = object.__new__(type(setup))
-    children = tuple(with_fusions(child, recipe, known) for child in setup.children)
-    new.__dict__.update(vars(setup), children=children)
+    new = copy.copy(setup)
+    object.__setattr__(new, "children", tuple(with_fusions(child, recipe, known) for child in setup.children))
     return new
 
 
@@ -217,18 +217,16 @@ def allowed(setup: Setup, recipe: Recipe) -> None:
     """UserError where a method cannot work in a block; it says why."""
     for block in blocks(setup):
         kind = type(block).__name__
+        fused = [name for child in block.children for name in names(child)] if kind == "Fuse" else []
         for name in names(block):
             for config in recipe(name):
                 if kind not in config.blocks:
                     raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}')
-        if kind == "Fuse":
-            for child in block.children:
-                for name in names(child):
-                    if fusion(name, recipe):
-                        raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
+                if name in fused and isinstance(config, FusionConfig):
+                    raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
 
 
-def answering(setup, recipe) -> int | None:
+def answering(setup: Setup, recipe: Recipe) -> int | None:
     """How many labels come out of a setup's head; None for the model's own. UserError where heads do not fit."""
     if setup is None:
         return None
@@ -236,13 +234,14 @@ def answering(setup, recipe) -> int | None:
         return next((len(c.labels) for c in recipe(setup) if isinstance(c, HeadConfig)), None)
     if isinstance(setup, Fuse):
         return answering(setup.name, recipe)
-    found = [answering(child, recipe) for child in setup.children]
+    each = [answering(child, recipe) for child in setup.children]
+    heads = [labels for labels in each if labels is not None]
     if isinstance(setup, Stack):
-        return next((labels for labels in reversed(found) if labels is not None), None)
-    if isinstance(setup, Average | Split) and len(set(found)) > 1:
-        shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in found)
+        return heads[-1] if heads else None
+    if isinstance(setup, Average | Split) and len(set(each)) > 1:
+        shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in each)
         raise UserError(f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them")
-    return max((labels for labels in found if labels is not None), default=None)
+    return max(heads, default=None)
 
 
 def answerers(setup: Setup, rows: list[int], recipe: Recipe) -> list[tuple[Setup, list[int]]]:
@@ -320,11 +319,8 @@ def _divided(setup: BatchSplit | Parallel, methods: Methods, x, y, norm) -> Tens
     modules = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
     if _broadcast(modules):
         return _at_once([module for (module,) in modules], children.values(), x, y)
-    parts = []
-    for child, rows in children.items():
-        rows = _index(rows, y.device)
-        parts.append((rows, evaluate(child, methods, x[rows], y[rows], norm)))
-    return _join(parts, y)
+    indices = [(child, _index(rows, y.device)) for child, rows in children.items()]
+    return _join([(i, evaluate(child, methods, x[i], y[i], norm)) for child, i in indices], y)
 
 
 def _broadcast(modules: list[Sequence[Change]]) -> bool:

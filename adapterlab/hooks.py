@@ -16,8 +16,8 @@ from .special import SPECIAL, Pass, Rows, first
 if TYPE_CHECKING:
     from .adapters import Adapters
 
-PASS = ""  # among the handles by site: the hooks on the base model, see `special.Pass`
-ROWS = "*"  # and those on the whole model, see `special.Rows`
+PASS, ROWS = "", "*"  # among the handles by site: the hooks on the base model, and those on the whole
+WHOLE: dict[str, Any] = {PASS: Pass, ROWS: Rows}
 
 
 class Here(threading.local):
@@ -90,13 +90,11 @@ class Attachment:
 
     def _install(self, name: str, frozen: dict[str, nn.Module]) -> list:
         """Hooks for one site. What changes a linear map comes before what changes its sub-layer."""
-        if name == PASS:
-            return Pass(self.owner).handles
-        if name == ROWS:
-            return Rows.install(self.owner)
+        if name in WHOLE:
+            return WHOLE[name](self.owner).handles
         site = self.owner.sites[name]
         if site.form in SPECIAL:
-            return SPECIAL[site.form](self.owner, site, frozen)
+            return SPECIAL[site.form](self.owner, site, frozen).handles
         hook = Hook(self.owner, site, frozen[site.norm] if site.norm else None)
         linear = site.form == "linear"
         handles = [frozen[site.module].register_forward_hook(hook.leave, with_kwargs=True, prepend=linear)]

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from . import compose
-from .adapter import Adapter
 from .errors import UserError
 from .methods import Change
 from .quantize import matrix, quantized, write
@@ -39,7 +38,7 @@ def merge(adapters: "Adapters", name: str) -> None:
     if where := adapters.in_use(name):
         raise UserError(f'"{name}" is in use in {where}; merge it after the block')
     with torch.no_grad():
-        plan = _plan(adapters, adapter, name)
+        plan = _plan(adapters, name)
     adapters.originals = {
         path: (module.weight.detach().clone(), None if module.bias is None else module.bias.detach().clone())
         for path, (module, _, _) in plan.items()
@@ -47,15 +46,23 @@ def merge(adapters: "Adapters", name: str) -> None:
     for module, weight, bias in plan.values():
         write(module, weight, bias)
     adapters.merged = name
-    if pools(adapter):
+    if adapter.info.pools:
         adapters.setup = name
     elif name in compose.names(adapters.setup):
         adapters.setup = None
 
 
-def pools(adapter: Adapter) -> bool:
-    """Has it a head with a pooling of its own?"""
-    return adapter.info.head is not None and adapter.info.head.pools
+def merge_and_unload(adapters: "Adapters", name: str) -> nn.Module:
+    """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
+    if (info := adapters[name].info).head and info.pools:
+        raise UserError(
+            f'the head of "{name}" takes the {info.head.pooling} of the encoder\'s states, which a '
+            f"{type(adapters.model).__name__} does not do by itself; merge() keeps that head attached, and a head "
+            'that was trained with pooling="model" goes into the weights'
+        )
+    merge(adapters, name)
+    adapters.merged, adapters.originals = None, {}
+    return adapters.detach()
 
 
 def unmerge(adapters: "Adapters") -> None:
@@ -73,14 +80,13 @@ def unmerge(adapters: "Adapters") -> None:
     adapters.merged, adapters.originals = None, {}
 
 
-def _plan(
-    adapters: "Adapters", adapter: Adapter, name: str
-) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
+def _plan(adapters: "Adapters", name: str) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
     """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes it."""
+    adapter = adapters[name]
     sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
     plan = {}
     for site in sites:
-        if site.kind == "head" and pools(adapter):
+        if site.kind == "head" and adapter.info.pools:
             continue
         frozen = adapters.model.get_submodule(site.module)
         for method in adapter.at[site.name]:

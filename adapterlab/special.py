@@ -7,8 +7,7 @@
 import copy
 import inspect
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -24,6 +23,12 @@ if TYPE_CHECKING:
 
 INTERFACE = "adapterlab"  # our name in transformers' registry of attention functions
 MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
+
+
+def given(module: nn.Module, args: tuple, kwargs: dict) -> dict:
+    """What a module is called with, by the names in its signature."""
+    names = list(inspect.signature(type(module).forward).parameters)[1:] if args else ()
+    return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
 def first(args: tuple, kwargs: dict) -> torch.Tensor:
@@ -42,15 +47,12 @@ class Answer:
         self.handles = [modules[site.module].register_forward_hook(self.leave, with_kwargs=True)]
         if site.states is not None:
             base = owner.model.base_model
-            self.names = list(inspect.signature(type(base).forward).parameters)[1:]
             self.handles.append(base.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True))
             self.handles.append(base.register_forward_hook(self.keep))
 
     def enter(self, base, args, kwargs):
         if self.owner.active is not None:
-            self.owner.here.inputs["mask"] = {**dict(zip(self.names, args, strict=False)), **kwargs}.get(
-                "attention_mask"
-            )
+            self.owner.here.inputs["mask"] = given(base, args, kwargs).get("attention_mask")
 
     def keep(self, base, args, output):
         if self.owner.active is not None:
@@ -67,14 +69,11 @@ class Answer:
 class Incoming:
     """x and y are both what goes into the module, which gets y' in its place."""
 
-    def __init__(self, owner: "Adapters", site: Site):
+    def __init__(self, owner: "Adapters", site: Site, modules: dict[str, nn.Module]):
         self.owner, self.site = owner, site
+        self.handles = [modules[site.module].register_forward_pre_hook(self.enter, with_kwargs=True)]
 
-    @classmethod
-    def install(cls, owner, site, modules):
-        return [modules[site.module].register_forward_pre_hook(cls(owner, site), with_kwargs=True)]
-
-    def __call__(self, module, args, kwargs):
+    def enter(self, module, args, kwargs):
         setup = self.owner.active
         if setup is None:
             return None
@@ -93,8 +92,10 @@ class Memory:
     module has a copy of its config with our name in it, and our function hands on to the one that was there.
     """
 
-    def __init__(self, owner: "Adapters", site: Site, module: nn.Module):
+    def __init__(self, owner: "Adapters", site: Site, modules: dict[str, nn.Module]):
+        module = modules[site.module]
         self.owner, self.site, self.module, self.config = owner, site, module, module.config
+        self.handles = [self]
         self.name = module.config._attn_implementation
         if self.name not in MASKED:
             raise UserError(
@@ -170,7 +171,6 @@ class Tokens:
 
     def __init__(self, owner: "Adapters", site: Site, modules: dict[str, nn.Module]):
         self.owner, self.site, stack = owner, site, modules[site.module]
-        self.names = list(inspect.signature(type(stack).forward).parameters)[1:]
         decoder = modules.get(site.module.removesuffix("encoder") + "decoder")
         self.handles = [stack.register_forward_pre_hook(self.enter, with_kwargs=True)]
         if site.module.endswith("encoder") and decoder is not None:
@@ -182,8 +182,8 @@ class Tokens:
         setup = self.owner.active
         if setup is None:
             return None
-        kwargs = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        ids, y, mask = (kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask"))
+        kwargs = given(stack, args, kwargs)
+        ids, y, mask = kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask")
         past = kwargs.get("past_key_values")
         seen = 0 if past is None else past.get_seq_length()
         if y is None:
@@ -233,18 +233,17 @@ class Pass:
 
     def __init__(self, owner: "Adapters"):
         self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
-        self.names = list(inspect.signature(type(base).forward).parameters)[1:]
         self.handles = [
             base.register_forward_pre_hook(self.enter, with_kwargs=True),
             base.register_forward_hook(self.leave, always_call=True),
         ]
 
     def enter(self, model, args, kwargs):
-        given = {**dict(zip(self.names, args, strict=False)), **kwargs}
-        past = given.get("past_key_values")
+        call = given(model, args, kwargs)
+        past = call.get("past_key_values")
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
         self.owner.here.context.clear()
-        self.owner.here.context.update(mask=given.get("attention_mask"), past=length)
+        self.owner.here.context.update(mask=call.get("attention_mask"), past=length)
 
     def leave(self, model, args, output):
         self.owner.here.context.clear()
@@ -255,18 +254,14 @@ class Rows:
 
     def __init__(self, owner: "Adapters"):
         self.owner = owner
-
-    @classmethod
-    def install(cls, owner):
-        rows = cls(owner)
-        return [
-            owner.model.register_forward_pre_hook(rows.enter, with_kwargs=True, prepend=True),
-            owner.model.register_forward_hook(rows.leave, always_call=True),
+        self.handles = [
+            owner.model.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True),
+            owner.model.register_forward_hook(self.leave, always_call=True),
         ]
 
     def enter(self, model, args, kwargs):
-        given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
-        rows, copies = len(given[0]) if given else None, compose.copies(self.owner.active)
+        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
+        rows, copies = len(tensors[0]) if tensors else None, compose.copies(self.owner.active)
         self.owner.here.rows = rows and rows * copies
         if copies == 1:
             return None
@@ -293,11 +288,5 @@ def by_rows(setup: compose.Block, rows: int | None, x, y):
     return x, y, None
 
 
-# site.form -> (owner, site, the model's modules by name) -> handles, each with `remove()`
-SPECIAL: dict[str, Callable[["Adapters", Site, dict[str, nn.Module]], list]] = {
-    "head": lambda owner, site, modules: Answer(owner, site, modules).handles,
-    "hidden": Incoming.install,
-    "stream": Incoming.install,
-    "memory": lambda owner, site, modules: [Memory(owner, site, modules[site.module])],
-    "prompt": lambda owner, site, modules: Tokens(owner, site, modules).handles,
-}
+# site.form -> what hangs there: (owner, site, the model's modules by name), with `handles` that can be removed
+SPECIAL: dict[str, Any] = {"head": Answer, "hidden": Incoming, "stream": Incoming, "memory": Memory, "prompt": Tokens}
