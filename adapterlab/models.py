@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,15 +21,22 @@ POOLINGS = {  # sentence-transformers' names -> ours
 }  # fmt: skip
 
 
+HEADS = {
+    "classification": "AutoModelForSequenceClassification",
+    "span": "AutoModelForQuestionAnswering",
+    "none": "AutoModel",
+}
+
+
 def load_base(
     name: str = "minilm",
     labels: int = 2,
     head: str = "classification",
-    device="auto",
-    dtype=None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
     seed: int = 0,
     quantize: str | None = None,
-):
+) -> tuple[Any, Any]:
     """A pretrained model and its tokenizer.
 
     name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
@@ -38,39 +46,39 @@ def load_base(
     Returns (model in eval mode on the device, tokenizer).
     Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
     """
-    from transformers import AutoModel, AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
-
-    classes = {
-        "classification": AutoModelForSequenceClassification,
-        "span": AutoModelForQuestionAnswering,
-        "none": AutoModel,
-    }
-    if head not in classes:
-        raise UserError(f'unknown head "{head}"{suggest(head, classes)}; known: {", ".join(classes)}')
+    if head not in HEADS:
+        raise UserError(f'unknown head "{head}"{suggest(head, HEADS)}; known: {", ".join(HEADS)}')
     if not isinstance(labels, int) or labels < 1:
         raise UserError(f"labels must be a whole number of at least 1, not {labels!r}")
     if quantize is not None:
         load_library(quantize)
     where, folder = pick_device(device) if isinstance(device, str) else device, locate(name)
-    extra = {"num_labels": labels} if head == "classification" else {}
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(seed)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model, report = classes[head].from_pretrained(
-                folder, dtype=dtype or torch.float32, output_loading_info=True, **extra
-            )
-        except (OSError, ValueError, KeyError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
+    model, tokenizer, missing = _read(name, folder, head, labels, dtype or torch.float32, seed)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = _end_token(tokenizer, name)
         model.config.pad_token_id = tokenizer.pad_token_id
     model.config._name_or_path = Path(name).name if Path(folder).is_dir() else name  # no path of this machine
     model = model.to(where).eval()
     model = model if quantize is None else pack(model, quantize)
-    setattr(model, ORIGIN, Origin(frozenset(report["missing_keys"]), pooling_of(folder)))
+    setattr(model, ORIGIN, Origin(frozenset(missing), pooling_of(folder)))
     return model, tokenizer
+
+
+def _read(name: str, folder: str, head: str, labels: int, dtype: torch.dtype, seed: int) -> tuple[Any, Any, set[str]]:
+    """(model, tokenizer, the parameters that the checkpoint lacks)."""
+    import transformers
+
+    extra = {"num_labels": labels} if head == "classification" else {}
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            load = getattr(transformers, HEADS[head]).from_pretrained
+            model, report = load(folder, dtype=dtype, output_loading_info=True, **extra)
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
+    return model, tokenizer, report["missing_keys"]
 
 
 def pooling_of(folder: str) -> str:
@@ -78,11 +86,7 @@ def pooling_of(folder: str) -> str:
     modules = _json(folder, "modules.json")
     paths = [m.get("path", "") for m in modules or [] if str(m.get("type", "")).endswith(".Pooling")]
     config = (_json(folder, f"{paths[0]}/config.json") or {}) if paths else {}
-    modes = [
-        key.removeprefix("pooling_mode_")
-        for key, on in config.items()
-        if key.startswith("pooling_mode_") and on is True
-    ]
+    modes = [key.removeprefix("pooling_mode_") for key, on in config.items() if on is True and "pooling_mode_" in key]
     modes = modes or [config.get("pooling_mode")]
     return POOLINGS.get(modes[0], "model") if len(modes) == 1 else "model"
 

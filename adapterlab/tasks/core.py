@@ -97,6 +97,11 @@ class Options:
     encoding: str = "utf-8"
     dev_as: str = "test"
 
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """What each column is -> its name in the data."""
+        return {"text": self.text, "pair": self.pair, "label": self.label}
+
     def __post_init__(self):
         if self.kind not in ("classification", "regression"):
             raise UserError(f'unknown kind "{self.kind}"; use "classification" or "regression"')
@@ -214,6 +219,5 @@ def assemble(
     metric = metric or ("accuracy" if kind == "classification" else "pearson_spearman")
     if metric == "f1" and len(labels) != 2:
         raise UserError(f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"')
-    order: list[str] = [split for split in ("train", "validation", "test") if split in splits]
-    order += [split for split in splits if split not in order]
-    return Task(name, kind, tuple(labels), metric, {split: splits[split] for split in order}, source, licence)
+    ordered = {split: splits[split] for split in ("train", "validation", "test")} | splits
+    return Task(name, kind, tuple(labels), metric, ordered, source, licence)

@@ -40,7 +40,14 @@ class Encoded:
 
     def inputs(self, rows: list[int]) -> dict[str, Tensor]:
         """What the model takes for these rows, padded on the right to the longest of them."""
-        return pad(self, rows)
+        lengths = [len(self.ids[i]) for i in rows]
+
+        def block(values: list[list[int]], fill: int = 0) -> Tensor:  # (rows, longest)
+            return torch.tensor([value + [fill] * (max(lengths) - len(value)) for value in values])
+
+        ids, mask = block([self.ids[i] for i in rows], self.pad_id), block([[1] * length for length in lengths])
+        types = {} if self.types is None else {"token_type_ids": block([self.types[i] for i in rows])}
+        return {"input_ids": ids, "attention_mask": mask, **types}
 
     def __repr__(self) -> str:
         return (
@@ -63,19 +70,13 @@ def encode(split: Rows, tokenizer: Tokenizer, max_length: int | None = None) -> 
             f"max_length={max_length} leaves no room beside {special} special tokens; give {special + 1} or more"
         )
     types = "token_type_ids" in tokenizer.model_input_names
-    out = tokenizer(
-        list(split.texts),
-        None if split.pairs is None else list(split.pairs),
-        max_length=longest,
-        truncation=True,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=types,
-    )
+    cut = {"max_length": longest, "truncation": True, "return_attention_mask": False, "return_token_type_ids": types}
+    out = tokenizer(*_columns(split), padding=False, **cut)
     full = [i for i, row in enumerate(out["input_ids"]) if len(row) == longest]
-    labels = torch.tensor(split.labels, dtype=torch.float32 if _scores(split) else torch.long)
-    cut = _truncated(split.take(full), tokenizer, longest) if full else 0
-    return Encoded(out["input_ids"], out["token_type_ids"] if types else None, labels, pad_id(tokenizer), longest, cut)
+    truncated = _longer(split.take(full), tokenizer, longest) if full else 0
+    dtype = torch.float32 if split.labels and isinstance(split.labels[0], float) else torch.long
+    labels = torch.tensor(split.labels, dtype=dtype)
+    return Encoded(out["input_ids"], out.get("token_type_ids"), labels, pad_id(tokenizer), longest, truncated)
 
 
 def longest_row(tokenizer: Tokenizer, max_length: int | None, most: int = UNSAID) -> int:
@@ -96,14 +97,13 @@ def pad_id(tokenizer: Tokenizer) -> int:
     return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
-def _scores(split: Rows) -> bool:
-    return bool(split.labels) and isinstance(split.labels[0], float)
+def _columns(split: Rows) -> tuple[list[str], list[str] | None]:
+    return list(split.texts), None if split.pairs is None else list(split.pairs)
 
 
-def _truncated(split: Rows, tokenizer: Tokenizer, longest: int) -> int:
-    """How many rows are longer than `longest` tokens."""
-    pairs = None if split.pairs is None else list(split.pairs)
-    whole = tokenizer(list(split.texts), pairs, truncation=False, padding=False, verbose=False)
+def _longer(split: Rows, tokenizer: Tokenizer, longest: int) -> int:
+    """How many rows have more than `longest` tokens."""
+    whole = tokenizer(*_columns(split), truncation=False, padding=False, verbose=False)
     return sum(len(row) > longest for row in whole["input_ids"])
 
 
@@ -132,19 +132,6 @@ def batches(
         cuts += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
     for cut in _shuffled(cuts, dice) if shuffle else cuts:
         yield encoded.inputs(cut), encoded.labels[cut], torch.tensor(cut)
-
-
-def pad(encoded: Encoded, rows: list[int]) -> dict[str, Tensor]:
-    """The inputs of these rows, padded on the right to the longest of them."""
-    width = max(len(encoded.ids[i]) for i in rows)
-    fill = [width - len(encoded.ids[i]) for i in rows]
-    inputs = {
-        "input_ids": [encoded.ids[i] + [encoded.pad_id] * f for i, f in zip(rows, fill, strict=True)],
-        "attention_mask": [[1] * (width - f) + [0] * f for f in fill],
-    }
-    if encoded.types is not None:
-        inputs["token_type_ids"] = [encoded.types[i] + [0] * f for i, f in zip(rows, fill, strict=True)]
-    return {name: torch.tensor(values) for name, values in inputs.items()}
 
 
 def _shuffled(items: list, dice: random.Random) -> list:

@@ -21,45 +21,27 @@ class Glue:
     dev: tuple[str, ...] = ("dev.tsv",)
     names: tuple[str, ...] | None = None
     damaged: float = 0.0
-    hub: tuple[str, str | None] = ("sentence", None)
+    hub: tuple[str, str | None] | None = None  # text and pair on the Hub, where they have other names there
+
+    @property
+    def kind(self) -> str:
+        return "classification" if self.labels else "regression"
 
 
-PARAPHRASE = ("not_equivalent", "equivalent")
+TWO = ("sentence1", "sentence2")
 NLI = ("entailment", "not_entailment")
-
 GLUE = {
-    "CoLA": Glue(
-        "sentence",
-        None,
-        "label",
-        ("unacceptable", "acceptable"),
-        "matthews",
-        names=("source", "label", "star", "sentence"),
-    ),
+    "CoLA": Glue("sentence", None, "label", ("unacceptable", "acceptable"), "matthews",
+                 names=("source", "label", "star", "sentence")),
     "SST-2": Glue("sentence", None, "label", ("negative", "positive"), "accuracy"),
-    "MRPC": Glue("#1 String", "#2 String", "Quality", PARAPHRASE, "f1", hub=("sentence1", "sentence2")),
-    "STS-B": Glue("sentence1", "sentence2", "score", (), "pearson_spearman", hub=("sentence1", "sentence2")),
-    "QQP": Glue(
-        "question1",
-        "question2",
-        "is_duplicate",
-        ("not_duplicate", "duplicate"),
-        "f1",
-        damaged=0.001,
-        hub=("question1", "question2"),
-    ),
-    "MNLI": Glue(
-        "sentence1",
-        "sentence2",
-        "gold_label",
-        ("entailment", "neutral", "contradiction"),
-        "accuracy",
-        dev=("dev_matched.tsv", "dev_mismatched.tsv"),
-        hub=("premise", "hypothesis"),
-    ),
-    "QNLI": Glue("question", "sentence", "label", NLI, "accuracy", hub=("question", "sentence")),
-    "RTE": Glue("sentence1", "sentence2", "label", NLI, "accuracy", hub=("sentence1", "sentence2")),
-}
+    "MRPC": Glue("#1 String", "#2 String", "Quality", ("not_equivalent", "equivalent"), "f1", hub=TWO),
+    "STS-B": Glue(*TWO, "score", (), "pearson_spearman"),
+    "QQP": Glue("question1", "question2", "is_duplicate", ("not_duplicate", "duplicate"), "f1", damaged=0.001),
+    "MNLI": Glue(*TWO, "gold_label", ("entailment", "neutral", "contradiction"), "accuracy",
+                 dev=("dev_matched.tsv", "dev_mismatched.tsv"), hub=("premise", "hypothesis")),
+    "QNLI": Glue("question", "sentence", "label", NLI, "accuracy"),
+    "RTE": Glue(*TWO, "label", NLI, "accuracy"),
+}  # fmt: skip
 """QQP's original files hold some twenty lines broken by a newline inside a question: up to 0.1% is left out."""
 
 
@@ -69,7 +51,7 @@ def glue_name(name: str) -> str | None:
     return plain.get(str(name).replace("-", "").replace("_", "").lower())
 
 
-def find_glue(name: str, root=None) -> tuple[str, Path]:
+def find_glue(name: str, root: str | Path | None = None) -> tuple[str, Path]:
     """ "glue/CoLA" -> ("CoLA", its folder under root, or under ./glue_data, ./glue or ~/glue_data)."""
     task = glue_name(name.split("/", 1)[1])
     if task is None:
@@ -77,11 +59,9 @@ def find_glue(name: str, root=None) -> tuple[str, Path]:
             f'unknown GLUE task "{name}"{suggest(name, [f"glue/{t}" for t in GLUE])}; the tasks are {", ".join(GLUE)}'
         )
     roots = [Path(root).expanduser()] if root else [Path("glue_data"), Path("glue"), Path("~/glue_data").expanduser()]
-    for folder in roots:
-        if folder.is_dir():
-            for child in sorted(folder.iterdir()):
-                if child.is_dir() and glue_name(child.name) == task:
-                    return task, child
+    for child in (child for folder in roots if folder.is_dir() for child in sorted(folder.iterdir())):
+        if child.is_dir() and glue_name(child.name) == task:
+            return task, child
     places = ", ".join(str(folder / task) for folder in roots)
     raise UserError(
         f'"{name}" is not there: no folder {places}; name the folder of your GLUE download with root="...", '
@@ -97,17 +77,16 @@ def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "t
     dev_as="validation" leaves training whole and makes the dev set "validation"; then there is no test split.
     """
     spec = GLUE[name]
-    kind = "classification" if spec.labels else "regression"
     tables = {}
     for split, file in zip(("train", dev_as, f"{dev_as}_mismatched"), ("train.tsv", *spec.dev), strict=False):
         if not (folder / file).is_file():
             files = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
             raise UserError(f"{folder} has no {file}, which GLUE's {name} needs; there is {files}")
-        columns = (spec.text, spec.label, spec.pair)
-        tables[split] = read_table(folder / file, *columns, encoding, spec.names, spec.damaged)
-    labels, splits = to_splits(tables, kind, spec.labels)
+        columns = {"text": spec.text, "pair": spec.pair, "label": spec.label}
+        tables[split] = read_table(folder / file, columns, encoding, spec.names, spec.damaged)
+    labels, splits = to_splits(tables, spec.kind, spec.labels)
     if dev_as == "test":
         splits = cut_validation(splits)
     left = sum(table.left_out for table in tables.values())
     source = str(folder) + (f" ({left} damaged lines left out)" if left else "")
-    return Task(f"glue/{name}", kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms")
+    return Task(f"glue/{name}", spec.kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms")

@@ -8,7 +8,7 @@ from ..errors import UserError
 from .core import Options, Task, assemble, cut_validation
 from .glue import GLUE, glue_name
 from .labels import to_splits
-from .read import Row, Table
+from .read import Row, Table, check_header
 
 INSTEAD = (
     'load_task takes "rotten_tomatoes" and "imdb" (bundled), a .csv, .tsv or .jsonl file, or "glue/..." from a '
@@ -27,8 +27,8 @@ def load_hub(name: str, options: Options) -> Task:
     spec = GLUE.get(glue_name(config) or "") if config and repo.endswith("/glue") else None
     loaded = open_data_set(name, INSTEAD)
     if spec:
-        kind = "classification" if spec.labels else "regression"
-        options = Options(spec.hub[0], "label", spec.hub[1], kind, spec.labels, spec.metric, dev_as=options.dev_as)
+        text, pair = spec.hub or (spec.text, spec.pair)
+        options = Options(text, "label", pair, spec.kind, spec.labels, spec.metric, dev_as=options.dev_as)
     read = {split: _table(f"{name}/{split}", data, options) for split, data in loaded.items()}
     tables = {split: table for split, table in read.items() if table is not None}
     if "train" not in tables:
@@ -37,9 +37,7 @@ def load_hub(name: str, options: Options) -> Task:
     names, splits = to_splits(tables, options.kind, labels)
     source, licence = f"the Hub, {name[4:]}", loaded["train"].info.license or "see its page on the Hub"
     if spec:
-        splits = {
-            split.replace("validation", options.dev_as).replace("_matched", ""): rows for split, rows in splits.items()
-        }
+        splits = {s.replace("validation", options.dev_as).replace("_matched", ""): rows for s, rows in splits.items()}
         splits = cut_validation(splits) if options.dev_as == "test" else splits
         return Task(name, options.kind, names, spec.metric, splits, source, licence)
     return assemble(name, options.kind, names, options.metric, splits, source, licence)
@@ -79,12 +77,8 @@ def open_data_set(name: str, instead: str, split: str | None = None) -> Any:
 
 def _table(where: str, data: Any, options: Options) -> Table | None:
     """A split's rows, None when its labels are hidden; the "line" of a row is its number from 1."""
-    text, pair, label = options.text, options.pair, options.label
-    for role, column in (("text", text), ("pair", pair), ("label", label)):
-        if column and column not in data.column_names:
-            raise UserError(
-                f'{where} has no column "{column}"; name yours with {role}="...": {", ".join(data.column_names)}'
-            )
+    check_header(where, data.column_names, options.columns)
+    text, pair, label = options.columns.values()
     values = list(data[label])
     if all(value in (-1, -1.0, None) for value in values):
         return None

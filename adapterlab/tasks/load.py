@@ -78,8 +78,7 @@ def _load_folder(folder: Path, options: Options) -> Task:
 
 
 def _load_files(path: Path, files: dict[str, Path], options: Options) -> Task:
-    columns = (options.text, options.label, options.pair)
-    tables = {split: read_table(file, *columns, options.encoding) for split, file in files.items()}
+    tables = {split: read_table(file, options.columns, options.encoding) for split, file in files.items()}
     names, splits = to_splits(tables, options.kind, options.labels)
     return assemble(path.stem, options.kind, names, options.metric, splits, str(path), "the user's own")
 

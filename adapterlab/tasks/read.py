@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from ..errors import UserError, suggest
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
+Columns: TypeAlias = dict[str, str | None]  # "text", "pair", "label" -> its name in the file
+Lines: TypeAlias = Iterator[tuple[int, list[str] | dict]]  # number, cells
 
 
 @dataclass(frozen=True)
@@ -34,31 +38,29 @@ class Table:
         return f"{self.path}, line {row.line}"
 
 
-def read_table(path, text, label, pair=None, encoding="utf-8", names=None, damaged=0.0) -> Table:
-    """Read the columns `text`, `label` and perhaps `pair` of a file with a header.
+def read_table(
+    path: Path, columns: Columns, encoding: str = "utf-8", names: Sequence[str] | None = None, damaged: float = 0.0
+) -> Table:
+    """Read these columns of a file with a header.
 
     .csv: commas and double quotes. .tsv: tabs, and a quote is a character like any other. .jsonl: one object a line.
     names: the columns of a file that has no header. damaged: the share of lines with a wrong number of columns
         or no text that is left out and counted instead of refused.
     Errors: UserError with file, line, culprit and mend.
     """
-    path = Path(path)
     content = read_text(path, encoding)
     if not content.strip():
-        raise UserError(f"{path} is empty; it needs rows with the columns {_listed([text, pair, label])}")
-    if path.suffix.lower() == ".jsonl":
-        return Table(path, _json_rows(path, content, text, pair, label))
-    lines = _tsv_lines(content) if path.suffix.lower() == ".tsv" else _csv_lines(path, content)
-    header = list(names) if names else [name.strip() for name in next(lines)[1]]
-    _check_header(path, header, [text, pair, label])
-    where = [header.index(name) if name else None for name in (text, label, pair)]
-    rows, bad = [], []
+        raise UserError(f"{path} is empty; it needs rows with the columns {_listed(columns.values())}")
+    lines = READERS.get(path.suffix.lower(), _csv_lines)(path, content)
+    header, rows, bad = list(names or ()), [], []
     for line, cells in lines:
+        if not header:  # the first line; of JSON it is a row as well
+            header = list(cells) if isinstance(cells, dict) else [name.strip() for name in cells]
+            check_header(path, header, columns)
+            if isinstance(cells, list):
+                continue
         try:
-            if len(cells) != len(header):
-                raise UserError(_wrong_width(path, line, len(cells), header))
-            t, l, p = (None if i is None else cells[i] for i in where)
-            rows.append(_row(path, line, t, p, l, text, pair, label))
+            rows.append(_row(path, line, header, cells, columns))
         except UserError as error:
             bad.append(error)
             if not damaged:
@@ -92,13 +94,13 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
         ) from None
 
 
-def _tsv_lines(content: str):
+def _tsv_lines(path: Path, content: str) -> Lines:
     for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
             yield number, line.split("\t")
 
 
-def _csv_lines(path: Path, content: str):
+def _csv_lines(path: Path, content: str) -> Lines:
     """(line on which the record begins, its cells); the size limit of the csv module is lifted meanwhile."""
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     begin, limit = 1, csv.field_size_limit(2**31 - 1)
@@ -116,8 +118,7 @@ def _csv_lines(path: Path, content: str):
         csv.field_size_limit(limit)
 
 
-def _json_rows(path: Path, content: str, text: str, pair: str | None, label: str) -> list[Row]:
-    rows = []
+def _json_lines(path: Path, content: str) -> Lines:
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
@@ -130,34 +131,43 @@ def _json_rows(path: Path, content: str, text: str, pair: str | None, label: str
             ) from None
         if not isinstance(entry, dict):
             raise UserError(
-                f'{path}, line {number}: {line.strip()[:40]} is no object; write {{"{text}": ..., "{label}": ...}}'
+                f'{path}, line {number}: {line.strip()[:40]} is no object; write {{"text": ..., "label": ...}}'
             )
-        if not rows:
-            _check_header(path, list(entry), [text, pair, label])
-        for name in filter(None, (text, pair)):
-            if name in entry and not isinstance(entry[name], str):
-                raise UserError(f'{path}, line {number}: "{name}" is {entry[name]!r}; it has to be a text in quotes')
-        value = entry.get(label)
-        if isinstance(value, dict | list):
-            raise UserError(f'{path}, line {number}: "{label}" is {value!r}; give one number or one name')
-        value = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        rows.append(_row(path, number, entry.get(text), entry.get(pair) if pair else None, value, text, pair, label))
-    return rows
+        yield number, entry
 
 
-def _row(path, line, text, pair, label, text_name, pair_name, label_name) -> Row:
-    for value, name in ((text, text_name), (pair, pair_name), (label, label_name)):
-        if name and not (value and value.strip()):
-            raise UserError(f'{path}, line {line}: "{name}" is empty; fill it in or take the row out')
-    return Row(line, text.strip(), pair.strip() if pair_name else None, label.strip())
+READERS = {".tsv": _tsv_lines, ".jsonl": _json_lines}
 
 
-def _check_header(path: Path, header: list[str], wanted: list[str | None]) -> None:
-    twice = next((name for name in header if header.count(name) > 1 and name in wanted), None)
-    if twice:
-        raise UserError(f'{path}: the header has the column "{twice}" {header.count(twice)} times; rename all but one')
-    for role, name in zip(("text", "pair", "label"), wanted, strict=True):
-        if name and name not in header:
+def _row(path: Path, line: int, header: list[str], cells: list[str] | dict, columns: Columns) -> Row:
+    if isinstance(cells, list):
+        if len(cells) != len(header):
+            raise UserError(_wrong_width(path, line, len(cells), header))
+        cells = dict(zip(header, cells, strict=True))
+    values = {}
+    for role, name in columns.items():
+        if name:
+            value = values[role] = _text(f'{path}, line {line}: "{name}"', role, cells.get(name)).strip()
+            if not value:
+                raise UserError(f'{path}, line {line}: "{name}" is empty; fill it in or take the row out')
+    return Row(line, values["text"], values.get("pair"), values["label"])
+
+
+def _text(where: str, role: str, value: Any) -> str:
+    """A cell as a table holds it; out of JSON a label may be a number or a truth value as well."""
+    if role == "label" and isinstance(value, dict | list):
+        raise UserError(f"{where} is {value!r}; give one number or one name")
+    if role != "label" and not isinstance(value, str | None):
+        raise UserError(f"{where} is {value!r}; it has to be a text in quotes")
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_header(path: str | Path, header: list[str], columns: Columns) -> None:
+    """UserError when a column (role -> name) is not in the header once. path: where the header stands, in words."""
+    for role, name in columns.items():
+        if name and (times := header.count(name)) > 1:
+            raise UserError(f'{path}: the header has the column "{name}" {times} times; rename all but one')
+        if name and not times:
             alone = len(header) == 1 and re.search(r"[;\t|]", header[0])
             mend = (
                 f"; the columns seem to be separated by {alone[0]!r}: separate them by commas"
@@ -176,6 +186,6 @@ def _wrong_width(path: Path, line: int, width: int, header: list[str]) -> str:
     )
 
 
-def _listed(names) -> str:
-    names = [f'"{name}"' for name in names if name]
-    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "")
+def _listed(names: Iterable[str | None]) -> str:
+    quoted = [f'"{name}"' for name in names if name]
+    return ", ".join(quoted[:12]) + (" ..." if len(quoted) > 12 else "")
