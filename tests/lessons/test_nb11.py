@@ -2,12 +2,16 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
+from adapterlab.lessons import check
 from adapterlab.lessons.nb11_k_adapter import almanac as knowledge
 from adapterlab.lessons.nb11_k_adapter import figures as plots
+from adapterlab.lessons.nb11_k_adapter.measure import alone, padded, states
 from adapterlab.lessons.nb11_k_adapter.views import asked, market_view
+from adapterlab.methods import KAdapterConfig
 from adapterlab.models import load_base
 
 
@@ -72,3 +76,20 @@ def test_figures_say_their_numbers():
     assert list(plots.markets(said, "b", "t").data[0].y) == ["a", "b ✓"]
     drawn = {a.text for a in plots.beside(3, [0, 2]).layout.annotations}
     assert {"layer 0", "layer 2", "embeddings", "head", "K-Adapter, 1", "K-Adapter, 2"} <= drawn
+
+
+def test_the_learners_attention_makes_the_packages_states():
+    model, tokenizer = load_base(device="cpu")
+    adapters = Adapters(model)
+    adapter = adapters.add("new", KAdapterConfig(size=8, heads=2, inner=8, depth=2, layers=(1, 5)), seed=0)
+    sentence = tokenizer("The road to Velmora is closed.")
+    inputs = padded(sentence, tokenizer, 3, "cpu")
+    assert inputs["attention_mask"].tolist() == [[1] * len(sentence["input_ids"]) + [0] * 3]
+    frozen, changed = states(adapters, None, inputs), states(adapters, "new", inputs)
+    layers = [alone(adapter, i, check.attend.reference, inputs["attention_mask"][0]) for i in (1, 5)]
+    with torch.no_grad():
+        k = check.chain.reference([frozen[1], frozen[5]], layers)
+        torch.testing.assert_close(frozen[-1] + k, changed[-1], atol=1e-4, rtol=0)
+        h = frozen[1]
+        torch.testing.assert_close(alone(adapter, 1)(h), alone(adapter, 1, lambda s, m: s.softmax(-1))(h))
+    assert len(frozen) == 6 and all(map(torch.equal, frozen[:-1], changed[:-1]))
