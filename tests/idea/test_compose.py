@@ -429,12 +429,12 @@ def _first(output):
 
 
 def test_threads_with_different_setups():
-    """Two threads and more, each with a composition of its own on one model at the same time."""
+    """Each with an adapter or a composition of its own, or with none, on one model at the same time."""
     adapters = trio(RECIPES["houlsby"])
     adapters.add_fusion("ab", name="f", head=HEAD.labels, seed=1)
     setups = [
         Parallel("a", "b", "c"), BatchSplit("a", "b", "c", "a", "b", "c"), Fuse("a", "b", name="f"),
-        Stack("c", Average("a", "b")), Split("a", "b", at=3), None,
+        Stack("c", Average("a", "b")), Split("a", "b", at=3), "a", "b", None,
     ]  # fmt: skip
     alone = [run(adapters, setup) for setup in setups]
     wrong, start = [], threading.Barrier(len(setups))

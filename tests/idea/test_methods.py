@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from recipes import EVERY
-from tiny_bert import hooks
+from tiny_bert import hooks, shake
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
@@ -94,13 +94,6 @@ def fresh(case):
         assert torch.equal(tiny.output(model, batch), before)
 
 
-def scramble(adapter, std=0.3):
-    g = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for p in adapter.parameters():
-            p.add_(std * torch.randn(p.shape, generator=g))
-
-
 def probe(out):
     """A number with a gradient from everywhere."""
     return (out.float() * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum()
@@ -135,7 +128,7 @@ def test_method(recipe, case, fresh, tmp_path):
     elif recipe in NEAR:
         assert (start - before).abs().max() <= NEAR[recipe] * before.abs().max()
 
-    scramble(adapter)
+    shake(adapter)
     parameters = adapters.train("a")
     out = tiny.output(model, batch)
     assert out.shape != before.shape or (out - before).abs().max() > 1e-4

@@ -11,7 +11,7 @@ import tiny
 import torch
 from by_hand import BY_HAND, by_hand
 from recipes import EVERY
-from tiny_bert import hooks, tiny_bert, tokens
+from tiny_bert import hooks, logits, ready, tiny_bert, tokens
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
@@ -40,6 +40,7 @@ from adapterlab.methods import (
     PromptTuningConfig,
     VeRAConfig,
     drop_layers,
+    houlsby,
     language,
     mix_and_match,
     robust_training,
@@ -47,29 +48,13 @@ from adapterlab.methods import (
     unipelt,
 )
 
+KADAPTER = KAdapterConfig(size=6, heads=2, inner=8)
 RECIPES = {**EVERY, "unipelt": unipelt(2, 3, 3, 4)}
 
 
 @pytest.fixture
 def model():
     return tiny_bert()
-
-
-def logits(model, **more):
-    with torch.no_grad():
-        return model(**{**tokens(), **more}).logits
-
-
-def ready(model, recipe, name="a", std=0.3):
-    """An adapter with weights that matter, active."""
-    adapters = getattr(model, "_owner", None) or Adapters(model)
-    object.__setattr__(model, "_owner", adapters)
-    adapters.add(name, recipe, seed=0)
-    g = torch.Generator().manual_seed(5)
-    for p in adapters[name].parameters():
-        p.data.add_(std * torch.randn(p.shape, generator=g))
-    adapters.activate(name)
-    return adapters
 
 
 # ---- modules by hand
@@ -399,6 +384,7 @@ def test_a_task_on_a_language():
 
 def test_dropped_layers_are_as_if_they_had_no_adapter():
     model = tiny_bert(layers=4)
+    bare = logits(model)
     adapters = ready(model, BottleneckConfig(size=3))
     adapters.add("upper", BottleneckConfig(size=3, layers=(2, 3)))
     own = adapters["a"].state_dict()
@@ -410,14 +396,9 @@ def test_dropped_layers_are_as_if_they_had_no_adapter():
         assert torch.equal(dropped, logits(model))
     assert torch.equal(logits(model), full) and not torch.equal(full, dropped)
     with drop_layers(adapters, 4):
-        assert torch.equal(logits(model), logits_without(adapters))
+        assert torch.equal(logits(model), bare)
     with pytest.raises(UserError, match="5 layers cannot be left out of this model's 4"):
         drop_layers(adapters, 5).__enter__()
-
-
-def logits_without(adapters):
-    with adapters.use(None):
-        return logits(adapters.model)
 
 
 def test_robust_training_leaves_out_what_it_draws():
@@ -443,7 +424,7 @@ def test_robust_training_leaves_out_what_it_draws():
 
 def test_kadapter_does_not_see_padding(model):
     """What stands at a masked place makes no difference to the others."""
-    ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    ready(model, KADAPTER)
     one, two = tokens(), tokens()
     two["input_ids"][-1, -2:] = 7
     with torch.no_grad():
@@ -469,7 +450,7 @@ def test_two_kadapters_read_the_same_frozen_states(model):
 
 def test_kadapter_in_passes_of_every_kind(model):
     """The base model called by itself is a pass, too; a layer called by itself is none."""
-    ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    ready(model, KADAPTER)
     one, two = tokens(), tokens(seed=3)
     with torch.no_grad():
         want = model.bert(**one).last_hidden_state
@@ -504,7 +485,7 @@ def test_kadapter_refuses_a_mask_of_another_length():
 
 
 def test_kadapter_trains_without_a_gradient_in_the_base(model):
-    adapters = ready(model, KAdapterConfig(size=6, heads=2, inner=8))
+    adapters = ready(model, KADAPTER)
     adapters.train("a")
     states = {}
     handle = model.bert.encoder.layer[0].register_forward_hook(lambda m, args, out: states.update(h=out))
@@ -527,8 +508,8 @@ def test_recipes():
 
 @pytest.mark.parametrize(
     "recipe",
-    [mix_and_match(4, 3, 5), unipelt(2, 3, 4, 5), KAdapterConfig(size=6, heads=2, inner=8), LoReFTConfig(rank=2)],
-    ids=["mam", "unipelt", "kadapter", "loreft"],
+    [houlsby(4), mix_and_match(4, 3, 5), unipelt(2, 3, 4, 5), KADAPTER, LoReFTConfig(rank=2)],
+    ids=["houlsby", "mam", "unipelt", "kadapter", "loreft"],
 )
 def test_gradient_checkpointing(recipe):
     model = tiny_bert()
@@ -713,7 +694,9 @@ def test_a_float_adapter_on_half_precision(recipe, case, way):
         with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast" and kind == torch.bfloat16):
             out = one(**batch).logits
         out.float().square().sum().backward()
+        assert out.dtype == kind or way == "autocast"
         assert all(p.dtype == p.grad.dtype == torch.float32 for p in parameters if p.grad is not None)
+        assert all(p.grad.isfinite().all() for p in parameters if p.grad is not None)
         assert sum(p.grad is not None and bool(p.grad.any()) for p in parameters) > 0.6 * len(parameters)
         outputs.append(out.detach().float())
     full, half = outputs

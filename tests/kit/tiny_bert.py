@@ -3,6 +3,8 @@
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
+from adapterlab.adapters import Adapters
+
 VOCAB = 60
 
 
@@ -32,6 +34,28 @@ def tokens(rows: int = 3, length: int = 7, seed: int = 1) -> dict:
     mask = torch.ones_like(ids)
     mask[-1, -2:] = 0
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def logits(model, **more) -> torch.Tensor:
+    """What the model says to `tokens`."""
+    with torch.no_grad():
+        return model(**{**tokens(), **more}).logits
+
+
+def shake(adapter, std: float = 0.3, seed: int = 5) -> None:
+    """Give an adapter weights that matter, as training would."""
+    g = torch.Generator().manual_seed(seed)
+    for p in adapter.parameters():
+        p.data.add_(std * torch.randn(p.shape, generator=g))
+
+
+def ready(model, recipe, name: str = "a", std: float = 0.3, **settings) -> Adapters:
+    """The model's adapters, made if need be, with one more whose weights matter, active."""
+    adapters = getattr(model, "_owner", None) or Adapters(model)
+    object.__setattr__(model, "_owner", adapters)
+    shake(adapters.add(name, recipe, seed=0, **settings), std)
+    adapters.activate(name)
+    return adapters
 
 
 def snapshot(model) -> dict:
