@@ -96,8 +96,8 @@ def time_naive(args, result, switches, data) -> None:
 
 def record(args, result, run, device, more: dict) -> None:
     """Write the row of one seed down."""
+    from adapterlab.lessons.nb05_ablation.recorded import COLUMNS, record_name
     from adapterlab.studies import results
-    from adapterlab.studies.spans import COLUMNS, record_name
 
     base = "minilm" if args.base == "minilm" else Path(args.base).name
     kept = ("rows", "metric", "intact", "depth", "evaluations", "naive_evaluations")

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..paths import RESULTS, write_whole
@@ -33,7 +34,7 @@ def record(rows: list[dict], path: Path = TIMES) -> None:
     write_whole(path, text.getvalue())
 
 
-def _order(row: dict) -> tuple:
+def _order(row: Mapping) -> tuple:
     return row["notebook"], PROFILES.index(row["profile"]), row["device"], int(row["cores"])
 
 

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from ..adapter import Adapter, Info
 from ..adapters import Adapters
@@ -26,7 +27,7 @@ from ..methods import Bottleneck, Change, Head, ScaleShift
 from ..methods.head import Reading
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
-from ..train import Run, check_recipe, judge_logits, linear_schedule
+from ..train import Run, Verdict, check_recipe, judge_logits, linear_schedule
 
 NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
 
@@ -210,36 +211,34 @@ class Bank:
 
         lr: one, or one a member. seed: of the batches' order (and of dropout), as in `train.fit`. orders: one such seed
         a member, where each is to see its own order; batches are then padded to the longest among the orders.
-        Each member's gradient is clipped by its own norm and takes its own step of Adam: the same numbers as
-        `train.fit` up to float32 rounding, without dropout. With dropout every member draws masks of its own, but not
-        those that it would draw alone. A member whose loss is no longer finite gets best = nan and harms no other.
+        Each member's gradient is clipped by its own norm: the same numbers as `train.fit` up to float32 rounding,
+        without dropout. With dropout every member draws masks of its own, but not those that it would draw alone. A
+        member whose loss is no longer finite gets best = nan and harms no other.
         seconds, step_ms and peak_mb of a Run are those of the whole pass.
         amp: bfloat16 on a GPU that has it; on a CPU everything is float32.
         """
         lrs, orders = _each(lr, len(self), "lr"), _each(seed if orders is None else orders, len(self), "orders")
         for rate in lrs:
             check_recipe(train, epochs, batch_size, rate)
-        runs, device, steps = (
-            self._begin(lrs, orders, epochs, metric),
-            self.flat.device,
-            math.ceil(len(train) / batch_size),
-        )
-        adam, best = Adam(self.flat.requires_grad_(True), lrs, clip), self.flat.detach().clone()
+        runs, device = self._begin(lrs, orders, epochs, metric), self.flat.device
+        total = epochs * math.ceil(len(train) / batch_size)
+        rows, best = [nn.Parameter(row) for row in self.flat], self.flat.clone()  # rows: views of flat
+        optimizer = torch.optim.Adam([{"params": [row], "lr": r} for row, r in zip(rows, lrs, strict=True)], fused=True)
+        scheduler = LambdaLR(optimizer, partial(linear_schedule, total=total, warmup=warmup))
         seed_everything(seed)
         reset_peak_memory(device)
         training, started = 0.0, time.perf_counter()
-        with self._running(), Progress(epochs * steps, name, show) as bar:
+        with self._running(), Progress(total, name, show) as bar:
             for epoch in range(1, epochs + 1):
-                tick, before = time.perf_counter(), (epoch - 1) * steps
-                factors = [linear_schedule(before + step, epochs * steps, warmup) for step in range(steps)]
+                tick, step_done = time.perf_counter(), partial(bar.step, f"epoch {epoch}/{epochs}")
                 feed = rounds(train, batch_size, orders, epoch, device)
-                losses = self._epoch(feed, adam, factors, amp, partial(bar.step, f"epoch {epoch}/{epochs}"))
-                for run, of_member in zip(runs, losses.tolist(), strict=True):
-                    run.record(epoch, of_member, [run.lr * factor for factor in factors])
+                losses, rates = self._epoch(rows, feed, optimizer, scheduler, clip, amp, step_done)
+                for run, *of_member in zip(runs, losses, rates, strict=True):
+                    run.record(epoch, *of_member)
                 training += time.perf_counter() - tick
                 for b in self._improved(runs, epoch, validation, metric, amp):
-                    best[b] = self.flat.detach()[b]
-            seconds, step_ms = time.perf_counter() - started, 1000 * training / (epochs * steps)
+                    best[b] = self.flat[b]
+            seconds, step_ms = time.perf_counter() - started, 1000 * training / total
             for run in runs:
                 run.seconds, run.step_ms, run.peak_mb = seconds, step_ms, peak_memory_mb(device)
             bar.done(f"{name}: {len(self)} adapters in {seconds:.1f} s, {step_ms:.0f} ms a step")
@@ -259,25 +258,29 @@ class Bank:
             for name, order, lr in zip(self.names, orders, lrs, strict=True)
         ]
 
-    def _epoch(self, feed, adam: "Adam", factors: list[float], amp: bool, step_done: Callable) -> Tensor:
-        """Train on every round once, as `train.train_epoch` does for one adapter; losses: (members, steps)."""
-        cast, passed = partial(mixed_precision, self.flat.device) if amp else torch.enable_grad, []
+    def _epoch(self, rows, feed, optimizer, scheduler, clip: float, amp: bool, step_done: Callable) -> tuple:
+        """Train on every round once, as `train.train_epoch`; (losses, learning rates), a list of the steps a member."""
+        cast, losses, rates = partial(mixed_precision, self.flat.device) if amp else torch.enable_grad, [], []
         self.adapters.model.train()
-        for (inputs, labels, weights), factor in zip(feed, factors, strict=True):
+        for inputs, labels, weights in feed:
             with cast():
-                self.views = self._split(adam.flat)
-                losses = member_losses(self.logits(inputs), labels, weights)  # (members,)
-            (grad,) = torch.autograd.grad(losses.sum(), adam.flat)  # one member's loss knows no other's row of flat
-            adam.step(grad, factor)
-            passed.append(losses.detach())
+                self.views = self._split(torch.stack(rows))
+                each = member_losses(self.logits(inputs), labels, weights)  # (members,)
+            optimizer.zero_grad()
+            each.sum().backward()  # one member's loss knows no other's row
+            for row in rows:
+                nn.utils.clip_grad_norm_(row, clip)
+            rates.append(scheduler.get_last_lr())
+            optimizer.step()
+            scheduler.step()
+            losses.append(each.detach())
             step_done()
-        return torch.stack(passed, dim=1)
+        return torch.stack(losses, dim=1).tolist(), list(zip(*rates, strict=True))
 
     def _improved(self, runs: list[Run], epoch: int, validation: Encoded | None, metric: str, amp: bool) -> list[int]:
         """Judge every member on the validation data; which members are better than they ever were."""
-        if validation is None:
-            verdicts = [None] * len(self)
-        else:
+        verdicts: list[Verdict | None] = [None] * len(self)
+        if validation is not None:
             every = self.predict(validation, amp=amp)  # (members, rows, labels)
             verdicts = [judge_logits(logits, validation.labels, metric) for logits in every]
         return [b for b, (run, verdict) in enumerate(zip(runs, verdicts, strict=True)) if run.judged(epoch, verdict)]
@@ -311,27 +314,6 @@ class Bank:
         return [score(metric, logits, data.labels) for logits in self.predict(data, batch_size, amp)]
 
 
-class Adam:
-    """torch.optim.Adam on one (members, parameters) tensor, with a learning rate and a clipped norm for each row."""
-
-    def __init__(self, flat: Tensor, lrs: list[float], clip: float, betas=(0.9, 0.999), eps: float = 1e-8):
-        self.flat, self.clip, self.betas, self.eps, self.count = flat, clip, betas, eps, 0
-        self.rates = torch.tensor(lrs, device=flat.device).unsqueeze(1)  # (members, 1)
-        self.mean, self.square = torch.zeros_like(flat), torch.zeros_like(flat)
-
-    @torch.no_grad()
-    def step(self, grad: Tensor, factor: float) -> None:
-        """Kingma and Ba 2015, algorithm 1, at `factor` of the rates; clipping as torch.nn.utils.clip_grad_norm_."""
-        b1, b2 = self.betas
-        norm = grad.norm(dim=1, keepdim=True)  # (members, 1)
-        grad = grad * (self.clip / (norm + 1e-6)).clamp(max=1)
-        self.count += 1
-        self.mean.lerp_(grad, 1 - b1)
-        self.square.mul_(b2).addcmul_(grad, grad, value=1 - b2)
-        below = (self.square.sqrt() / math.sqrt(1 - b2**self.count)).add_(self.eps)
-        self.flat.sub_(self.mean / below * (self.rates * factor / (1 - b1**self.count)))
-
-
 def member_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Each member's mean loss: (members,). logits: (members, batch, labels); labels, weights: (members, batch)."""
     if labels.is_floating_point():
@@ -352,11 +334,6 @@ def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, devic
     """
     distinct = list(dict.fromkeys(orders))
     streams = [batches(train, batch_size, shuffle=True, seed=order, epoch=epoch) for order in distinct]
-    if len(distinct) == 1:
-        for inputs, labels, _ in streams[0]:
-            labels = labels.to(device).expand(len(orders), -1)  # (members, batch)
-            yield repeat(move(inputs, device), len(orders)), labels, torch.ones(labels.shape, device=device)
-        return
     pick = torch.tensor([distinct.index(order) for order in orders], device=device)  # (members,) into the streams
     for parts in zip(*streams, strict=True):
         rows = max(len(labels) for _, labels, _ in parts)

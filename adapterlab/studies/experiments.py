@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -48,7 +48,7 @@ SIZES = tuple(2**n for n in range(10))
 STDS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
 GLUE = ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE")
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "relu": {"act": "relu"},
     "tanh": {"act": "tanh"},
@@ -64,7 +64,7 @@ VARIANTS = {
 }
 """What section 3.6 of the paper tried, as settings of `VariantConfig`; "plain" is the gelu bottleneck after both."""
 
-FAMILY = {
+FAMILY: dict[str, tuple[Any, ...]] = {
     "Houlsby": (LOW_LRS, {"method": "bottleneck", "size": 24}, {"method": "layernorm"}),
     "Pfeiffer": (LOW_LRS, {"method": "pfeiffer", "size": 48}),
     "Pfeiffer, size 1": (HIGH_LRS, {"method": "pfeiffer", "size": 1}),
@@ -320,11 +320,15 @@ def every(
     ]
 
 
-def fine_tune_settings(tops=(1, 2, 3), size: int = 64, epochs: int = 3, n_train: int = 2000, **more) -> list[dict]:
+def ladder(sizes, tops, lrs=ADAPTER_LRS, full_lrs=FULL_LRS) -> list[tuple[str, Iterable[float]]]:
+    """Head only, LayerNorm only and adapters of some sizes; the upper layers alone, and full fine-tuning."""
+    few = [(name, lrs) for name in ("head only", "LayerNorm only", *(f"adapter {m}" for m in sizes))]
+    return few + [(name, full_lrs) for name in (*(f"top {k}" for k in tops), "full")]
+
+
+def fine_tune_settings(tops=(1, 2, 3), size: int = 64, epochs: int = 3, **more) -> list[dict]:
     """Head only, top-k, LayerNorm only, one adapter, full: each with its learning rates."""
-    methods = [(name, ADAPTER_LRS) for name in ("head only", "LayerNorm only", f"adapter {size}")]
-    methods += [(name, FULL_LRS) for name in (*(f"top {k}" for k in tops), "full")]
-    return every(methods, epochs=epochs, n_train=n_train, **more)
+    return every(ladder((size,), tops), epochs=epochs, **more)
 
 
 def size_settings(sizes=SIZES, lrs=ADAPTER_LRS, seeds=range(5), **more) -> list[dict]:
@@ -336,9 +340,7 @@ def frontier_settings(
     layers: int = 6, sizes=(1, 4, 16, 64, 256), lrs=ADAPTER_LRS, full_lrs=FULL_LRS, **more
 ) -> list[dict]:
     """Figures 1, 3 and 4: adapters of sizes 2^n, top-k fine-tuning for all k, LayerNorm only, head only, full."""
-    methods = [(name, lrs) for name in ("head only", "LayerNorm only", *(f"adapter {m}" for m in sizes))]
-    methods += [(name, full_lrs) for name in (*(f"top {k}" for k in range(1, layers + 1)), "full")]
-    return every(methods, **more)
+    return every(ladder(sizes, range(1, layers + 1), lrs, full_lrs), **more)
 
 
 def init_settings(stds=STDS, size: int = 64, lrs=(1e-3,), **more) -> list[dict]:

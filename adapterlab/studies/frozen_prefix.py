@@ -7,10 +7,10 @@ The cache runs the frozen layers in eval mode: the prefix is deterministic, with
 above it train with dropout. Without dropout the loss curve is that of training without a cache.
 """
 
-import shutil
-import tempfile
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -61,10 +61,12 @@ class Prefix:
         if not isinstance(depth, int) or not 0 < depth < len(layers):
             raise UserError(f"a prefix of {depth} layers cannot be cached; give 1 to {len(layers) - 1}")
         modules = [model.get_submodule(path) for path in layers.values()]
-        self.model, self.depth = model, depth
-        self.lower, self.upper = modules[:depth], modules[depth:]
-        self.bounds, self.on_disk, self.folder = (memory_mb, disk_mb), 0.0, None
-        self.states, self.extra, self.handles = None, None, []
+        self.model, self.depth, self.lower, self.upper = model, depth, modules[:depth], modules[depth:]
+        self.bounds, self.on_disk = (memory_mb, disk_mb), 0.0
+        self.folder: str | None = None
+        self.states: Tensor | None = None  # of the batch that is under way, (batch, tokens, width)
+        self.extra: int | None = None  # a layer puts out a tensor (None), or a tuple with so many more
+        self.block: ExitStack | None = None
 
     @classmethod
     def below(cls, adapters: Adapters, name: str, **bounds) -> "Prefix":
@@ -76,22 +78,16 @@ class Prefix:
         levels = [s.layer for s in sites if s.layer is not None]
         return cls(adapters.model, min(levels, default=len(find_layers(adapters.model)) - 1), **bounds)
 
-    def __enter__(self):
-        self.handles = [
-            self.model.register_forward_pre_hook(self._take, with_kwargs=True),
-            self.model.register_forward_hook(self._release, always_call=True),
-            self.upper[0].register_forward_pre_hook(self._enter, with_kwargs=True),
-        ]
+    def __enter__(self) -> "Prefix":
+        self.block = ExitStack()
+        self.block.callback(self.model.register_forward_pre_hook(self._take, with_kwargs=True).remove)
+        self.block.callback(self.model.register_forward_hook(self._release, always_call=True).remove)
         return self
 
-    def __exit__(self, *error):
-        for handle in self.handles:
-            handle.remove()
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.handles, self.folder, self.on_disk = [], None, 0.0
-
-    # ---- during a forward pass
+    def __exit__(self, *error) -> None:
+        if self.block is not None:
+            self.block.close()
+        self.block, self.folder, self.on_disk = None, None, 0.0
 
     def _take(self, model, args, kwargs):
         self.states = kwargs.pop(STATES, None)
@@ -99,62 +95,49 @@ class Prefix:
             self._aside(self.lower)
         return args, kwargs
 
-    def _release(self, *_):
+    def _release(self, *_) -> None:
         self.states = None
         for layer in (*self.lower, *self.upper):
             layer.__dict__.pop("forward", None)
 
-    def _enter(self, layer, args, kwargs):
-        if self.states is None:
-            return None
-        if args:
-            return (self.states, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": self.states}
-
-    def _aside(self, layers) -> None:
-        """These layers hand on what they get, in the form in which they hand on what they make."""
+    def _aside(self, layers: list[nn.Module]) -> None:
+        """These layers hand on the known states, or what they get, in the form in which they hand on what they make."""
 
         def forward(hidden_states, *_, **__):
-            return hidden_states if self.extra is None else (hidden_states, *[None] * self.extra)
+            states = hidden_states if self.states is None else self.states
+            return states if self.extra is None else (states, *[None] * self.extra)
 
         for layer in layers:
             layer.forward = forward
 
-    # ---- once
-
     @torch.no_grad()
     def cache(self, data: Encoded, batch_size: int = 64) -> Cached:
         """Compute the prefix of every row; what comes back takes the place of `data` in fit, predict and evaluate."""
-        if not self.handles:
+        if self.block is None:
             raise UserError("a prefix works inside its `with` block; write `with Prefix(...) as prefix:`")
         lengths = data.lengths
         starts = [0, *torch.tensor(lengths).cumsum(0).tolist()]
-        states = self._room(starts[-1], self.model.config.get_text_config().hidden_size)
-        was, device, seen = self.model.training, next(self.model.parameters()).device, {}
+        kept = self._room(starts[-1], self.model.config.get_text_config().hidden_size)
+        was, device, rows = self.model.training, next(self.model.parameters()).device, []
 
-        def look(layer, args, kwargs):
-            seen["states"] = args[0] if args else kwargs["hidden_states"]
-
-        def form(layer, args, output):
+        def keep(layer, args, output):
             self.extra = len(output) - 1 if isinstance(output, tuple) else None
+            states = output if self.extra is None else output[0]  # (batch, tokens, width)
+            for i, row in enumerate(rows):
+                kept[starts[row] : starts[row + 1]] = states[i, : lengths[row]].float()
 
-        handles = [
-            self.upper[0].register_forward_pre_hook(look, with_kwargs=True),
-            self.lower[0].register_forward_hook(form),
-        ]
+        handle = self.lower[-1].register_forward_hook(keep)
         self.model.eval()
         try:
-            for inputs, _, rows in batches(data, batch_size):
+            for inputs, _, numbers in batches(data, batch_size):
+                rows = numbers.tolist()
                 self._aside(self.upper)
                 self.model(**move(inputs, device))
-                for i, row in enumerate(rows.tolist()):  # seen: (batch, tokens, width)
-                    states[starts[row] : starts[row + 1]] = seen["states"][i, : lengths[row]].float()
         finally:
-            for handle in handles:
-                handle.remove()
+            handle.remove()
             self.model.train(was)
         same = {f.name: getattr(data, f.name) for f in fields(Encoded)}
-        return Cached(**same, states=states, starts=starts[:-1])
+        return Cached(**same, states=kept, starts=starts[:-1])
 
     def _room(self, tokens: int, width: int) -> Tensor:
         size, (memory, disk) = tokens * width * 4 / 1e6, self.bounds
@@ -165,10 +148,12 @@ class Prefix:
                 f"the cached prefix would take {size:,.0f} MB and the bounds are {memory:,.0f} MB in memory and "
                 f"{disk:,.0f} MB on disk; use fewer rows, or raise memory_mb or disk_mb"
             )
-        self.folder = self.folder or tempfile.mkdtemp(prefix="adapterlab-")
-        path = Path(self.folder) / f"{len(list(Path(self.folder).iterdir()))}.states"
+        if self.folder is None and self.block is not None:
+            temporary = TemporaryDirectory(prefix="adapterlab-", ignore_cleanup_errors=True)
+            self.folder = self.block.enter_context(temporary)
+        path = f"{self.folder}/{len(os.listdir(self.folder))}.states"
         self.on_disk += size
-        return torch.from_file(str(path), shared=True, size=tokens * width).view(tokens, width)
+        return torch.from_file(path, shared=True, size=tokens * width).view(tokens, width)
 
 
 def upper_houlsby(model: nn.Module, first: int, size: int = 64, **settings) -> tuple:

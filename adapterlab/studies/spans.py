@@ -23,8 +23,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -34,22 +32,10 @@ from ..errors import UserError
 from ..lab import mixed_precision, move
 from ..tasks import Encoded, batches, score
 from ..train import predict
-from . import results
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HALVES = ("attention", "feedforward")
 NAMES = {"attention": "attention", "feedforward": "feed-forward"}
 ATTENTION_SITES = ("attention", "cross_attention", "query", "key", "value", "qkv", "attention_dense")
-
-COLUMNS = ("what", "first", "last", "score", "drop", "lost", "gained", "error")
-"""What a recorded run keeps of every row."""
-
-RUN_COLUMNS = (
-    "base", "seed", "size", "n_train", "rows", "norms", "depth", "intact", "majority",
-    "seconds", "command", "commit", "device", "torch", "date",
-)  # fmt: skip
 
 Pattern = tuple[bool, ...]
 """2L switches, True is on: attention 0, feed-forward 0, attention 1, feed-forward 1, ..."""
@@ -214,7 +200,7 @@ def naive_sweep(
     return logits
 
 
-def _bytes(state) -> int:
+def _bytes(state):
     if isinstance(state, Tensor):
         return state.numel() * state.element_size()
     return sum(map(_bytes, state)) if isinstance(state, tuple | list) else 0
@@ -309,55 +295,6 @@ def compare(before: Tensor, after: Tensor, labels: Tensor, metric: str = "accura
     was, right = before.argmax(-1) == labels, after.argmax(-1) == labels  # (rows,): right before, right now
     lost, gained, n = int((was & ~right).sum()), int((~was & right).sum()), len(labels)
     return row | {"lost": lost, "gained": gained, "error": math.sqrt(lost + gained - (lost - gained) ** 2 / n) / n}
-
-
-def claims(ablation: Ablation, majority: float) -> list[dict]:
-    """The paper's two findings, held against this ablation: dicts with claim, measured, bound, holds (scores in %).
-
-    majority: the score of always saying the most frequent class. Each bound leaves room for three standard errors of
-    what is compared, so that a sample of this size breaks a true claim about once in a thousand runs.
-    """
-    everything = ablation.span(0, ablation.depth - 1)
-    chance = majority + 3 * math.sqrt(majority * (1 - majority) / ablation.rows)
-    worst = max(ablation.singles, key=lambda row: row["drop"] - 3 * row["error"] / row["intact"])
-    quarter = everything["drop"] / 4 + 3 * worst["error"] / worst["intact"]
-    return [
-        {
-            "claim": "without any adapter the model does no better than the majority class",
-            "measured": round(100 * everything["score"], 1),
-            "bound": round(100 * chance, 1),
-            "holds": everything["score"] <= chance,
-        },
-        {
-            "claim": f"no single layer costs a quarter of what all of them cost (worst: layer {worst['first']})",
-            "measured": round(100 * worst["drop"], 1),
-            "bound": round(100 * quarter, 1),
-            "holds": worst["drop"] <= quarter,
-        },
-    ]
-
-
-def record_name(base: str) -> str:
-    """The name of the recorded runs on a base model: "ablation" for the bundled one."""
-    return "ablation" if base == "minilm" else "ablation_" + base.replace(".", "-")
-
-
-def recorded(folder: Path | str | None = None) -> "pd.DataFrame | None":
-    """The recorded runs on every base model as a DataFrame, one row a span or half and seed; None when there are none.
-
-    Columns: COLUMNS, and of the run RUN_COLUMNS.
-    """
-    import pandas as pd
-
-    folder = Path(folder or results.RESULTS)
-    names = [path.stem for path in sorted(folder.glob("ablation*.jsonl"))]
-    rows = [
-        dict(zip(COLUMNS, span, strict=True)) | {key: run[key] for key in RUN_COLUMNS}
-        for name in names
-        for run in results.read(name, folder)
-        for span in run["spans"]
-    ]
-    return pd.DataFrame(rows) if rows else None
 
 
 @dataclass(frozen=True)

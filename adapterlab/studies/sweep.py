@@ -10,7 +10,9 @@ import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..paths import RESULTS
@@ -23,58 +25,56 @@ def run_sweep(
     name: str,
     executor: Executor | None = None,
     folder: Path | str = RESULTS,
-    group: Callable | None = None,
-    keep: dict | None = None,
-    until: float | None = None,
-    show: bool = True,
+    **more: Any,
 ) -> list[dict]:
     """Run function(setting) -> row for every setting that has no recorded row yet; returns the rows of all that ended.
 
+    executor: a concurrent.futures.Executor (processes, threads, Dask's `client.get_executor()`); None: here, in turn.
+    The others, and more (group, keep, until, show), as `Sweep` has them.
+    """
+    return Sweep(function, settings, name, folder, **more).submit(executor).collect()
+
+
+@dataclass
+class Sweep:
+    """`run_sweep` in two steps, so that several sweeps can share an executor: submit all, then collect each.
+
     function: a module's own function (processes must be able to import it). Its row is recorded as {**setting,
         **provenance, **keep, **row, "key": key(setting)}: what the function says of its device counts.
-    executor: a concurrent.futures.Executor (processes, threads, Dask's `client.get_executor()`); None: here, in turn.
     group: settings -> lists of settings; function then gets a list and returns as many rows, as a bank of runs does.
     until: the time (as `time.time()`) after which no run begins any more.
     A run that fails is reported with its setting and stops no other; it is tried again the next time.
     Errors: UserError for two equal settings, a setting that JSON cannot hold, a damaged results file.
     """
-    return Sweep(function, settings, name, folder, group, keep, until, show).submit(executor).collect()
 
+    function: Callable
+    settings: list[dict]
+    name: str
+    folder: Path | str = RESULTS
+    group: Callable[[list[dict]], list[list[dict]]] | None = None
+    keep: dict = field(default_factory=dict)
+    until: float | None = None
+    show: bool = True
 
-class Sweep:
-    """`run_sweep` in two steps, so that several sweeps can share an executor: submit all, then collect each."""
-
-    def __init__(
-        self,
-        function: Callable,
-        settings: list[dict],
-        name: str,
-        folder: Path | str = RESULTS,
-        group: Callable | None = None,
-        keep: dict | None = None,
-        until: float | None = None,
-        show: bool = True,
-    ):
+    def __post_init__(self):
+        settings = self.settings
         self.keys = [key(setting) for setting in settings]
         twice = [s for i, s in enumerate(settings) if self.keys[i] in self.keys[:i]]
         if twice:
             raise UserError(f"two runs have the same setting; leave one out: {stable(twice[0])}")
-        self.function, self.name, self.folder = function, name, Path(folder)
-        self.grouped, self.until, self.show = group is not None, until, show
-        ready = {row.get("key") for row in read(name, folder)}
+        ready = {row.get("key") for row in read(self.name, self.folder)}
         todo = [s for s, k in zip(settings, self.keys, strict=True) if k not in ready]
-        self.jobs = group(todo) if group else [[s] for s in todo]
+        self.jobs = self.group(todo) if self.group else [[s] for s in todo]
         self.done, self.failed, self.began = len(settings) - len(todo), 0, time.monotonic()
         self.futures: dict[Future, list[dict]] = {}
         provenance()  # what it looks up once it looks up now, not when the first run waits to be written down
-        self.keep = keep or {}
         if self.done:
             self.say(f"{self.done} of {len(settings)} runs are recorded already")
 
     def submit(self, executor: Executor | None) -> "Sweep":
         """Hand all that is to do to the executor; without one, do it now."""
         for job in self.jobs:
-            argument = job if self.grouped else job[0]
+            argument = job if self.group else job[0]
             if executor is None:
                 future = Future()
                 try:
