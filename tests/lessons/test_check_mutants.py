@@ -31,7 +31,6 @@ EQUIVALENT = {
         "return int((cost - d) / (2 * d + 1))",
     ],
     "03c": ["return max(1, width // factor)", "return max(1, int(width / factor))"],
-    "05b": ["shared = len({pattern[:k] for pattern in patterns for k in range(1, len(pattern) + 2)})"],
     "07b": [  # without true positives the score is 0 either way
         "return 2 * tp / (2 * tp + fp + fn) if tp + fp else 0.0",
         "return 2 * tp / (2 * tp + fp + fn) if tp + fn else 0.0",

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from adapted import adapted, rows
 from torch import nn
 
 from adapterlab.compose import Average, Fuse, evaluate
 from adapterlab.lessons import check
+from adapterlab.lessons.nb05_ablation.steps import Steps, layers_of
 from adapterlab.methods import (
     Bottleneck,
     BottleneckConfig,
@@ -23,7 +25,9 @@ from adapterlab.methods.fusion import Fusion
 from adapterlab.sites import Site
 from adapterlab.studies import spans
 from adapterlab.studies.count import count
+from adapterlab.tasks import batches
 from adapterlab.tasks.metrics import f1, matthews
+from adapterlab.train import evaluate as evaluate_model
 
 
 def test_03():
@@ -45,14 +49,24 @@ def test_04():
         torch.testing.assert_close(wide(None, y), small(None, y))
 
 
-@pytest.mark.parametrize("depth", [1, 6, 12])
-def test_05(depth):
-    keep = check.span_mask.reference
-    every = spans.all_spans(depth)
-    for first, last in every:
-        assert spans.span_pattern(depth, first, last)[::2] == keep(depth, first, last)
-    patterns = [(True,) * depth, *(keep(depth, *span) for span in every)]
-    assert check.layer_evaluations.reference(patterns) == spans.layer_evaluations(depth)
+def test_05():
+    """The learner's loop and the shared beginnings against the package's, on a small model."""
+    adapters, data = adapted(), rows()
+    layer_of = layers_of(adapters, "a")
+    at, found = adapters["a"].at, spans.span_ablation(adapters, "a", data)
+    masks = [pattern[::2] for pattern in list(found.logits)[: len(found.spans) + 1]]
+    for row in found.spans:
+        score = check.ablate.reference(
+            at, layer_of, row["first"], row["last"], lambda: evaluate_model(adapters.model, data)
+        )
+        assert score == pytest.approx(row["score"])
+    for inputs, _, order in batches(data, 64):
+        steps = Steps(adapters, "a", inputs)
+        outputs = check.run_all.reference(steps, masks, steps.x)
+        assert steps.calls == found.evaluations == spans.layer_evaluations(found.depth)[1]
+        for mask, h in outputs.items():
+            pattern = tuple(on for on in mask for _ in spans.HALVES)
+            assert torch.equal(steps.logits(h), found.logits[pattern][order])
 
 
 def test_06():

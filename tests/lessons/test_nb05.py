@@ -9,8 +9,9 @@ from adapted import adapted, rows
 from lesson_views import switches
 
 from adapterlab.lessons.nb05_ablation import figures as plots
+from adapterlab.lessons.nb05_ablation.steps import against
 from adapterlab.lessons.nb05_ablation.views import sentences
-from adapterlab.studies.spans import span_ablation
+from adapterlab.studies.spans import compare, half_pattern, span_ablation
 
 NAMES = ("x", "y", "z")
 
@@ -111,3 +112,26 @@ def test_the_other_figures():
     (bar,), (guess, floor) = figure.data, figure.layout.shapes
     assert list(bar.error_y.array) == pytest.approx([100 * 1.96 * 0.03, 100 * 1.96 * 0.05])
     assert (guess.y0, guess.x0, floor.y0) == (55, 0.52, 50)
+
+
+def test_the_open_task_shows_mine_among_the_spans():
+    result = ablated()
+    on = (True,) * 6
+    mine = compare(result.logits[on], result.logits[half_pattern(3, "attention")], rows().labels)
+    others, own = plots.fewest(result, 3, mine).data
+    assert list(others.x[:3]) == [4, 2, 0] and len(others.x) == 8 and list(others.x[-2:]) == [3, 3]
+    assert list(own.x) == [3] and own.y[0] == pytest.approx(100 * mine["score"], abs=1e-4)
+    assert own.error_y.array[0] == pytest.approx(196 * mine["error"])
+
+
+def test_told_apart_is_mcnemars_interval():
+    labels = torch.zeros(500, dtype=torch.long)
+    right, wrong = torch.tensor([1.0, 0]), torch.tensor([0, 1.0])
+    one = right.repeat(500, 1)
+    other, less = one.clone(), one.clone()
+    other[:23] = wrong
+    less[:2] = wrong
+    assert against(one, other, labels) == "-4.6 ± 1.8 points: told apart"
+    assert against(other, one, labels).startswith("+4.6")
+    assert "not told apart; it would take 957 sentences" in against(one, less, labels)
+    assert against(one, one, labels) == "+0.0 ± 0.0 points: not told apart"

@@ -1,87 +1,151 @@
 """Exercises of 05_ablation."""
 
+import torch
+
 from ..kit.exercise import exercise
 
-
-def _keep(depth, first, last):
-    return tuple(not first <= layer <= last for layer in range(depth))
+# ---- 05a: take adapters out, score, put them back
 
 
-span_mask = exercise(
+def _ablate(at, layer_of, first, last, score):
+    """The score without the adapters of layers first to last; `at` is as before afterwards."""
+    out = {site: at[site] for site, layer in layer_of.items() if first <= layer <= last}
+    for site in out:
+        at[site] = []
+    result = score()
+    at.update(out)
+    return result
+
+
+class Present:
+    """Stands in for the model's score: a number that tells which sites of `at` have their adapters."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self):
+        return sum(0.5 ** (i + 1) for i, site in enumerate(sorted(self.at)) if self.at[site])
+
+
+def _model(depth, first, last):
+    """A case: two sites a layer, and a norm and a head that belong to no layer's adapters."""
+    layer_of = {f"layers.{i}.{half}": i for i in range(depth) for half in ("attention", "feedforward")}
+    at = {site: ["bottleneck"] for site in layer_of} | {"layers.0.norm.0": ["norm"], "head": ["head"]}
+    return at, layer_of, first, last, Present(at)
+
+
+def _without(at, sites, score):
+    return _ablate(at, dict.fromkeys(sites, 0), 0, 0, score)
+
+
+ablate = exercise(
     "05a",
-    "depth, first, last",
-    _keep,
-    [(6, 1, 3), (6, 0, 5), (6, 4, 4), (12, 0, 4)],
+    "at, layer_of, first, last, score",
+    _ablate,
+    [_model(6, 1, 3), _model(6, 0, 5), _model(6, 4, 4), _model(12, 0, 4)],
     """
-    tuple(first <= layer <= last for layer in range(depth))
-        # it is True where the adapters go; True must mean that they stay
-    tuple(not first <= layer < last for layer in range(depth))
-        # the last layer of the span keeps its adapters; the span includes it
-    tuple(layer not in (first, last) for layer in range(depth))
-        # only the two ends of the span lose their adapters; the layers between them must, too
-    tuple(not first < layer <= last for layer in range(depth))
-        # the first layer of the span keeps its adapters; the span includes it
-    tuple(not first < layer < last for layer in range(depth))
+    score()  # it scores with every adapter in place: empty their lists first, then call score()
+    right(at, layer_of, first, last - 1, score)  # the last layer of the span keeps its adapters; the span includes it
+    right(at, layer_of, first + 1, last, score)  # the first layer of the span keeps its adapters; the span includes it
+    right(at, layer_of, first + 1, last - 1, score)
         # both ends of the span keep their adapters; the span includes them
-    tuple(not first <= layer <= last for layer in range(1, depth + 1))  # layers are counted from 0: range(depth)
-    tuple(layer for layer in range(depth) if not first <= layer <= last)
-        # it lists the layers that stay; return one bool a layer
+    without(at, [site for site, i in layer_of.items() if i in (first, last)], score)
+        # only the two ends of the span lose their adapters; the layers between them must, too
+    without(at, [site for site, i in layer_of.items() if not first <= i <= last], score)
+        # the layers outside the span lose their adapters; those within it must
+    without(at, list(at), score)
+        # everything is out, LayerNorms and head as well: only the sites of layer_of hold adapters to take out
+    without(at, list(layer_of), score)  # every layer loses its adapters; only first to last must
     """,
+    names={"without": _without},
+    keeps={"at": "the score is right, but `at` is not as it was: put the lists back before you return"},
 )
 
+# ---- 05b: every layer once for each beginning
 
-def _evaluations(patterns):
-    naive = sum(len(pattern) for pattern in patterns)
-    shared = len({tuple(pattern[:k]) for pattern in patterns for k in range(1, len(pattern) + 1)})
-    return naive, shared
+
+def _run_all(layer, patterns, x):
+    """{pattern: output of the last layer}; layer(k, h, on) is layer k, called once for every distinct beginning."""
+    known = {(): x}
+    for pattern in patterns:
+        for k, on in enumerate(pattern):
+            if pattern[: k + 1] not in known:
+                known[pattern[: k + 1]] = layer(k, known[pattern[:k]], on)
+    return {pattern: known[pattern] for pattern in patterns}
+
+
+def _naive(layer, patterns, x):
+    outputs = {}
+    for pattern in patterns:
+        outputs[pattern] = x
+        for k, on in enumerate(pattern):
+            outputs[pattern] = layer(k, outputs[pattern], on)
+    return outputs
+
+
+def _toy(k, h, on):
+    """Layer k of a toy model."""
+    return torch.tanh(h * (1.0 + 0.1 * k) + (0.3 + 0.2 * k if on else -0.1 * k))
 
 
 def _all(depth):
-    """The intact model and every span, as `patterns`."""
-    spans = [_keep(depth, i, j) for i in range(depth) for j in range(i, depth)]
-    return ([(True,) * depth, *spans],)
+    """The intact model's mask and every span's, one bool a layer."""
+    spans = [(i, j) for i in range(depth) for j in range(i, depth)]
+    return [(True,) * depth, *(tuple(not i <= k <= j for k in range(depth)) for i, j in spans)]
 
 
-def _trunk_only(patterns):
-    """Only the layers that are all on are shared."""
-    parts = [p[:k] for p in patterns for k in range(1, len(p) + 1)]
-    return sum(map(len, patterns)), len({p for p in parts if all(p)}) + sum(not all(p) for p in parts)
+def _calls(fn, patterns):
+    """How often fn evaluates a layer."""
+    calls = []
+
+    def layer(k, h, on):
+        calls.append(k)
+        return _toy(k, h, on)
+
+    fn(layer, patterns, torch.tensor([0.5]))
+    return len(calls)
 
 
-# all spans together look the same from both ends; the other cases do not, and the last holds one pattern twice
-SPANS = [_all(3), _all(4)]
-PATTERNS = [*SPANS, ([(True, False), (True, True), (False, True)],), ([_keep(6, 1, 2), _keep(6, 2, 3)],),
-            ([(True, False), (True, False), (False, False)],)]  # fmt: skip
+def _shares(fn):
+    """The values may be right and the work wasted: count the layers that ran."""
+    for patterns in ([(True, True), (True, False), (False, False)], _all(4), _all(6)):
+        got, due, naive = (_calls(f, patterns) for f in (fn, _run_all, _naive))
+        if got == naive:
+            return (
+                f"right, but it is the naive loop: {got} layer evaluations, where {due} do; remember beginnings"
+            )
+        if got > due:
+            return f"it runs {got} layers, where {due} do: only the distinct beginnings pattern[:k + 1] have to run"
+    return None
 
-layer_evaluations = exercise(
+
+def _last_only(layer, patterns, x):
+    """Remembers by layer and switch, not by beginning."""
+    known, outputs = {}, {}
+    for pattern in patterns:
+        h = x
+        for k, on in enumerate(pattern):
+            h = known[k, on] = known[k, on] if (k, on) in known else layer(k, h, on)
+        outputs[pattern] = h
+    return outputs
+
+
+MASKS = [_all(3), [(True, False), (True, True), (False, True)], [(True, False, True), (False, False, True)]]
+
+run_all = exercise(
     "05b",
-    "patterns",
-    _evaluations,
-    PATTERNS,
-    [
-        """
-        (len(patterns), right(patterns)[1])  # the first number counts patterns; every pattern evaluates all its layers
-        (right(patterns)[0],) * 2  # nothing is shared: a beginning that two patterns have in common counts once
-        (right(patterns)[0], 1 + right(patterns)[1])
-            # one too many: the empty beginning, pattern[:0], evaluates no layer
-        (right(patterns)[0], len({p[:k] for p in patterns for k in range(1, len(p))}))
-            # the last layer is not counted: the beginnings go up to the whole pattern, pattern[:len(pattern)]
-        (right(patterns)[0], len({p[k:] for p in patterns for k in range(len(p))}))
-            # it counts endings, pattern[k:]; layers run from the first on: what is shared are beginnings, pattern[:k]
-        (right(patterns)[0], len(set(patterns)) * len(patterns[0]))
-            # only patterns that are equal throughout are shared; count every beginning once
-        (right(patterns)[0], len(set(patterns)))  # the second counts patterns; it must count their beginnings
-        right(patterns)[::-1]  # the two numbers change places: first the naive loop's, then the shared
-        right(patterns)[1]     # that is the second number alone; return both, naive and shared
-        """,
-        (
-            SPANS,
-            """
-        trunk_only(patterns)
-            # only the layers below a span are shared; spans that begin at the same layer share the layers without
-            # adapters, too
-        """,
-        ),
-    ],
-    names={"trunk_only": _trunk_only},
+    "layer, patterns, x",
+    _run_all,
+    [(_toy, masks, torch.tensor([0.5, -1.0])) for masks in MASKS],
+    """
+    last_only(layer, patterns, x)
+        # a layer's output depends on all switches below it, not on its own alone: remember by pattern[:k + 1]
+    {p: x for p in patterns}                                     # no layer runs: every pattern gets x itself
+    {p: layer(len(p) - 1, x, p[-1]) for p in patterns}           # only the last layer runs
+    naive(layer, [tuple(not on for on in p) for p in patterns], x)  # the patterns come back turned round
+    {p: naive(layer, [p[::-1]], x)[p[::-1]] for p in patterns}   # the first entry of a pattern is the lowest layer
+    {p: naive(layer, [p[:-1]], x)[p[:-1]] for p in patterns}     # the last layer does not run
+    """,
+    _shares,
+    names={"naive": _naive, "last_only": _last_only},
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ...studies.spans import Ablation
 from ..kit import theme
 
 KINDS = {  # what became of a sentence -> (colour, marker)
@@ -116,6 +117,31 @@ def halves(scores: pd.DataFrame, guesses: dict[str, float] | None = None, majori
     for name, guess in (guesses or {}).items():
         theme.mark(fig, guess, at=what.index(name), text="" if fig.layout.shapes else "your guess")
     return theme.mark(fig, majority and 100 * majority, "live", "majority class", unit="%")
+
+
+def fewest(test: Ablation, on: int, mine: dict) -> go.Figure:
+    """The open task: score in % against the number of adapters that stay on; one point a span or half.
+
+    test: of the test split; on: how many the learner keeps; mine: what `spans.compare` says of them, against all on.
+    """
+    rows = pd.DataFrame(test.spans + test.halves)
+    rows["on"] = np.where(rows["what"] == "span", 2 * (test.depth - 1 - rows["last"] + rows["first"]), test.depth)
+    rows["note"] = [f"without {r.first} to {r.last}" if r.what == "span" else r.what for r in rows.itertuples()]
+    fig = theme.figure(
+        title="The fewest adapters that keep the score",
+        xaxis={"title": "adapters on", "dtick": 1, "range": [-0.5, 2 * test.depth + 0.5]},
+        yaxis={"title": "accuracy on test, %"},
+        **theme.LEGEND,
+    )
+    own = pd.DataFrame([mine]).assign(on=on, note="yours", name="yours, with 95% interval")
+    own["half"] = 196 * own["error"]
+    for i, part in enumerate((rows.assign(name="spans and halves", half=np.nan), own)):
+        part = part.assign(score=100 * part["score"])
+        hover = "%{customdata}: %{y:.1f}%, %{x} on"
+        theme.lines(
+            fig, part, "on", "score", "name", hover, index=lambda _, i=i: i, half="half", note="note", mode="markers"
+        )
+    return theme.mark(fig, 98 * test.intact, "live", "98% of the intact score", unit="%")
 
 
 def margins(sentences: pd.DataFrame, title: str = "") -> go.Figure:
