@@ -52,6 +52,7 @@ def test_04():
 def test_05():
     """The learner's loop and the shared beginnings against the package's, on a small model."""
     adapters, data = adapted(), rows()
+    adapters.activate("a")
     layer_of = layers_of(adapters, "a")
     at, found = adapters["a"].at, spans.span_ablation(adapters, "a", data)
     masks = [pattern[::2] for pattern in list(found.logits)[: len(found.spans) + 1]]
