@@ -111,9 +111,7 @@ def _shares(fn):
     for patterns in ([(True, True), (True, False), (False, False)], _all(4), _all(6)):
         got, due, naive = (_calls(f, patterns) for f in (fn, _run_all, _naive))
         if got == naive:
-            return (
-                f"right, but it is the naive loop: {got} layer evaluations, where {due} do; remember beginnings"
-            )
+            return f"right, but it is the naive loop: {got} layer evaluations, where {due} do; remember beginnings"
         if got > due:
             return f"it runs {got} layers, where {due} do: only the distinct beginnings pattern[:k + 1] have to run"
     return None
