@@ -331,9 +331,9 @@ class Adapters:
         self.free()
         return checkpoint.load(self, folder, name, head)
 
-    def export(self, name: str, folder: str | Path, form: str, overwrite: bool = False) -> Path:
+    def export(self, name: str, folder: str | Path, form: str, overwrite: bool = False, head: bool = True) -> Path:
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
-        return formats.export(self, name, folder, form, overwrite)
+        return formats.export(self, name, folder, form, overwrite, head)
 
     def adopt(self, folder: str | Path, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
         """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""

@@ -1,7 +1,8 @@
 """AdapterHub's format, of the Adapters library: adapter_config.json and adapter.safetensors, the adapter's name inside.
 
-Holds bottlenecks (Houlsby, Pfeiffer, parallel), Compacter, LoRA, (IA)^3, prefix tuning and fusions, and a linear head
-on the frozen pooler. For models built like BERT, whose module names the format contains.
+Holds bottlenecks (Houlsby, Pfeiffer, parallel), Compacter, LoRA, (IA)^3, prefix tuning and fusions, and heads: one map
+on the frozen pooler or on the first token, or two with the family's activation between them. For models built like
+BERT, whose module names the format contains.
 """
 
 import re
@@ -25,7 +26,7 @@ from ..methods import (
     PfeifferConfig,
     PrefixTuningConfig,
 )
-from ..sites import prefix
+from ..sites import HEADS, Site, prefix
 from .names import Tensors, base_name, body, config_of, kinds, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ HEAD_CONFIG, HEAD_SAFE, HEAD_PICKLED = "head_config.json", "model_head.safetenso
 FUSION_CONFIG = "adapter_fusion_config.json"
 FUSION_SAFE, FUSION_PICKLED = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"
 VERSION = "adapters.1.3.0"
-FAMILIES = ("bert", "roberta", "xlm-roberta", "electra")
+FAMILIES = {"bert": "tanh", "roberta": "tanh", "xlm-roberta": "tanh", "electra": "gelu"}  # in the head of two maps
 ACTIVATIONS = ("relu", "gelu", "tanh", "swish")
 LETTERS = {"query": "q", "key": "k", "value": "v"}
 SUBLAYERS = {"attention": "attention.output", "feedforward": "output"}  # kind of site -> module of a layer
@@ -69,6 +70,7 @@ PREFIX_NET = {
         ("control_trans.2.weight", "up.weight"), ("control_trans.2.bias", "up.bias"),
     )
 }  # fmt: skip
+HEAD = "heads.{name}.{index}.{part}"  # index: 1 of the first map, 4 of the second
 LAYOUTS = {
     "bottleneck": Layout(SUBLAYERS, "adapters", PAIR),
     "pfeiffer": Layout(SUBLAYERS, "adapters", PAIR),
@@ -79,7 +81,6 @@ LAYOUTS = {
     "prefix_tuning": Layout(shared=PREFIX_NET),
     "fusion": Layout(SUBLAYERS, "adapter_fusion_layer", ATTENTION),
 }
-HEAD = {f"heads.{{name}}.1.{part}": f"head.head.linear.{part}" for part in ("weight", "bias")}
 
 # what a bottleneck's settings are when nothing is unusual; None: read below
 BOTTLENECK = {
@@ -187,14 +188,14 @@ def _ours(adapters: "Adapters", folder: Path, config: Method, name: str, tensors
 # ---- ours for AdapterHub
 
 
-def write(adapters: "Adapters", name: str) -> dict[str, dict]:
+def write(adapters: "Adapters", name: str, with_head: bool = True) -> dict[str, dict]:
     """{file name: JSON object or tensors}."""
     model, adapter = adapters.model, adapters[name]
     _known_family(adapters)
     config, head = body(adapters, name, "AdapterHub", LAYOUTS)
     if getattr(config, "gated", False):
         raise UserError(f'AdapterHub cannot hold "{name}": its gate is another one than UniPELT\'s')
-    sites = [site for site in adapter.at if site != "head"]
+    sites = [site for site in adapter.at if adapters.sites[site].kind not in HEADS]
     described = {
         "hidden_size": shape(adapters).hidden_size,
         "model_class": re.sub(r"(For\w+|Model)$", "", type(model).__name__) + "AdapterModel",
@@ -213,11 +214,9 @@ def write(adapters: "Adapters", name: str) -> dict[str, dict]:
         files = {FUSION_CONFIG: {**names, "config": settings, **described}, FUSION_SAFE: tensors}
     else:
         files = {CONFIG: {"config": settings, **described}, SAFE: tensors}
-    if head:
-        if not _on_pooler(adapters):
-            raise UserError(f'AdapterHub cannot hold the head of "{name}": it has linear heads on a pooler alone')
-        files[HEAD_CONFIG] = {"config": _head_settings(head), **described}
-        files[HEAD_SAFE] = {theirs.format(name=described["name"]): state[ours] for theirs, ours in HEAD.items()}
+    if head and with_head:
+        settings, files[HEAD_SAFE] = _write_head(adapters, name, head, described["name"])
+        files[HEAD_CONFIG] = {"config": settings, **described}
     return files
 
 
@@ -228,11 +227,15 @@ def _known_family(adapters: "Adapters") -> None:
         )
 
 
-def _on_pooler(adapters: "Adapters") -> bool:
-    """Does the model's classifier read the pooler, as BERT's does and RoBERTa's does not?"""
-    base = getattr(adapters.model, str(adapters.model.base_model_prefix), None)
-    site = adapters.sites.get("head")
-    return getattr(base, "pooler", None) is not None and site is not None and site.module == "classifier"
+def _dense(adapters: "Adapters") -> Site | None:
+    """The map before the last one of a head on the first token, as these families have it; None where there is none."""
+    maps = [site for site in adapters.sites.values() if site.form == "head map"]
+    last = adapters.sites.get("head")
+    return maps[0] if len(maps) == 1 and last is not None and last.states is not None else None
+
+
+def _is_pooler(dense: Site) -> bool:
+    return "pooler" in dense.module.split(".")
 
 
 def _left_out(adapters: "Adapters", sites: list[str]) -> list[int]:
@@ -294,12 +297,31 @@ SETTINGS = {
 }
 
 
-def _head_settings(head: HeadConfig) -> dict:
-    return {
-        "activation_function": "tanh", "bias": True, "dropout_prob": None, "head_type": "classification",
-        "label2id": {label: i for i, label in enumerate(head.labels)}, "layers": 1, "num_labels": len(head.labels),
-        "use_pooler": True,
+def _write_head(adapters: "Adapters", name: str, head: HeadConfig, called: str) -> tuple[dict, Tensors]:
+    """(config, tensors) of a head, which is `called` so in its file."""
+    dense, parts = _dense(adapters), adapters[name].at
+    if dense is None or head.pooling in ("mean", "last"):
+        reads = f"takes the {head.pooling} of the encoder's states" if head.pools else "is none that classifies texts"
+        raise UserError(
+            f'AdapterHub cannot hold the head of "{name}", which {reads}: it has heads on the pooler and on the first '
+            'token; train it with pooling="first" or "model", or say export(..., head=False)'
+        )
+    pooler = not head.pools and dense.name not in parts and _is_pooler(dense)
+    layers = [parts["head"][-1].linear]
+    if not head.pools and not pooler:
+        own = dense.name in parts
+        layers.insert(0, parts[dense.name][-1].linear if own else adapters.model.get_submodule(dense.module))
+    settings = {
+        "activation_function": FAMILIES[shape(adapters).model_type], "bias": True,
+        "dropout_prob": head.dropout if head.pools else None, "head_type": "classification",
+        "label2id": {label: i for i, label in enumerate(head.labels)}, "layers": len(layers),
+        "num_labels": len(head.labels), "use_pooler": pooler,
     }  # fmt: skip
+    return settings, {
+        HEAD.format(name=called, index=1 + 3 * i, part=part): getattr(layer, part)
+        for i, layer in enumerate(layers)
+        for part in ("weight", "bias")
+    }
 
 
 # ---- AdapterHub's for us
@@ -447,23 +469,34 @@ def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) 
     settings, name = described.get("config"), described.get("name")
     if not isinstance(settings, dict) or not isinstance(name, str):
         raise UserError(f'"{folder / HEAD_CONFIG}": "name" or "config" is missing')
-    kind, layers, pooler = (settings.get(key) for key in ("head_type", "layers", "use_pooler"))
-    if kind != "classification" or layers != 1 or not pooler:
+    dense = _dense(adapters)
+    read = tuple(settings.get(key) for key in ("head_type", "layers", "use_pooler"))
+    act, activation = settings.get("activation_function"), FAMILIES[shape(adapters).model_type]
+    poolings = {("classification", 1, False): "first"}
+    if dense is not None and _is_pooler(dense) and not dense.missing:
+        poolings["classification", 1, True] = "model"
+    if dense is not None and act == activation:
+        poolings["classification", 2, False] = "model" if dense.missing else "own"
+    if dense is None or read not in poolings or not settings.get("bias", True):
         raise UserError(
-            f'"{folder}" has a head of type {kind!r} with {layers} layers{"" if pooler else " on the first token"}; '
-            "here a head is one linear layer on the frozen pooler (layers=1, use_pooler=True); say head=False to read "
-            "the adapter without it"
+            f'"{folder}" has a head of type {read[0]!r} with {read[1]} layers, activation {act!r}, '
+            f"{'on' if read[2] else 'without'} the pooler; on this model a head is one layer on the first token, two "
+            f'with "{activation}" between them'
+            f"{', or one on the pooler' if ('classification', 1, True) in poolings else ''}, with biases; "
+            "say head=False to read the adapter without it"
         )
-    if not _on_pooler(adapters):
-        raise UserError(f'"{folder}" has a head on a pooler, and this model has no head there; say head=False')
-    if not settings.get("bias", True):
-        raise UserError(f'"{folder}": a head without a bias cannot be held here')
+    sites = ("head", dense.name) if read[1] == 2 else ("head",)
     tensors = tensors_of(folder, HEAD_SAFE, HEAD_PICKLED, pickle)
-    ours |= {key: take(folder, tensors, theirs.format(name=name)) for theirs, key in HEAD.items()}
+    for i, site in enumerate(reversed(sites)):
+        for part in ("weight", "bias"):
+            theirs = HEAD.format(name=name, index=1 + 3 * i, part=part)
+            ours[f"{site}.head.linear.{part}"] = take(folder, tensors, theirs)
     if tensors:
         raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" in its head')
     count, ids = settings["num_labels"], settings.get("label2id")
     labels = tuple(map(str, range(count)))
     if isinstance(ids, dict) and len(ids) == count and all(type(i) is int for i in ids.values()):
         labels = tuple(sorted(ids, key=ids.__getitem__))
-    return HeadConfig(labels=labels, pooling="model", sites=("head",))
+    dropout = settings.get("dropout_prob")
+    more = {} if dropout is None else {"dropout": dropout}
+    return HeadConfig(labels=labels, pooling=poolings[read], sites=sites, **more)

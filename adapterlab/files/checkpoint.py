@@ -177,17 +177,17 @@ def card(adapters: "Adapters", name: str, config: dict) -> str:
         "labels": ", ".join(labels) or None,
         "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",
     }
-    rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items() if value is not None]
+    rows = [f"| {key} | {plain(value)} |" for key, value in facts.items() if value is not None]
     head = ["---", "library_name: adapterlab", "tags: [adapterlab, adapter]", "---"]
     how = [
         "```python", "from adapterlab.adapters import Adapters", "",
-        "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{_plain(name)}")',
+        "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{plain(name)}")',
         "adapters.activate(name)", "```",
     ]  # fmt: skip
-    return "\n".join([*head, "", f"# {_plain(name)}", "", "| | |", "|---|---|", *rows, "", *how, ""])
+    return "\n".join([*head, "", f"# {plain(name)}", "", "| | |", "|---|---|", *rows, "", *how, ""])
 
 
-def _plain(text) -> str:
+def plain(text) -> str:
     """Text that stays within its cell and its line."""
     return re.sub(r"[\r\n|`<>]", " ", str(text))
 

@@ -14,20 +14,24 @@ from safetensors.torch import save as pack_tensors
 
 from ..adapter import Adapter, Info
 from ..errors import UserError, suggest
+from ..methods import FusionConfig
 from . import adapterhub, checkpoint, peft
-from .names import label_metadata
+from .names import base_name, label_metadata
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
 
 FORMATS = {"peft": peft, "adapterhub": adapterhub}
+ENDS = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification", "ForImageClassification",
+        "ForAudioClassification", "ForCausalLM")  # fmt: skip
+PEERS = {"peft": "PEFT (the library `peft`)", "adapterhub": "AdapterHub (the library `adapters`)"}
 MARKS = ("adapter_config.json", "adapter_fusion_config.json")
 
 
-def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool = False) -> Path:
-    """Write an adapter for "peft" or "adapterhub"; safetensors and JSON, both or nothing.
+def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool = False, head: bool = True) -> Path:
+    """Write an adapter for "peft" or "adapterhub": safetensors, JSON and a README that says how to load it, or nothing.
 
-    AdapterHub reads it with load_adapter(folder, use_safetensors=True).
+    head: with its head, if it has one.
     Errors: UserError for a method that the format cannot hold, with the reason; see also `checkpoint.save`.
     """
     if form not in FORMATS:
@@ -35,14 +39,14 @@ def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool =
     folder = checkpoint.check_target(folder, overwrite, MARKS)
     metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
     files: dict[str, str | bytes] = {}
-    for filename, content in FORMATS[form].write(adapters, name).items():
+    for filename, content in FORMATS[form].write(adapters, name, head).items():
         if filename.endswith(".json"):
             files[filename] = json.dumps(content, indent=2) + "\n"
         else:
             content = {k: v.detach().to("cpu").contiguous().clone() for k, v in content.items()}
             checkpoint.finite(content, f'adapter "{name}"')
             files[filename] = pack_tensors(content, metadata=metadata)
-    return checkpoint.write_folder(folder, files)
+    return checkpoint.write_folder(folder, files | {checkpoint.CARD: _readme(adapters, name, form, head)})
 
 
 def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
@@ -71,3 +75,54 @@ def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = Tr
     checkpoint.fill(adapter, folder, tensors)
     adapters.insert(chosen, adapter)
     return chosen
+
+
+LOADING = {
+    "peft": """from peft import PeftModel
+from transformers import {auto}
+
+model = {auto}.from_pretrained("{base}"{more})
+model = PeftModel.from_pretrained(model, "path/to/{name}").eval()""",
+    "adapterhub": """from adapters import AutoAdapterModel
+
+model = AutoAdapterModel.from_pretrained("{base}")
+model.load_adapter("path/to/{name}", use_safetensors=True, set_active=True)
+model.eval()""",
+    # adapters 1.3.0 reads a fusion from a pickle alone
+    "fusion": """import torch
+from adapters import AutoAdapterModel
+from safetensors.torch import load_file
+
+for part in {parts}:
+    tensors = load_file(f"path/to/{name}/{{part}}.safetensors")
+    torch.save(tensors, f"path/to/{name}/pytorch_{{part}}.bin")
+model = AutoAdapterModel.from_pretrained("{base}")
+for part in {of}:
+    model.load_adapter(f"path/to/{{part}}", use_safetensors=True, with_head=False)
+model.load_adapter_fusion("path/to/{name}", with_head={head}, set_active=True)
+model.eval()""",
+}
+
+
+def _readme(adapters: "Adapters", name: str, form: str, head: bool) -> str:
+    """What the reader's class must be, and the lines that load it."""
+    info, kind = adapters[name].info, type(adapters.model).__name__
+    base, labels = base_name(adapters.model) or "the base", info.head.labels if info.head and head else ()
+    auto = next((f"AutoModel{end}" for end in ENDS if kind.endswith(end)), kind)
+    classifies = labels and auto.endswith("SequenceClassification")
+    fusion = next((config for config in info.recipe if isinstance(config, FusionConfig)), None)
+    lines = LOADING["fusion" if fusion else form].format(
+        auto=auto, base=base, name=name, head=bool(labels), of=list(fusion.of) if fusion else [],
+        more=f", num_labels={len(labels)}" if classifies else "",
+        parts=["model_adapter_fusion", "model_head"] if labels else ["model_adapter_fusion"],
+    )  # fmt: skip
+    reader = (
+        "AutoAdapterModel" if form == "adapterhub" else f"{auto}{f' of {len(labels)} labels' if classifies else ''}"
+    )
+    shown = ", ".join(f"{i} {label}" for i, label in enumerate(labels))
+    return "\n".join((
+        f"# {checkpoint.plain(name)}", "",
+        f"An adapter for `{base}`, to be read by {PEERS[form]}, into an {reader}.",
+        checkpoint.plain(f"Its labels: {shown}." if labels else "It has no head."), "",
+        "```python", lines, "```", "",
+    ))  # fmt: skip

@@ -1,8 +1,9 @@
 """PEFT's format: adapter_config.json and adapter_model.safetensors, tensors under the names of the frozen modules.
 
-Holds LoRA, DoRA, (IA)^3, LayerNorm tuning and prompt tuning, each with the model's last linear layer as a head. PEFT
-trains a LayerNorm's own w' and b' where we have y * s + t on its output: w' = w s and b' = b s + t. It scales the input
-of a feed-forward module in (IA)^3, which is our site "hidden", and the output of any other.
+Holds LoRA, DoRA, (IA)^3, LayerNorm tuning and prompt tuning, each with a head made of the model's own maps: PEFT keeps
+the whole modules that they are in, frozen parts too. PEFT trains a LayerNorm's own w' and b' where we have y * s + t on
+its output: w' = w s and b' = b s + t. It scales the input of a feed-forward module in (IA)^3, which is our site
+"hidden", and the output of any other.
 """
 
 import re
@@ -16,7 +17,7 @@ from torch import nn
 from ..adapter import base_parameters
 from ..errors import UserError
 from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, Method, PromptTuningConfig
-from ..sites import prefix
+from ..sites import HEADS, Site, prefix
 from .names import Tensors, base_name, body, config_of, kinds, labels, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def owns(folder: Path) -> bool:
 # ---- ours for PEFT
 
 
-def write(adapters: "Adapters", name: str) -> dict[str, dict]:
+def write(adapters: "Adapters", name: str, with_head: bool = True) -> dict[str, dict]:
     """{file name: JSON object or tensors}."""
     config, head = body(adapters, name, "PEFT", TYPES)
     if getattr(config, "gated", False):
         raise UserError(f'PEFT cannot hold "{name}": it has no gate on a LoRA')
     state = adapters[name].state_dict()
-    sites = [site for site in adapters[name].at if site != "head"]
+    sites = [site for site in adapters[name].at if adapters.sites[site].kind not in HEADS]
     modules = [adapters.sites[site].module for site in sites]
     if len(set(modules)) < len(modules):
         raise UserError(f'PEFT cannot hold "{name}": (IA)^3 before and behind one matrix')
@@ -82,8 +83,8 @@ def write(adapters: "Adapters", name: str) -> dict[str, dict]:
             values = {"scale": norm.weight * values["scale"], "shift": shift}
         tensors |= {f"{ROOT}{module}.{theirs}": values[ours] for theirs, ours in PARTS[config.name].items()}
     settings = _settings(adapters, config, sites)
-    if head:
-        tensors |= _write_head(adapters, config, state, settings)
+    if head and with_head:
+        tensors |= _write_head(adapters, name, head, settings)
     return {CONFIG: settings, SAFE: tensors}
 
 
@@ -135,16 +136,38 @@ def _classifies(model: nn.Module) -> bool:
     return type(model).__name__.endswith("ForSequenceClassification")
 
 
-def _write_head(adapters: "Adapters", config: Method, state: Tensors, settings: dict[str, Any]) -> Tensors:
-    """The head's tensors; PEFT keeps the whole module it is in, frozen parts too (RoBERTa's classifier.dense)."""
-    module = adapters.sites["head"].module
-    root = "base_model." if isinstance(config, PromptTuningConfig) else ROOT
-    top = module.split(".")[0]
-    settings["modules_to_save"] = [top]
+def _write_head(adapters: "Adapters", name: str, head: HeadConfig, settings: dict[str, Any]) -> Tensors:
+    """The head's tensors, in the whole modules that it is in (RoBERTa's classifier, BERT's pooler and classifier)."""
+    if head.pools:
+        raise UserError(
+            f'PEFT cannot hold the head of "{name}": it takes the {head.pooling} of the encoder\'s states, and PEFT '
+            'keeps maps of the model\'s own class; train it with pooling="model", or say export(..., head=False)'
+        )
+    prompt = isinstance(adapters[name].info.methods[0], PromptTuningConfig)
     if _classifies(adapters.model):
         settings["task_type"] = "SEQ_CLS"
-    frozen = {f"{root}{top}.{key}": p for key, p in adapters.model.get_submodule(top).named_parameters()}
-    return frozen | {f"{root}{module}.{part}": state[f"head.head.linear.{part}"] for part in ("weight", "bias")}
+    sites = [site for site in adapters.sites.values() if site.kind in HEADS and site.name in adapters[name].at]
+    tops = dict.fromkeys(_top(adapters, site) for site in sites)
+    settings["modules_to_save"] = [top.rsplit(".", 1)[-1] for top in tops]
+    tensors = {key: p for key, p in base_parameters(adapters.model).items() if f"{key}.".startswith(tuple(tops))}
+    for site in sites:
+        frozen = adapters.model.get_submodule(site.module)
+        bias = getattr(frozen, "bias", None)
+        new = adapters[name].at[site.name][-1].merged(frozen.weight, torch.zeros(()) if bias is None else bias)
+        if bias is None and new[1].any():
+            raise UserError(
+                f'PEFT cannot hold the head of "{name}": "{site.module}" has no bias for what it adds there'
+            )
+        parts = ("weight", "bias") if bias is not None else ("weight",)
+        tensors |= {f"{site.module}.{part}": value for part, value in zip(parts, new, strict=False)}
+    return {f"{'base_model.' if prompt else ROOT}{key}": value for key, value in tensors.items()}
+
+
+def _top(adapters: "Adapters", site: Site) -> str:
+    """The path of the module of the model, or of its base, that a part of the head is in; with a dot behind."""
+    base = prefix(adapters.model)
+    inside = base if base and site.module.startswith(base) else ""
+    return inside + site.module.removeprefix(inside).split(".")[0]
 
 
 def _norm(model: nn.Module, path: str, why: str) -> nn.LayerNorm:
@@ -289,26 +312,41 @@ def _read_head(
     adapters: "Adapters", folder: Path, settings: dict[str, Any], tensors: Tensors, ours: Tensors, head: bool
 ) -> list[HeadConfig]:
     """The head's config, if there is one; its tensors go to `ours`. What else was trained cannot be held."""
-    if not head:
-        for name in settings.get("modules_to_save") or []:
-            for key in [key for key in tensors if key.startswith(f"{name}.")]:
-                tensors.pop(key)
+    sites = [site for site in adapters.sites.values() if site.kind in HEADS]
+    names = {_top(adapters, site).rsplit(".", 1)[-1] for site in sites}
+    names |= set() if head else set(settings.get("modules_to_save") or ())
+    parts = {key: tensors.pop(key) for key in list(tensors) if names & set(key.split("."))}
+    if not head or not parts:
         return []
-    site = adapters.sites.get("head")
-    if site is None:
-        return []
-    weight, bias = (tensors.pop(f"{site.module}.{part}", None) for part in ("weight", "bias"))
-    if weight is None and bias is None:
-        return []
-    if weight is None or weight.ndim != 2 or weight.shape[1] != site.source_width:
-        raise UserError(f'the head of the file does not fit "{site.module}", which reads {site.source_width} values')
+    read = {site: _read_map(adapters, folder, site, parts) for site in sites}
+    own = [site for site, values in read.items() if values]
     frozen = base_parameters(adapters.model)
-    for key in [key for key in tensors if key.startswith(f"{site.module.split('.')[0]}.")]:
-        tensor = tensors.pop(key)
-        if key not in frozen or not torch.equal(frozen[key].detach().to("cpu", tensor.dtype), tensor):
-            raise UserError(
-                f'"{key}" was trained along with the head, and here a head is "{site.module}" alone; say head=False'
-            )
-    ours["head.head.linear.weight"] = weight
-    ours["head.head.linear.bias"] = torch.zeros(len(weight)) if bias is None else bias
-    return [HeadConfig(labels=labels(adapters.model, len(weight), folder / SAFE), pooling="model", sites=("head",))]
+    for key, tensor in parts.items():
+        if key not in frozen or not _same(frozen[key], tensor):
+            raise UserError(f'"{key}" was trained along with the head, and is no map of a head here; say head=False')
+    ours |= {f"{site.name}.head.{key}": value for site in own for key, value in read[site].items()}
+    pooling = "model" if all(site.missing for site in own if site.form != "head") else "own"
+    names_of = labels(adapters.model, len(ours["head.head.linear.weight"]), folder / SAFE)
+    return [HeadConfig(labels=names_of, pooling=pooling, sites=tuple(site.name for site in own))]
+
+
+def _read_map(adapters: "Adapters", folder: Path, site: Site, parts: Tensors) -> Tensors:
+    """One of the head's maps, out of `parts`, as ours; empty where it is the frozen one."""
+    weight, bias = (parts.pop(f"{site.module}.{part}", None) for part in ("weight", "bias"))
+    frozen = adapters.model.get_submodule(site.module)
+    if weight is None and not site.missing and site.form != "head":
+        return {}
+    if weight is None:
+        raise UserError(f'"{folder}" lacks "{site.module}.weight", a part of its head; say head=False')
+    if weight.shape[1:] != frozen.weight.shape[1:] or (site.form != "head" and len(weight) != site.width):
+        raise UserError(f'the head of the file does not fit "{site.module}", which reads {site.source_width} values')
+    kept = _same(frozen.weight, weight) and (bias is None or _same(frozen.bias, bias))
+    if kept and not site.missing and site.form != "head":
+        return {}
+    if site.form == "head norm":
+        return _relative(adapters.model, site.module, weight, bias)
+    return {"linear.weight": weight, "linear.bias": torch.zeros(len(weight)) if bias is None else bias}
+
+
+def _same(frozen: torch.Tensor | None, tensor: torch.Tensor) -> bool:
+    return frozen is not None and torch.equal(frozen.detach().to("cpu", tensor.dtype), tensor)

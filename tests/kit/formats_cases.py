@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 import torch
-from make_formats import BASE, HERE, inputs, scramble
+from make_formats import HERE, base_of, inputs, scramble
 from safetensors.torch import load_file, save
-from transformers import BertForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from adapterlab.adapters import Adapters
 from adapterlab.methods import (
@@ -22,7 +22,7 @@ from adapterlab.methods import (
     PromptTuningConfig,
 )
 
-__all__ = ["BASE", "HERE", "OURS", "adapted", "digest", "fresh", "inputs", "logits"]
+__all__ = ["HEADS", "HERE", "OURS", "adapted", "digest", "every", "fresh", "inputs", "logits"]
 
 ALL = ("query", "key", "value", "inner", "outer")
 OURS = {
@@ -54,8 +54,30 @@ OURS = {
 }
 
 
-def fresh():
-    return Adapters(BertForSequenceClassification.from_pretrained(BASE).eval())
+# heads that read in another way than the rest: name, which says the base -> pooling
+HEADS = {
+    "peft": {"own_pooler": "own", "roberta_model": "model", "electra_own": "own"},
+    "adapterhub": {
+        "own_pooler": "own", "first": "first", "roberta_model": "model", "roberta_first": "first", "electra_own": "own"
+    },
+}  # fmt: skip
+
+
+def fresh(case: str = "", seed: int = 0):
+    torch.manual_seed(seed)  # of what the base lacks
+    base = HERE / base_of(case)
+    return Adapters(AutoModelForSequenceClassification.from_pretrained(base, num_labels=3).eval())
+
+
+def every(form: str):
+    """(name, its Adapters) of all that is written in a format."""
+    adapters = adapted(form)
+    yield from ((name, adapters) for name in adapters)
+    for i, (name, pooling) in enumerate(HEADS[form].items()):
+        adapters = fresh(name)
+        adapters.add(name, LoRAConfig(rank=2), head=("bad", "fair", "good"), seed=i, pooling=pooling)
+        scramble(adapters[name].parameters(), seed=30 + i)
+        yield name, adapters
 
 
 def adapted(form: str):
@@ -76,9 +98,9 @@ def logits(adapters, setup):
 
 
 def digest(folder: Path) -> str:
-    """Of all that is in an exported folder, but for the names of labels, metadata that no peer looks at."""
+    """Of what a peer reads in an exported folder: without the names of labels, which are metadata, and the README."""
     whole = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.suffix != ".md"):
         tensors = path.suffix == ".safetensors"
         whole.update(path.name.encode() + (save(load_file(path), {"format": "pt"}) if tensors else path.read_bytes()))
     return whole.hexdigest()
