@@ -7,7 +7,8 @@ The rooms, from the bottom to the top; what stands in one imports from those bel
     errors paths profiles progress lab hub  the ground: UserError; device, seeds, memory; is the Hub there?
     families sites quantize                 where: the sites of a model, and how a frozen map keeps its weights
     methods/                                what: y' = method(x, y), a short file each
-    compose adapter special hooks         together; one adapter; how it gets at the model
+    compose adapter suits                   together; one adapter; does the one suit the other?
+    special hooks                           how they get at the model
     merge combine                           into the frozen weights; of weights
     files/                                  an adapter on disk, and away
     adapters                                the life of many on one model

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from .errors import UserError
-from .methods import Change, HeadConfig, Method
+from .methods import Change, FusionConfig, HeadConfig, Method
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Info:
     @property
     def head(self) -> HeadConfig | None:
         return next((config for config in self.recipe if isinstance(config, HeadConfig)), None)
+
+    @property
+    def fusion(self) -> FusionConfig | None:
+        return next((config for config in self.recipe if isinstance(config, FusionConfig)), None)
 
     @property
     def pools(self) -> bool:

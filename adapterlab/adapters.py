@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from . import combine as combining
-from . import compose
+from . import compose, suits
 from . import merge as merging
 from .adapter import CHILD, Adapter, Info, base_count
 from .combine import Parts
@@ -191,7 +191,7 @@ class Adapters:
         name: the adapters' names with commas when not given. head: labels of its own head, which then answers.
         """
         names = tuple(names)
-        compose.allowed(compose.Fuse(*names, name=names[0] if names else None), self._recipe)
+        suits.allowed(self, compose.Fuse(*names, name=names[0] if names else None))
         sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind not in HEADS)
         if not sites:
             raise UserError("these adapters have heads only: there is nothing to fuse")
@@ -227,23 +227,10 @@ class Adapters:
         return "a `with` block of another thread" if used else ""
 
     def _check(self, setup: Setup) -> Setup:
-        """The setup as it will run: every adapter is there, and each block makes sense for what it holds."""
-        if setup is not None and not isinstance(setup, str | compose.Block):
-            raise UserError(f"{setup!r} is no setup: give an adapter's name, a block such as Stack, or None")
-        setup = compose.with_fusions(setup, self._recipe, self.store)
-        for name in compose.names(setup):
-            self.free(name)
-        compose.allowed(setup, self._recipe)
-        compose.answering(setup, self._recipe)
-        divides = (compose.Split, compose.BatchSplit, compose.Parallel)
-        if not self.attachment.divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
-            self.attachment.divides = True
-            if self.attached:
-                self.attachment.update()
+        """The setup as it will run, see `suits.checked`, with the hooks that it needs."""
+        setup = suits.checked(self, setup)
+        self.attachment.expect(setup)
         return setup
-
-    def _recipe(self, name: str) -> tuple[Method, ...]:
-        return self[name].info.recipe
 
     def answers(self, logits: Tensor, setup: Setup = None) -> dict[Setup, Tensor]:
         """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
@@ -253,10 +240,7 @@ class Adapters:
         setup: the one that ran; None for the one that is active. Any other setup is its own only child.
         """
         setup = self.active if setup is None else self._check(setup)
-        rows_of: dict = {}
-        for child, rows in compose.answerers(setup, list(range(len(logits))), self._recipe):
-            rows_of.setdefault(child, []).extend(rows)
-        return {c: logits[rows][..., : compose.answering(c, self._recipe)] for c, rows in rows_of.items()}
+        return suits.answers(self, logits, setup)
 
     def train(self, name: str, within: Setup = None) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train.
@@ -290,7 +274,7 @@ class Adapters:
         if where := self.in_use(name):
             raise UserError(f'"{name}" is in use in {where}; delete it after the block')
         for other in self.store:
-            fusion = compose.fusion(other, self._recipe)
+            fusion = self[other].info.fusion
             if fusion and name in fusion.of:
                 raise UserError(f'the fusion "{other}" attends over "{name}"; delete the fusion first')
         if name in compose.names(self.setup):

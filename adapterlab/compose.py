@@ -10,9 +10,8 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
     Parallel("sentiment", "topic")                   every row to each of them, in one pass
 """
 
-import copy
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import UserError
-from .methods import Change, FusionConfig, HeadConfig, Method
+from .methods import Change
 from .methods.head import Reading
 
 
@@ -148,7 +147,6 @@ class Parallel(Block):
 
 Setup = str | Block | None
 Methods = dict[str, Sequence[Change]]  # an adapter's name -> its modules at one site, in order
-Recipe = Callable[[str], tuple[Method, ...]]  # an adapter's name -> the configs of its methods; UserError without one
 
 
 def blocks(setup: Setup) -> list[Block]:
@@ -185,79 +183,6 @@ def shares(setup: BatchSplit | Parallel, rows: int) -> dict[str | Block, Sequenc
         rows_of.setdefault(child, []).extend(range(start, start + size))
         start += size
     return rows_of
-
-
-# ---- does a setup suit what its adapters are?
-
-
-def fusion(name: str, recipe: Recipe) -> FusionConfig | None:
-    """The fusion that an adapter is; None for any other."""
-    return next((c for c in recipe(name) if isinstance(c, FusionConfig)), None)
-
-
-def with_fusions(setup: Setup, recipe: Recipe, known: Container[str]) -> Setup:
-    """The setup with Fuse(...) in the place of every fusion's plain name. known: all adapters' names."""
-    if isinstance(setup, str):
-        config = fusion(setup, recipe)
-        return Fuse(*config.of, name=setup) if config else setup
-    if isinstance(setup, Fuse):
-        if setup.name not in known:
-            raise UserError(f'no fusion "{setup.name}": make it with add_fusion({list(setup.children)})')
-        if not fusion(setup.name, recipe):
-            raise UserError(f'"{setup.name}" is no fusion; make one with add_fusion({list(setup.children)})')
-        return setup
-    if setup is None:
-        return None
-    new = copy.copy(setup)
-    object.__setattr__(new, "children", tuple(with_fusions(child, recipe, known) for child in setup.children))
-    return new
-
-
-def allowed(setup: Setup, recipe: Recipe) -> None:
-    """UserError where a method cannot work in a block; it says why."""
-    for block in blocks(setup):
-        kind = type(block).__name__
-        fused = [name for child in block.children for name in names(child)] if kind == "Fuse" else []
-        for name in names(block):
-            for config in recipe(name):
-                if kind not in config.blocks:
-                    raise UserError(f'"{name}" is {config.name}, which cannot be in {kind}: {config.refusal}')
-                if name in fused and isinstance(config, FusionConfig):
-                    raise UserError(f'"{name}" is a fusion itself and cannot be in another one')
-
-
-def answering(setup: Setup, recipe: Recipe) -> int | None:
-    """How many labels come out of a setup's head; None for the model's own. UserError where heads do not fit."""
-    if setup is None:
-        return None
-    if isinstance(setup, str):
-        return next((len(c.labels) for c in recipe(setup) if isinstance(c, HeadConfig)), None)
-    if isinstance(setup, Fuse):
-        return answering(setup.name, recipe)
-    each = [answering(child, recipe) for child in setup.children]
-    heads = [labels for labels in each if labels is not None]
-    if isinstance(setup, Stack):
-        return heads[-1] if heads else None
-    if isinstance(setup, Average | Split) and len(set(each)) > 1:
-        shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in each)
-        raise UserError(f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them")
-    return max(heads, default=None)
-
-
-def answerers(setup: Setup, rows: list[int], recipe: Recipe) -> list[tuple[Setup, list[int]]]:
-    """(child that answers, its rows of these), inside blocks too."""
-    if isinstance(setup, Stack):
-        dividing = [c for c in setup.children if any(isinstance(b, BatchSplit | Parallel) for b in blocks(c))]
-        last = setup.children[-1]
-        if dividing and (last is dividing[-1] or answering(last, recipe) is None):
-            return answerers(dividing[-1], rows, recipe)
-    if not isinstance(setup, BatchSplit | Parallel):
-        return [(setup, rows)]
-    return [
-        pair
-        for child, share in shares(setup, len(rows)).items()
-        for pair in answerers(child, [rows[i] for i in share], recipe)
-    ]
 
 
 # ---- running it

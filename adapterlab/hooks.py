@@ -69,6 +69,14 @@ class Attachment:
         self.divides = False
         self.handles: dict[str, list] = {}
 
+    def expect(self, setup: compose.Setup) -> None:
+        """From now on count the batch's rows, where this setup divides them."""
+        divides = (compose.Split, compose.BatchSplit, compose.Parallel)
+        if not self.divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
+            self.divides = True
+            if self.owner.attached:
+                self.update()
+
     def update(self) -> None:
         """Hang what is missing and take off what no adapter needs any more."""
         adapters = self.owner.store.values()

@@ -33,7 +33,8 @@ class Site:
         "memory". The embedded tokens of a text: "prompt".
     causal: True where a position sees only those before it.
     states: of a head whose model hands one vector a text to it: how wide the encoder's states are, of which that vector
-        is made; None where there are none to pool; dropout: the model's own on that vector. missing: of a head's maps, True where the checkpoint has none.
+        is made; None where there are none to pool. dropout: the model's own on that vector.
+    missing: of a head's maps, True where the checkpoint has none.
     """
 
     name: str

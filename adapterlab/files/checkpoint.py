@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
 INFO = {"task": str | None, "metric": str | None, "score": int | float | None}
+FIELDS = {"name": str, "base": dict, "recipe": list, "sha256": str}
 MAX_CONFIG_BYTES = 1_000_000
 SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 
@@ -36,12 +37,10 @@ SAMPLE = 64  # values of a parameter that go into the fingerprint of the base
 def base_identity(adapters: "Adapters") -> dict:
     """What an adapter must find again in its base: family, width, layers, and a fingerprint of its weights."""
     model = adapters.model
-    config: Any = model.config
-    text, base = config.get_text_config(), base_of(model)
-    rows = vocabulary(model)
+    text, base, rows = model.config.get_text_config(), base_of(model), vocabulary(model)
     return {
         "name": base_name(model),
-        "family": config.model_type,
+        "family": model.config.model_type,
         "width": text.hidden_size,
         "layers": text.num_hidden_layers,
         "dtype": str(next(base.parameters()).dtype).removeprefix("torch.") + packing(base),
@@ -122,8 +121,8 @@ def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Pa
         "format": FORMAT,
         "version": VERSION,
         "name": name,
-        "base": base_identity(adapters) | {"between": between(adapters, adapters[name].info.head)},
-        **adapters[name].info.to_dict(),
+        "base": base_identity(adapters) | {"between": between(adapters, adapter.info.head)},
+        **adapter.info.to_dict(),
         "sha256": hashlib.sha256(packed).hexdigest(),
         "written_by": {"adapterlab": __version__, "torch": torch.__version__},
     }
@@ -164,17 +163,14 @@ def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
 
 def card(adapters: "Adapters", name: str, config: dict) -> str:
     """A model card: what the adapter is, what it was trained for, and how to run it. The Hub shows it."""
-    base, recipe = config["base"], adapters[name].info.recipe
-    answers = adapters[name].info.head
-    labels = answers.labels if answers else ()
-    score, count = config["score"], adapters.count(name)
+    base, info, score, count = config["base"], adapters[name].info, config["score"], adapters.count(name)
     facts = {
         "base": f"{base['name'] or 'unnamed'} ({base['family']}, {base['layers']} layers, {base['width']} wide)",
-        "methods": ", ".join(c.name for c in recipe),
+        "methods": ", ".join(c.name for c in info.recipe),
         "sites": ", ".join(dict.fromkeys(adapters.sites[s].kind for s in adapters[name].at)),
         "parameters": f"{count:,} ({100 * count / adapters.base_count():.2f}% of the base)",
         "task": config["task"],
-        "labels": ", ".join(labels) or None,
+        "labels": ", ".join(info.head.labels) if info.head else None,
         "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",
     }
     rows = [f"| {key} | {plain(value)} |" for key, value in facts.items() if value is not None]
@@ -195,8 +191,7 @@ def plain(text) -> str:
 def _swap(new: Path, folder: Path) -> None:
     """Put the finished folder in its place; an old one is kept until the new one stands there."""
     if not folder.exists():
-        os.rename(new, folder)
-        return
+        return os.rename(new, folder)
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
     try:
         os.rename(folder, old / folder.name)
@@ -254,8 +249,7 @@ def _read(folder: Path) -> tuple[dict, bytes]:
         raise UserError(f'"{path}": "version" is missing or not a whole number of at least 1')
     if version > VERSION:
         raise UserError(f'"{path}" has format version {version}, newer than {VERSION}: update adapterlab')
-    kinds = {"name": str, "base": dict, "recipe": list, "sha256": str}
-    for key, kind in kinds.items():
+    for key, kind in FIELDS.items():
         if not isinstance(config.get(key), kind):
             raise UserError(f'"{path}": "{key}" is missing or not a {kind.__name__}')
     for key, optional in INFO.items():
@@ -339,10 +333,8 @@ def parse(path: Path, packed: bytes) -> dict:
 def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
     """Give the shapes their numbers: the same names, the same shapes, all finite."""
     wanted = adapter.state_dict()
-    for problem, keys in (
-        ("lacks", wanted.keys() - tensors.keys()),
-        ("has an unexpected", tensors.keys() - wanted.keys()),
-    ):
+    differ = {"lacks": wanted.keys() - tensors.keys(), "has an unexpected": tensors.keys() - wanted.keys()}
+    for problem, keys in differ.items():
         if keys:
             raise UserError(f'"{path}" {problem} tensor "{sorted(keys)[0]}" ({len(keys)} in all)')
     for key, tensor in tensors.items():

@@ -15,7 +15,7 @@ FLOORS = [
     {"methods"},
     {"compose"},
     {"adapter"},
-    {"hooks", "special", "merge", "combine"},
+    {"hooks", "special", "suits", "merge", "combine"},
     {"files"},
     {"adapters"},
     {"models", "tasks", "train"},
