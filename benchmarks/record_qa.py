@@ -124,6 +124,17 @@ def run_one(method: str, size, lr: float, seed: int, args, data) -> dict:
     }  # fmt: skip
 
 
+TOY = dict(train_questions=8, test_questions=4, seeds=1, epochs=1, max_length=128, stride=32, sizes=[8])
+KEPT = ("epochs", "batch_size", "max_length", "stride", "max_answer")
+
+
+def plan(args) -> list[tuple]:
+    """(method, size, lr, seed) of every run."""
+    ways = [(f"adapter {size}", size, lr) for size in args.sizes for lr in args.lrs]
+    ways += [("full", None, lr) for lr in args.full_lrs]
+    return [(*way, seed) for seed in range(args.seeds) for way in ways]
+
+
 def main() -> None:
     args = parse()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -132,39 +143,26 @@ def main() -> None:
     from adapterlab.studies import results
 
     if args.toy:
-        args.train_questions, args.test_questions, args.seeds, args.epochs, args.max_length, args.stride = (
-            8,
-            4,
-            1,
-            1,
-            128,
-            32,
-        )
-        args.lrs, args.full_lrs, args.sizes = args.lrs[:1], args.full_lrs[:1], [8]
+        vars(args).update(TOY, lrs=args.lrs[:1], full_lrs=args.full_lrs[:1])
     out = Path(args.out or (tempfile.mkdtemp() if args.toy else results.RESULTS))
     name = "qa" if args.base == "minilm" else f"qa_{Path(args.base).name.replace('.', '-')}"
     data, device, began = load(args), pick_device(args.device), time.time()
-    ways = [(f"adapter {size}", size, lr) for size in args.sizes for lr in args.lrs]
-    ways += [("full", None, lr) for lr in args.full_lrs]
-    kept = ("epochs", "batch_size", "max_length", "stride", "max_answer")
-    for seed in range(args.seeds):
-        for method, size, lr in ways:
-            setting = {k: getattr(args, k) for k in kept} | {"base": name, "digest": digest(*data[:3])}
-            key = results.key(setting | {"method": method, "size": size, "lr": lr, "seed": seed})
-            if any(row["key"] == key for row in results.read(name, out)):
-                continue
-            if args.budget_minutes and time.time() - began > 60 * args.budget_minutes:
-                print(f"stopped after {args.budget_minutes:g} minutes, before {method}, lr {lr:g}, seed {seed}")
-                return
-            load_before = os.getloadavg()[0]
-            row = run_one(method, size, lr, seed, args, data)
-            note = f"load {load_before:.1f} at the start, {os.getloadavg()[0]:.1f} at the end, {os.cpu_count()} cores"
-            row |= {k: getattr(args, k) for k in kept} | {"key": key, "load": note, **results.provenance(device)}
-            results.record(name, row, out, unless="key")
-            print(
-                f"{method}, lr {lr:g}, seed {seed}: exact {100 * row['exact']:.1f}, F1 {100 * row['f1']:.1f} (test)",
-                flush=True,
-            )
+    recipe = {k: getattr(args, k) for k in KEPT}
+    for method, size, lr, seed in plan(args):
+        setting = {**recipe, "base": name, "digest": digest(*data[:3])}
+        key = results.key({**setting, "method": method, "size": size, "lr": lr, "seed": seed})
+        if any(row["key"] == key for row in results.read(name, out)):
+            continue
+        if args.budget_minutes and time.time() - began > 60 * args.budget_minutes:
+            print(f"stopped after {args.budget_minutes:g} minutes, before {method}, lr {lr:g}, seed {seed}")
+            return
+        load_before = os.getloadavg()[0]
+        row = run_one(method, size, lr, seed, args, data)
+        note = f"load {load_before:.1f} at the start, {os.getloadavg()[0]:.1f} at the end, {os.cpu_count()} cores"
+        row |= {**recipe, "key": key, "load": note, **results.provenance(device)}
+        results.record(name, row, out, unless="key")
+        scores = f"exact {100 * row['exact']:.1f}, F1 {100 * row['f1']:.1f} (test)"
+        print(f"{method}, lr {lr:g}, seed {seed}: {scores}", flush=True)
     print(f"all: {time.time() - began:.0f} s, rows in {out.name}/{name}.jsonl")
 
 
