@@ -77,9 +77,8 @@ def test_a_bank_of_runs_gives_the_rows_of_single_runs(places):
 
 
 def test_banks_keep_apart_what_differs():
-    settings = e.size_settings(sizes=(1, 2, 4, 8, 16), seeds=(0, 1), lrs=(1e-3, 3e-3)) + e.fine_tune_settings(
-        seeds=(0,)
-    )
+    settings = e.size_settings(sizes=(1, 2, 4, 8, 16), seeds=(0, 1), lrs=(1e-3, 3e-3))
+    settings += e.fine_tune_settings(seeds=(0,))
     jobs = e.banks(settings, most=4)
     assert sorted(map(repr, settings)) == sorted(repr(s) for job in jobs for s in job)
     assert max(map(len, jobs)) == 4
@@ -94,8 +93,7 @@ def test_banks_keep_apart_what_differs():
 
 @pytest.mark.parametrize("name", list(e.EXPERIMENTS))
 def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
-    small = dict(TINY.items())
-    common = dict(seeds=(0, 1), epochs=1, **small)
+    common = dict(seeds=(0, 1), epochs=1, **TINY)
     own = {
         "fine_tune": dict(task="reviews", tops=(1,), size=2),
         "size_sweep": dict(task="reviews", sizes=(1, 2)),
