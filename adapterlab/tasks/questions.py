@@ -126,21 +126,11 @@ def parse_squad(data: Any, source: str, skip: bool = False) -> Questions:
     """What a SQuAD v1.1 file holds, once it is JSON -> Questions."""
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         raise UserError(f'{source} is JSON but not SQuAD\'s: it has no list "data"; the format is {SHAPE}')
-    questions, left_out = [], 0
-    for where, title, context, entry in _entries(data["data"], source):
-        asked, golds = _get(entry, "question", str, where), _get(entry, "answers", list, where)
-        answers = [(_get(gold, "text", str, where), _get(gold, "answer_start", int, where)) for gold in golds]
-        if not (wrong := _wrong_answer(context, answers, bool(entry.get("is_impossible")))):
-            questions.append(Question(str(entry["id"]), title, context, asked, *zip(*answers, strict=True)))
-        elif skip:
-            left_out += 1
-        else:
-            raise UserError(f"{where}: {wrong}, or leave such questions out with skip=True")
-    return _complete(questions, source, left_out)
+    return _collect(_entries(data["data"], source), source, skip)
 
 
-def _entries(articles: list, source: str) -> Iterator[tuple[str, str, str, dict]]:
-    """(where it stands, its article's title, its passage, itself) of every question in a file."""
+def _entries(articles: list, source: str) -> Iterator[Question]:
+    """Every question of a file; what SQuAD v2 calls impossible has no answers."""
     for a, article in enumerate(articles, 1):
         where = f"{source}, article {a}"
         title = _get(article, "title", str, where) if "title" in article else f"article {a}"
@@ -149,10 +139,14 @@ def _entries(articles: list, source: str) -> Iterator[tuple[str, str, str, dict]
             context = _get(paragraph, "context", str, passage)
             for k, entry in enumerate(_get(paragraph, "qas", list, passage), 1):
                 ident = _get(entry, "id", (str, int), f"{passage}, question {k}")
-                yield f"{source}, question {ident}", title, context, entry
+                at = f"{source}, question {ident}"
+                asked, golds = _get(entry, "question", str, at), _get(entry, "answers", list, at)
+                pairs = [(_get(gold, "text", str, at), _get(gold, "answer_start", int, at)) for gold in golds]
+                answers = [] if entry.get("is_impossible") else zip(*pairs, strict=True)
+                yield Question(str(ident), title, context, asked, *answers)
 
 
-def _get(entry, key: str, kind, where: str):
+def _get(entry: Any, key: str, kind: Any, where: str) -> Any:
     if not isinstance(entry, dict) or key not in entry:
         raise UserError(f'{where}: "{key}" is missing; SQuAD v1.1 has {SHAPE}')
     if not isinstance(entry[key], kind) or isinstance(entry[key], bool):
@@ -161,28 +155,37 @@ def _get(entry, key: str, kind, where: str):
     return entry[key]
 
 
-def _wrong_answer(context: str, pairs: list[tuple[str, int]], impossible: bool) -> str:
-    """What is wrong with a question's answers, '' when nothing is."""
-    if impossible or not pairs:
-        return (
-            "it has no answer, as in SQuAD v2; SQuAD v1.1 is meant here, where every question has one: take that file"
-        )
-    for text, start in pairs:
-        stretch = context[start : start + len(text)] if start >= 0 else ""
-        if not text or stretch != text:
-            near = sorted((m.start() for m in re.finditer(re.escape(text), context)), key=lambda i: abs(i - start))
-            mend = f"it stands at {near[0]}: correct answer_start" if text and near else "correct the file"
-            return f'the answer "{text}" is not at answer_start {start}, where the passage says "{stretch}"; {mend}'
-    return ""
-
-
-def _complete(questions: list[Question], source: str, left_out: int) -> Questions:
-    twice = next((i for i, n in Counter(q.ident for q in questions).items() if n > 1), None)
-    if twice is not None:
-        raise UserError(f'{source}: two questions have the id "{twice}"; give each its own')
+def _collect(asked: Iterable[Question], source: str, skip: bool) -> Questions:
+    """The questions that can be used; skip: leave the others out, and count them."""
+    questions: dict[str, Question] = {}
+    left_out = 0
+    for question in asked:
+        if wrong := _wrong_answer(question):
+            left_out += 1
+            if not skip:
+                at = f"{source}, question {question.ident}"
+                raise UserError(f"{at}: {wrong}, or leave such questions out with skip=True")
+        elif question.ident in questions:
+            raise UserError(f'{source}: two questions have the id "{question.ident}"; give each its own')
+        else:
+            questions[question.ident] = question
     if not questions:
         raise UserError(f"{source} holds no question that can be used ({left_out} left out); check the file")
-    return Questions(tuple(questions), source, left_out)
+    return Questions(tuple(questions.values()), source, left_out)
+
+
+def _wrong_answer(question: Question) -> str:
+    """What is wrong with a question's answers, '' when nothing is."""
+    if not question.answers:
+        return "it has no answer, as in SQuAD v2; SQuAD v1.1 is meant here, where each has one: take that file"
+    for text, start in zip(question.answers, question.starts, strict=True):
+        stretch = question.context[start : start + len(text)] if start >= 0 else ""
+        if not text or stretch != text:
+            places = [m.start() for m in re.finditer(re.escape(text), question.context)] if text else []
+            near = min(places, key=lambda place: abs(place - start), default=None)
+            mend = "correct the file" if near is None else f"it stands at {near}: correct answer_start"
+            return f'the answer "{text}" is not at answer_start {start}, where the passage says "{stretch}"; {mend}'
+    return ""
 
 
 def _from_hub(name: str, split: str, skip: bool) -> Questions:
@@ -190,17 +193,12 @@ def _from_hub(name: str, split: str, skip: bool) -> Questions:
     needed = {"id", "title", "context", "question", "answers"}
     if missing := sorted(needed - set(rows.column_names)):
         raise UserError(f'{name} has no column "{missing[0]}"; SQuAD on the Hub has {", ".join(sorted(needed))}')
-    articles: dict[str, dict[str, list]] = {}
-    for row in rows:
-        answers = [dict(zip(("text", "answer_start"), pair, strict=True))
-                   for pair in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)]  # fmt: skip
-        entry = {"id": row["id"], "question": row["question"], "answers": answers}
-        articles.setdefault(row["title"], {}).setdefault(row["context"], []).append(entry)
-    data = [
-        {"title": title, "paragraphs": [{"context": c, "qas": qas} for c, qas in passages.items()]}
-        for title, passages in articles.items()
-    ]
-    return parse_squad({"data": data}, f"{name}, {split}", skip)
+    asked = (
+        Question(row["id"], row["title"], row["context"], row["question"],
+                 tuple(row["answers"]["text"]), tuple(row["answers"]["answer_start"]))
+        for row in rows
+    )  # fmt: skip
+    return _collect(asked, f"{name}, {split}", skip)
 
 
 # ---- the two scores
