@@ -32,10 +32,10 @@ def toy(rows=64, seed=0, floats=False):
     return Encoded(ids, None, labels.float() if floats else labels, 0, 40, 0)
 
 
-def adapted(seed=0, labels=("no", "yes")):
-    model = tiny.model("bert", seed)
+def adapted(labels=("no", "yes"), recipe=None):
+    model = tiny.model("bert")
     adapters = Adapters(model)
-    adapters.add("task", houlsby(4), head=labels, seed=seed)
+    adapters.add("task", recipe or houlsby(4), head=labels, seed=0)
     adapters.train("task")
     return model, adapters
 
@@ -86,70 +86,55 @@ def test_fit_is_adam_with_clipping_and_the_schedule():
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
 
 
-def test_the_best_state_is_kept():
-    model, adapters = adapted()
-    scores, seen = iter([0.9, 0.5, 0.7]), []
+def judging(adapters, scores):
+    """(a judge that gives these scores and raises what is no number, the adapter's state at each of its calls)."""
+    seen = []
 
-    def judge(m):
-        seen.append([p.clone() for p in adapters["task"].parameters()])
-        return next(scores)
+    def judge(_):
+        adapter = adapters["task"]
+        seen.append([p.clone() for p in (*adapter.parameters(), *adapter.buffers())])
+        if isinstance(score := scores[len(seen) - 1], BaseException):
+            raise score
+        return score
 
+    return judge, seen
+
+
+def is_now(adapters, state):
+    adapter = adapters["task"]
+    return all(torch.equal(p, q) for p, q in zip((*adapter.parameters(), *adapter.buffers()), state, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "epoch"),
+    [([0.9, 0.5, 0.7], 0.9, 1), ([0.5, 0.5, 0.5], 0.5, 3), ([math.nan, -0.5, -0.7], -0.5, 2)],
+    ids=["the best", "of equals the last", "nan is the worst"],
+)
+@pytest.mark.parametrize("recipe", [houlsby(4), VariantConfig(size=4, norm="batch")], ids=["houlsby", "running means"])
+def test_the_best_state_is_kept(scores, best, epoch, recipe):
+    model, adapters = adapted(recipe=recipe)
+    judge, seen = judging(adapters, scores)
     run = fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
-    assert (run.best, run.best_epoch) == (0.9, 1)
-    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), seen[0], strict=True))
-    assert not torch.equal(seen[0][0], seen[2][0])
-
-
-def test_the_best_state_holds_the_running_means_of_a_batch_norm():
-    model = tiny.model("bert")
-    adapters = Adapters(model)
-    adapters.add("task", VariantConfig(size=4, norm="batch"), head=("a", "b"), seed=0)
-    adapters.train("task")
-    scores, seen = iter([0.9, 0.5]), []
-
-    def judge(m):
-        seen.append([b.clone() for b in adapters["task"].buffers()])
-        return next(scores)
-
-    fit(model, toy(), epochs=2, lr=1e-2, judge=judge, show=False)
-    assert all(torch.equal(b, c) for b, c in zip(adapters["task"].buffers(), seen[0], strict=True))
-    assert not torch.equal(seen[0][0], seen[1][0])
+    assert (run.best, run.best_epoch) == (best, epoch) and is_now(adapters, seen[epoch - 1])
+    assert not any(torch.equal(p, q) for p, q in zip(seen[0], seen[2], strict=True) if p.is_floating_point())
 
 
 def test_an_interrupted_fit_keeps_the_best_state():
     model, adapters = adapted()
-    calls = []
-
-    def judge(m):
-        calls.append([p.clone() for p in adapters["task"].parameters()])
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return 0.5
-
+    judge, seen = judging(adapters, [0.5, KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
         fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
-    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), calls[0], strict=True))
-    assert not model.training
+    assert is_now(adapters, seen[0]) and not model.training
 
 
-def test_of_equal_scores_the_lower_validation_loss_is_kept_and_with_a_judge_the_later_epoch():
-    model, adapters = adapted()
-    seen = []
-
-    def judge(m):
-        seen.append([p.clone() for p in adapters["task"].parameters()])
-        return 0.5
-
-    run = fit(model, toy(), epochs=3, lr=1e-2, judge=judge, show=False)
-    assert run.best_epoch == 3
-    assert all(torch.equal(p, q) for p, q in zip(adapters["task"].parameters(), seen[2], strict=True))
-
+def test_of_equal_scores_the_lower_validation_loss_is_kept():
     run = Run("name", "accuracy", 0, 1e-3, 4, 1, 1, "CPU")
     for epoch, (score, loss) in enumerate(((0.8, 0.1), (0.9, 0.5), (0.9, 0.3), (0.9, 0.4)), 1):
         run.record(epoch, [0.0], [1e-3])
         run.judged(epoch, Verdict(score, loss))
     assert (run.best, run.best_epoch) == (0.9, 3)
     assert [row["validation_loss"] for row in run.history] == [0.1, 0.5, 0.3, 0.4]
+    assert Verdict(math.nan).rank < Verdict(-1.0).rank
 
 
 def test_an_easy_task_is_not_left_under_trained():
@@ -159,14 +144,6 @@ def test_an_easy_task_is_not_left_under_trained():
     scores = [row["validation"] for row in run.history if "validation" in row]
     assert scores.count(run.best) > 1 and run.best_epoch > 1 + scores.index(run.best)
     assert predict(model, toy(32, 1)).softmax(-1).max(-1).values.mean() > 0.9
-
-
-def test_a_score_that_is_no_number_is_the_worst():
-    assert Verdict(math.nan).rank < Verdict(-1.0).rank
-    model, _ = adapted()
-    scores = iter([math.nan, -0.5, -0.7])
-    run = fit(model, toy(), epochs=3, judge=lambda m: next(scores), show=False)
-    assert (run.best, run.best_epoch) == (-0.5, 2)
 
 
 def test_fit_says_when_every_validation_row_gets_the_same_answer(capsys):
@@ -234,54 +211,41 @@ def test_predictions_come_in_the_order_of_the_data():
 
 def test_regression():
     model, _ = adapted(labels=("score",))
-    run = fit(
-        model,
-        toy(128, floats=True),
-        toy(32, 1, floats=True),
-        epochs=6,
-        lr=1e-2,
-        batch_size=16,
-        metric="pearson",
-        show=False,
-    )
+    data = toy(128, floats=True), toy(32, 1, floats=True)
+    run = fit(model, *data, epochs=6, lr=1e-2, batch_size=16, metric="pearson", show=False)
     assert run.best > 0.5
+
+
+HEAD = {"pooler", "classifier"}
 
 
 @pytest.mark.parametrize(
     ("top", "expected"),
-    [
-        (0, {"classifier"}),
-        (1, {"layer.1", "pooler", "classifier"}),
-        (2, {"layer.0", "layer.1", "pooler", "classifier"}),
-    ],
-)
-def test_unfreeze_top(top, expected):
+    [(0, {"classifier"}), (1, {"layer.1", *HEAD}), (2, {"layer.0", "layer.1", *HEAD}),
+     (None, {"layer.0", "layer.1", "embeddings", *HEAD})],
+)  # fmt: skip
+def test_unfreeze(top, expected):
     model = tiny.model("bert")
     unfreeze(model, top)
-    parts = {"layer.0", "layer.1", "pooler", "classifier", "embeddings"}
-    trained = {part for part in parts for n, p in model.named_parameters() if p.requires_grad and part in n}
-    assert trained == expected
+    trained = {part for part in {"layer.0", "layer.1", "embeddings", *HEAD}
+               for n, p in model.named_parameters() if p.requires_grad and part in n}  # fmt: skip
+    assert trained == expected and (len(set(count_parameters(model))) == 1) == (top is None)
 
 
-def test_unfreeze_everything_and_bad_depth():
-    model = tiny.model("bert")
-    unfreeze(model)
-    assert len(set(count_parameters(model))) == 1
-    with pytest.raises(UserError, match="0 to 2 layers"):
-        unfreeze(model, 3)
-
-
-def test_bad_input_is_one_sentence():
-    model, adapters = adapted()
-    with pytest.raises(UserError, match="epochs and batch_size"):
-        fit(model, toy(), epochs=0)
-    with pytest.raises(UserError, match="training split is empty"):
-        fit(model, toy(0))
-    with pytest.raises(UserError, match="nothing to evaluate"):
-        evaluate(model, toy(0))
-    adapters.freeze()
-    with pytest.raises(UserError, match="every parameter is frozen"):
-        fit(model, toy())
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda model: fit(model, toy(), epochs=0), "epochs and batch_size"),
+        (lambda model: fit(model, toy(0)), "training split is empty"),
+        (lambda model: evaluate(model, toy(0)), "nothing to evaluate"),
+        (lambda model: fit(model.requires_grad_(False), toy()), "every parameter is frozen"),
+        (lambda model: unfreeze(model, 3), "0 to 2 layers"),
+        (lambda model: prepare("adapter", ("a", "b")), 'unknown way to fine-tune "adapter"'),
+    ],
+)
+def test_bad_input_is_one_sentence(call, says):
+    with pytest.raises(UserError, match=says):
+        call(adapted()[0])
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_mend():
@@ -303,8 +267,6 @@ def test_baselines_train_what_they_say():
     assert counts["LayerNorm only"] == 770 + 9_984
     assert counts["adapter 64"] == 770 + 9_984 + 595_200
     assert counts["full"] == 22_713_216 - (384 * 384 + 384) + 770
-    with pytest.raises(UserError, match='unknown way to fine-tune "adapter"'):
-        prepare("adapter", ("a", "b"))
 
 
 def test_ledger_counts_bytes(tmp_path):
