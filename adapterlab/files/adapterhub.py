@@ -498,5 +498,5 @@ def _read_head(adapters: "Adapters", folder: Path, pickle: bool, ours: Tensors) 
     if isinstance(ids, dict) and len(ids) == count and all(type(i) is int for i in ids.values()):
         labels = tuple(sorted(ids, key=ids.__getitem__))
     dropout = settings.get("dropout_prob")
-    more = {} if dropout is None else {"dropout": dropout}
-    return HeadConfig(labels=labels, pooling=poolings[read], sites=sites, **more)
+    dropout = adapters.sites["head"].dropout if dropout is None else dropout
+    return HeadConfig(labels=labels, pooling=poolings[read], sites=sites, dropout=dropout)

@@ -327,7 +327,8 @@ def _read_head(
     ours |= {f"{site.name}.head.{key}": value for site in own for key, value in read[site].items()}
     pooling = "model" if all(site.missing for site in own if site.form != "head") else "own"
     names_of = labels(adapters.model, len(ours["head.head.linear.weight"]), folder / SAFE)
-    return [HeadConfig(labels=names_of, pooling=pooling, sites=tuple(site.name for site in own))]
+    sites_of = tuple(site.name for site in own)
+    return [HeadConfig(labels=names_of, pooling=pooling, sites=sites_of, dropout=adapters.sites["head"].dropout)]
 
 
 def _read_map(adapters: "Adapters", folder: Path, site: Site, parts: Tensors) -> Tensors:

@@ -124,7 +124,7 @@ def test_what_a_peer_wrote(peer, case):
     if case != "fusion":
         pooling, sites = READS.get(case, ("model", ("head",)))
         names = ("bad", "fair", "good") if peer == "adapters" else ("LABEL_0", "LABEL_1", "LABEL_2")
-        assert adapters[name].info.head == HeadConfig(labels=names, pooling=pooling, sites=sites)
+        assert adapters[name].info.head == HeadConfig(labels=names, pooling=pooling, sites=sites, dropout=0.1)
     folder = HERE / peer / case
     without = adapters.adopt(folder, "bare", head=False, pickle=case in PICKLED)
     assert adapters[without].info.head is None
