@@ -10,6 +10,7 @@ from .core import Options, Task, assemble
 from .glue import GLUE, find_glue, glue_name, load_glue
 from .hub import load_hub
 from .labels import to_splits
+from .made import MADE, make_task
 from .read import SUFFIXES, read_table
 
 SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
@@ -29,9 +30,10 @@ def load_task(
 ) -> Task:
     """A data set by name, by path or from the Hub.
 
-    name: "rotten_tomatoes" or "imdb" (bundled); a .csv, .tsv or .jsonl file, or a folder with train, validation
-        and test files of one of these kinds; "glue/CoLA" in the folder `root`, or the path of a GLUE task's
-        folder; "hub:owner/dataset" or "hub:owner/dataset/configuration" (needs a network or a copy in the cache).
+    name: "rotten_tomatoes" or "imdb" (bundled), or a name of `tasks.made`; a .csv, .tsv or .jsonl file, or a folder
+        with train, validation and test files of one of these kinds; "glue/CoLA" in the folder `root`, or the path of a
+        GLUE task's folder; "hub:owner/dataset" or "hub:owner/dataset/configuration" (needs a network or a copy in the
+        cache).
     text, pair, label: column names, for files and the Hub. labels: the names of the classes, where the file has
         0, 1, ... or is to be checked against them. kind: "regression" for scores. metric: see `score`.
     dev_as: "validation" to select on GLUE's dev set, see `load_glue`.
@@ -45,6 +47,8 @@ def load_task(
         return load_hub(name, options)
     if name in REVIEWS:
         return load_reviews(name)
+    if name in MADE:
+        return make_task(name)
     path = Path(name).expanduser()
     if path.is_dir():
         return _load_folder(path, options)
@@ -60,7 +64,7 @@ def _unknown(name: str, path: Path) -> str:
         return f"{path} is no .csv, .tsv or .jsonl file; save it as one of these"
     if os.sep in name or "." in name:
         return f"{name}: there is no such file or folder; check the path (it is looked for in {Path.cwd()})"
-    known = [*REVIEWS, *(f"glue/{task}" for task in GLUE)]
+    known = [*REVIEWS, *MADE, *(f"glue/{task}" for task in GLUE)]
     near = f"glue/{glue_name(name)}" if glue_name(name) else None
     hint = f'; did you mean "{near}"?' if near else suggest(name, known)
     return (

@@ -31,10 +31,6 @@ EQUIVALENT = {
         "return int((cost - d) / (2 * d + 1))",
     ],
     "03c": ["return max(1, width // factor)", "return max(1, int(width / factor))"],
-    "07b": [  # without true positives the score is 0 either way
-        "return 2 * tp / (2 * tp + fp + fn) if tp + fp else 0.0",
-        "return 2 * tp / (2 * tp + fp + fn) if tp + fn else 0.0",
-    ],
     "08c": ["return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])"],
     "09c": ["each = budget / sites"],
     "10b": ["gradient = g.T @ (x @ A.T)", "B = -lr / gradient.sign()"],  # the sign is the same, and its own inverse

@@ -1,7 +1,4 @@
-"""07: the numbers of its view and figures, the toys in data/mini_glue, tasks one after another."""
-
-import subprocess
-import sys
+"""07: the numbers of its view and figures, where its tasks come from, tasks one after another."""
 
 import pandas as pd
 import pytest
@@ -12,10 +9,10 @@ from tiny_bert import tiny_bert
 from adapterlab.errors import UserError
 from adapterlab.lessons.nb07_glue import figures as plots
 from adapterlab.lessons.nb07_glue.in_sequence import adapters_in_sequence, full_in_sequence
-from adapterlab.lessons.nb07_glue.source import MINI, glue_source
+from adapterlab.lessons.nb07_glue.source import glue_source
 from adapterlab.lessons.nb07_glue.views import glue_view
 from adapterlab.tasks import Encoded, Task
-from adapterlab.tasks.glue import GLUE
+from adapterlab.tasks.made import MADE
 from adapterlab.tasks.metrics import accuracy, f1, matthews
 
 
@@ -63,30 +60,26 @@ def test_not_reading_scores_what_the_metrics_say():
         assert table[0.4, name] == pytest.approx(100 * metric(said, true), abs=0.6)
 
 
-def test_the_toys_are_what_their_script_makes(tmp_path):
-    subprocess.run([sys.executable, str(MINI / "make.py"), str(tmp_path)], check=True)
-    files = sorted(p.relative_to(MINI) for p in MINI.rglob("*.tsv"))
-    assert len(files) == 17 and files == sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.tsv"))
-    for file in files:
-        assert (MINI / file).read_bytes() == (tmp_path / file).read_bytes(), file
-
-
-@pytest.mark.parametrize("task", GLUE)
-def test_every_toy_loads_as_its_glue_task(task, monkeypatch):
+def test_without_glue_the_tasks_come_from_the_reviews(monkeypatch):
     monkeypatch.delenv("GLUE_DATA", raising=False)
     source = glue_source()
-    loaded = source.load(task)
-    assert source.kind == "toys" and source.tasks == tuple(GLUE)
-    assert len(loaded.train) + len(loaded.validation) == 200 and len(loaded.test) == 80
-    assert not set(loaded.train.keys()) & set(loaded.test.keys())
+    assert source.kind == "reviews" and source.tasks == tuple(MADE)
+    assert source.key("same_review") == "same_review" and source.key("CoLA") == "glue/CoLA"
+    assert source.load("same_review").metric == "f1"
 
 
 def test_sources(monkeypatch, tmp_path):
-    monkeypatch.setenv("GLUE_DATA", str(MINI))
-    assert glue_source().kind == "folder" and glue_source("hub").kind == "hub"
-    assert glue_source("hub").places.folders["glue/SST-2"] == "hub:nyu-mll/glue/sst2"
     with pytest.raises(UserError, match="holds no GLUE task"):
         glue_source(tmp_path)
+    (tmp_path / "SST-2").mkdir()
+    rows = "".join(f"sentence {i}\t{i % 2}\n" for i in range(40))
+    for split in ("train", "dev"):
+        (tmp_path / "SST-2" / f"{split}.tsv").write_text("sentence\tlabel\n" + rows.replace("sentence", split))
+    monkeypatch.setenv("GLUE_DATA", str(tmp_path))
+    source = glue_source()
+    assert source.kind == "folder" and source.tasks == ("SST-2",) and len(source.load("SST-2").test) == 40
+    assert glue_source("hub").kind == "hub"
+    assert glue_source("hub").places.folders["glue/SST-2"] == "hub:nyu-mll/glue/sst2"
     with pytest.raises(UserError, match="no such folder"):
         glue_source(tmp_path / "nowhere")
 
@@ -110,3 +103,19 @@ def test_adapters_keep_earlier_tasks_bit_for_bit_and_full_does_not():
     assert not later["identical"] and later["moved"] > 1e-3 and len(runs) == 2
     figure = plots.forgetting(pd.DataFrame(rows), guess=50)
     assert list(figure.data[0].x) == ["one", "two"] and "your guess" in figure.data[-1].name
+
+
+def test_forgetting_is_a_mean_over_seeds_and_the_open_task_shows_each():
+    rows = [
+        {"method": "full", "seed": seed, "step": step, "after": after, "task": task, "score": score + 0.1 * seed}
+        for seed in (0, 1)
+        for step, after, task, score in ((1, "one", "one", 0.8), (2, "two", "one", 0.5), (2, "two", "two", 0.6))
+    ]
+    frame = pd.DataFrame(rows)
+    line = plots.forgetting(frame).data[0]
+    assert list(line.y) == pytest.approx([85, 55], abs=1e-4)
+    assert line.error_y.array[0] == pytest.approx(12.706 * 5, rel=1e-3)
+    full, mine = plots.kept(frame, frame[frame["seed"] == 1], rows=100).data
+    assert list(full.x) == pytest.approx([60, 70], abs=1e-4) and list(full.y) == pytest.approx([50, 60], abs=1e-4)
+    assert "yours" in mine.name and list(mine.y) == pytest.approx([60], abs=1e-4)
+    assert mine.error_y.array[0] == pytest.approx(196 * (0.6 * 0.4 / 100) ** 0.5, rel=1e-3)

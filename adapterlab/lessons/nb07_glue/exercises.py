@@ -4,7 +4,7 @@ import math
 
 from ..kit.exercise import divides, exercise
 
-# ---- 07a, 07b: metrics from the four counts
+# ---- 07a: a metric from the four counts
 
 COUNTS = "tp, fp, fn, tn"
 ACCURACY = "(tp + tn) / (tp + fp + fn + tn)"
@@ -40,47 +40,10 @@ matthews_by_hand = exercise(
 )
 
 
-def _f1(tp, fp, fn, tn):
-    """2 TP / (2 TP + FP + FN); 0 where that divides by 0."""
-    return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
-
-
-f1_by_hand = exercise(
-    "07b",
-    COUNTS,
-    _f1,
-    [
-        (50, 20, 10, 20),
-        (7, 1, 2, 3),
-        (3, 0, 0, 2),
-        (2, 2, 0, 1),
-        (2, 0, 2, 1),
-        (1, 1, 2, 3),
-        (0, 3, 0, 4),
-        (0, 0, 2, 4),
-        (0, 0, 0, 5),
-    ],
-    f"""
-    {ACCURACY}                                           # that is the accuracy
-    tp / (tp + fp or 1)                                  # that is the precision
-    tp / (tp + fn or 1)                                  # that is the recall
-    (tp / (tp + fp or 1) + tp / (tp + fn or 1)) / 2
-        # that is the plain mean of precision and recall; F1 is the harmonic one
-    2 * tn / (2 * tn + fp + fn or 1)                     # that is the F1 of class 0; GLUE takes class 1
-    tp / (tp + fp + fn or 1)                             # the true positives count twice, above and below
-    2 * tp / (tp + fp + fn or 1)                         # the true positives count twice below, too
-    100 * right(tp, fp, fn, tn)                          # that is in per cent; return a fraction of 1
-    1.0 if tp + fp + fn == 0 else right(tp, fp, fn, tn)  # where nobody says 1 and none is, the score is 0
-    round(right(tp, fp, fn, tn), 2)
-    round(right(tp, fp, fn, tn), 3)                      # do not round
-    """,
-    divides("where nobody says 1 and none is, it divides by 0; the score is then 0", 0, 0, 0, 5),
-)
-
-# ---- 07c: how much was forgotten
+# ---- 07b: how much was forgotten
 
 forgotten = exercise(
-    "07c",
+    "07b",
     "scores",
     "sum(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)",
     [([[0.8], [0.7, 0.9], [0.5, 0.85, 0.6]],), ([[0.9], [0.95, 0.6]],),

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from ...paths import DATA
 from ...studies.experiments import choose
-from ...studies.stats import mean_interval
+from ...studies.stats import accuracy_error, mean_interval
 from ..kit import theme
 
 COLUMNS = {"CoLA": "CoLA", "SST-2": "SST", "MRPC": "MRPC", "STS-B": "STS-B", "QQP": "QQP", "MNLI": "MNLIm",
@@ -66,7 +66,7 @@ def grid(frame: pd.DataFrame, task: str, source: str = "live") -> go.Figure:
     table = part.assign(size=part["method"].str.split().str[-1].astype(int))
     table = 100 * table.pivot_table(index="size", columns="lr", values="validation").sort_index(ascending=False)
     fig = theme.figure(
-        title=f"{task}: validation score, % ({source})",
+        title=f"{task.removeprefix('glue/')}: validation score, % ({source})",
         xaxis={"title": "learning rate", "type": "category"},
         yaxis={"title": "bottleneck size", "type": "category"},
         height=380,
@@ -159,24 +159,53 @@ def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "record
 
 
 def forgetting(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """Every task's score after each further task: columns method, step, after, task, score (a fraction).
+    """Every task's score after each further task: columns method, seed, step, after, task, score (a fraction).
 
-    guess: the score, in %, that the learner expects of the first task at the end of full fine-tuning.
+    Means over the seeds, with 95% intervals where there are several. guess: the score, in %, that the learner expects
+    of the first task at the end of full fine-tuning.
     """
-    frame = frame.sort_values("step")
+    frame = frame.sort_values("step", kind="stable")
     order, methods = frame["after"].drop_duplicates().tolist(), list(dict.fromkeys(frame["method"]))
     fig = theme.figure(
         title="Tasks one after another on one base",
         xaxis={"title": "after learning", "type": "category", "categoryarray": order, "categoryorder": "array"},
-        yaxis={"title": "score, %"},
+        yaxis={"title": "score on test, %"},
         height=540,
         **theme.above(4),
     )
-    frame = frame.assign(name=frame["task"] + ": " + frame["method"], percent=100 * frame["score"])
-    for i, task in enumerate(order):  # a colour a task, a dash and a marker a method
+    for (task, method), part in frame.groupby(["task", "method"], sort=False):
+        points = theme.means(part.assign(percent=100 * part["score"]), "after", "percent")
+        way, own = methods.index(method), theme.OKABE_ITO[order.index(task)]  # colour a task, dash a method
         theme.lines(
-            fig, frame[frame["task"] == task], "after", "percent", "name", "after %{x}: %{y:.1f}%",
-            index=lambda name: methods.index(name.split(": ")[1]), line_color=theme.OKABE_ITO[i],
-            marker_color=theme.OKABE_ITO[i], marker_line_color=theme.OKABE_ITO[i],
+            fig, points.assign(name=f"{task}: {method}"), "after", "mean", "name", "after %{x}: %{y:.1f}%",
+            index=lambda _, i=way: i, half="half", line_color=own, marker_color=own,
+            marker_line_color=own,
         )  # fmt: skip
     return theme.star(fig, order[-1], guess, f"{order[0]}, full")
+
+
+def kept(frame: pd.DataFrame, mine: pd.DataFrame, rows: int) -> go.Figure:
+    """The open task: the first task's score at the end against the last one's, in %; to the upper right is better.
+
+    frame, mine: as for `forgetting`; mine: the learner's way. rows: test rows, of which a single run has its interval.
+    """
+    ways = pd.concat([frame, mine.assign(method="yours")])
+    fig = theme.figure(
+        title="Learn the last task, keep the first",
+        xaxis={"title": f"{frame['after'].iloc[-1]} at the end, %"},
+        yaxis={"title": f"{frame['task'].iloc[0]} at the end, %"},
+        **theme.LEGEND,
+    )
+    last = ways[ways["step"] == ways["step"].max()]
+    first, final = frame["task"].iloc[0], last["after"].iloc[0]
+    for i, (method, part) in enumerate(last.groupby("method", sort=False)):
+        scores = 100 * part.pivot(index="seed", columns="task", values="score")
+        half = 100 * accuracy_error(scores[first].mean() / 100, rows)
+        fig.add_scatter(
+            x=theme.f32(scores[final]),
+            y=theme.f32(scores[first]),
+            error_y=theme.error([half] * len(scores)),
+            hovertemplate=f"{method}<br>%{{x:.1f}}% and %{{y:.1f}}%<extra></extra>",
+            **theme.series("live", str(method), i, mode="markers"),
+        )
+    return fig
