@@ -15,7 +15,7 @@ import torch
 from damage import DAMAGE, edit, sign
 from here import TESTS
 from safetensors.torch import load_file, save_file
-from tiny_bert import VOCAB, hooks, same_state, snapshot, tiny_bert, tokens
+from tiny_bert import VOCAB, hooks, same_state, shake, snapshot, tiny_bert, tokens
 from transformers import BertForQuestionAnswering
 
 from adapterlab.adapters import Adapters
@@ -27,10 +27,7 @@ from adapterlab.models import load_base
 
 def adapted(seed=0, **config):
     adapters = Adapters(tiny_bert(seed, **config))
-    adapters.add("a", houlsby(4), head=("no", "yes"), seed=1, task="toy")
-    g = torch.Generator().manual_seed(2)
-    for p in adapters["a"].parameters():
-        p.data.add_(0.3 * torch.randn(p.shape, generator=g))
+    shake(adapters.add("a", houlsby(4), head=("no", "yes"), seed=1, task="toy"), seed=2)
     return adapters
 
 

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import zipfile
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
@@ -33,6 +34,11 @@ def adapters():
 
 def same(adapters, one, other):
     return same_state(adapters[one].state_dict(), adapters[other].state_dict())
+
+
+def both_ways(adapters, repo, tmp_path, **where):
+    """A push and a fetch, to be called."""
+    return partial(share.push, adapters, "lora", repo, **where), partial(share.fetch, repo, tmp_path / "x", **where)
 
 
 # ---- a zip
@@ -217,11 +223,8 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(packed)
 
     def do_POST(self):
-        body, path, server = (
-            self.rfile.read(int(self.headers.get("Content-Length") or 0)),
-            urlparse(self.path).path,
-            self.server,
-        )
+        path, server = urlparse(self.path).path, self.server
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server.seen.append((path, self.headers.get("Authorization")))
         if server.status:
             return self.answer({"error": "no"}, server.status)
@@ -276,13 +279,8 @@ def hub(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.url, server.files, server.sizes, server.seen, server.status = (
-        f"http://127.0.0.1:{server.server_port}",
-        {},
-        {},
-        [],
-        None,
-    )
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    server.files, server.sizes, server.seen, server.status = {}, {}, [], None
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
@@ -294,7 +292,7 @@ def test_push_and_pull(adapters, hub, form):
     where = dict(endpoint=hub.url, token="hf_x")
     url = share.push(adapters, "lora", "me/my-adapter", form=form, **where)
     assert url.endswith("/me/my-adapter/commit/1")
-    assert set(hub.files) == set(share.OURS if form == "adapterlab" else share.SAFE[3:5])
+    assert set(hub.files) == set(share.OURS if form == "adapterlab" else share.SAFE[2:5])
     assert {auth for _, auth in hub.seen} <= {"Bearer hf_x", None} and hub.seen
     hub.files |= {"run.py": b"import os", "../evil": b"x", "sub/adapter.json": b"{}", "pytorch_adapter.bin": b"x"}
     assert share.pull(adapters, "me/my-adapter", "back", **where) == "back"
@@ -329,10 +327,7 @@ def test_pull_of_what_is_no_adapter(adapters, hub, tmp_path, monkeypatch):
 )
 def test_the_hubs_errors(adapters, hub, tmp_path, status, message):
     hub.status = status
-    for call in (
-        lambda: share.push(adapters, "lora", "me/my-adapter", endpoint=hub.url, token="hf_x"),
-        lambda: share.fetch("me/my-adapter", tmp_path / "x", endpoint=hub.url, token="hf_x"),
-    ):
+    for call in both_ways(adapters, "me/my-adapter", tmp_path, endpoint=hub.url, token="hf_x"):
         with pytest.raises(UserError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value) and "hf_x" not in str(caught.value)
@@ -341,10 +336,7 @@ def test_the_hubs_errors(adapters, hub, tmp_path, status, message):
 
 @pytest.mark.parametrize("repo", ["", "a/b/c", "../x", "a b", "x" * 200])
 def test_no_such_name(adapters, hub, tmp_path, repo):
-    for call in (
-        lambda: share.push(adapters, "lora", repo, endpoint=hub.url, token="hf_x"),
-        lambda: share.fetch(repo, tmp_path / "x", endpoint=hub.url, token="hf_x"),
-    ):
+    for call in both_ways(adapters, repo, tmp_path, endpoint=hub.url, token="hf_x"):
         with pytest.raises(UserError) as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -356,10 +348,7 @@ def test_offline_fails_at_once(adapters, tmp_path, no_hub, network):
     """Said to be offline, and with nobody at the other end."""
     no_hub(network)
     start = time.perf_counter()
-    for call in (
-        lambda: share.push(adapters, "lora", "me/my-adapter"),
-        lambda: share.fetch("me/my-adapter", tmp_path / "x"),
-    ):
+    for call in both_ways(adapters, "me/my-adapter", tmp_path):
         with pytest.raises(UserError, match="cannot be reached.*offline, hand the adapter on as a zip"):
             call()
     assert time.perf_counter() - start < 5 and list(tmp_path.iterdir()) == []

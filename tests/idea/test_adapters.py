@@ -229,12 +229,7 @@ def test_use_is_for_the_block_only(model):
 
 
 BAD = {
-    "too wide, after a method that was built": (
-        "x",
-        (*houlsby(4), BottleneckConfig(size=17, layers=(1,))),
-        {},
-        "wider",
-    ),
+    "too wide, after one that fits": ("x", (*houlsby(4), BottleneckConfig(size=17, layers=(1,))), {}, "wider"),
     "the same twice": ("x", (BottleneckConfig(size=4), BottleneckConfig(size=4)), {}, "two methods"),
     "no such site": ("x", BottleneckConfig(sites="attenton"), {}, 'did you mean "attention"'),
     "no such layer": ("x", BottleneckConfig(size=4, layers=(0, 2)), {}, "layer 2 is outside"),

@@ -474,25 +474,6 @@ def test_delete_of_a_part(three):
     assert list(three) == ["b"]
 
 
-def test_delete_while_another_thread_uses_it():
-    adapters = trio(RECIPES["bottleneck"])
-    inside, leave = threading.Event(), threading.Event()
-
-    def work():
-        with adapters.use(Stack("a", "b")):
-            inside.set()
-            leave.wait(20)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    inside.wait()
-    with pytest.raises(UserError, match="in use"):
-        adapters.delete("b")
-    leave.set()
-    thread.join()
-    adapters.delete("b")
-
-
 def test_train_in_company():
     adapters = trio(RECIPES["houlsby"])
     parameters = adapters.train("b", within=Stack("a", "b"))
@@ -519,7 +500,6 @@ def test_blocks_are_plain_data():
 def test_detach_leaves_no_trace():
     model = tiny_bert()
     state, before = snapshot(model), model(**tokens()).logits
-    adapters = trio(RECIPES["houlsby"])
     adapters = Adapters(model)
     for name in "ab":
         adapters.add(name, houlsby(4))

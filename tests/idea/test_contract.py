@@ -73,18 +73,7 @@ def test_nothing_is_asked_by_guessing():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr")
         if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) and node.args[1].value in ASKED
     ]
-    assert {
-        "wants_norm",
-        "fuses",
-        "broadcasts",
-        "bind",
-        "merged",
-        "reads",
-        "needs_bias",
-        "frozen",
-        "common",
-        "act",
-    } <= ASKED
+    assert set("wants_norm fuses broadcasts bind merged reads needs_bias frozen common act".split()) <= ASKED
     assert guesses == []
 
 
@@ -140,5 +129,10 @@ def test_in_use_says_where():
         assert [adapters.in_use(name) for name in "ab"] == ["this `with` block"] * 2
         with pytest.raises(UserError, match='"a" is in use in this `with` block; delete it after the block'):
             adapters.delete("a")
+        refused = []
+        thread = threading.Thread(target=lambda: refused.append(pytest.raises(UserError, adapters.delete, "a")))
+        thread.start()
+        thread.join()
+        assert "in use in a `with` block of another thread" in str(refused[0].value) and "a" in adapters
     assert other == [(None, "a `with` block of another thread")]
     assert adapters.in_use("a") == adapters.in_use("b") == ""
