@@ -262,15 +262,8 @@ def test_right_logits_give_right_answers(mini, tokenizer):
 
 def tiny(tokenizer):
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=96,
-        max_position_embeddings=160,
-        hidden_dropout_prob=0.0,
-    )
+    sizes = dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=160, hidden_dropout_prob=0.0, **sizes)
     return BertForQuestionAnswering(config).eval()
 
 
@@ -341,9 +334,6 @@ def test_files_that_are_not_squad(tmp_path, content, words):
     path = tmp_path / "x.json"
     path.write_text(content)
     refused(lambda: load_questions(path), "x.json", *words)
-
-
-def test_missing_files_and_folders(tmp_path):
     refused(lambda: load_questions(tmp_path / "no.json"), "no such file")
     refused(lambda: load_questions(tmp_path), "is a folder")
 
@@ -366,29 +356,23 @@ def test_bad_questions_are_named(data, words):
     refused(lambda: parse_squad(data, "file.json"), "file.json", *words)
 
 
-def test_skip_leaves_out_and_counts():
+def test_skip_leaves_out_and_counts_and_an_id_is_one_questions_own():
     data = make(start=20)
     data["data"] += make(answers=[])["data"] + make(id="good")["data"]
     questions = parse_squad(data, "file.json", skip=True)
     assert [q.ident for q in questions] == ["good"] and questions.left_out == 2
-
-
-def test_two_questions_with_one_id():
-    data = make()
-    data["data"] *= 2
-    refused(lambda: parse_squad(data, "file.json"), 'id "q1"')
+    refused(lambda: parse_squad({"data": 2 * make()["data"]}, "file.json"), 'id "q1"')
 
 
 def test_windows_that_cannot_be(mini, tokenizer):
-    def with_question(text, context="A short passage."):
-        return [Question("q7", "t", context, text)]
+    def encoded(question, context="A short passage.", *window):
+        return lambda: encode_questions([Question("q7", "t", context, question)], tokenizer, *window)
 
-    refused(lambda: encode_questions(with_question("why " * 70), tokenizer, 64, 8), "q7", "70 tokens", "window of 64")
-    refused(lambda: encode_questions(mini, tokenizer, 64, 60), "stride=60", "less than")
-    refused(lambda: encode_questions(mini, tokenizer, 64, -1), "stride=-1")
-    refused(lambda: encode_questions(mini, tokenizer, 513, 8), "at most 512")
-    refused(lambda: encode_questions(with_question("  "), tokenizer), "q7 is empty")
-    refused(lambda: encode_questions(with_question("why?", " "), tokenizer), "empty passage")
+    refused(encoded("why " * 70, "A passage.", 64, 8), "q7", "70 tokens", "window of 64")
+    refused(encoded("  "), "q7 is empty")
+    refused(encoded("why?", " "), "empty passage")
+    for window, words in (((64, 60), "stride=60 must be less than"), ((64, -1), "stride=-1"), ((513, 8), "at most 512")):
+        refused(lambda window=window: encode_questions(mini, tokenizer, *window), words)
     refused(lambda: encode_questions(mini, object()), "fast tokenizer")
 
 

@@ -32,16 +32,9 @@ def glue_folder(root, n=40):
         tsv(root / "STS-B" / f"{part}.tsv", header, [(i, *row) for i, row in enumerate(score)])
         header = "id qid1 qid2 question1 question2 is_duplicate"
         tsv(root / "QQP" / f"{part}.tsv", header, [(i, 2 * i, 2 * i + 1, s[i], p[i], i % 2) for i in range(size)])
-        tsv(
-            root / "QNLI" / f"{part}.tsv",
-            "index question sentence label",
-            [(i, s[i], p[i], two[i]) for i in range(size)],
-        )
-        tsv(
-            root / "RTE" / f"{part}.tsv",
-            "index sentence1 sentence2 label",
-            [(i, s[i], p[i], two[i]) for i in range(size)],
-        )
+        for task, names in {"QNLI": "question sentence", "RTE": "sentence1 sentence2"}.items():
+            rows = [(i, s[i], p[i], two[i]) for i in range(size)]
+            tsv(root / task / f"{part}.tsv", f"index {names} label", rows)
         mrpc = [[i % 2, 10 + i, 20 + i, s[i], p[i]] for i in range(size)]
         tsv(root / "MRPC" / f"{part}.tsv", None, [["Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"], *mrpc])
         parses = ("fiction", "( a )", "( b )", "(ROOT)", "(ROOT)")
@@ -101,30 +94,31 @@ def test_lines_that_the_original_qqp_breaks_are_left_out_and_counted(tmp_path):
         load_task(folder)
 
 
+@pytest.mark.parametrize(
+    ("task", "change", "says"),
+    [
+        ("RTE", lambda t: t.replace("\tentailment\n", "\tentailmant\n", 1), 'line 3: label "entailmant".*did you mean "entailment"'),
+        ("RTE", lambda t: t.replace("train other 7", "train\tother 7"), "line 9: 5 columns instead of 4"),
+        ("RTE", lambda t: t[: len(t) // 2].rsplit("\t", 1)[0], r"line \d+: \d columns? instead of 4"),
+        ("STS-B", lambda t: t.replace("0.500", "nan", 1), 'line 3: score "nan" is not a finite number'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_glue_file(tmp_path, task, change, says):
+    train = glue_folder(tmp_path) / task / "train.tsv"
+    train.write_text(change(train.read_text()))
+    with pytest.raises(UserError, match=rf"train.tsv, {says}"):
+        load_task(f"glue/{task}", root=tmp_path)
+
+
 def test_what_is_wrong_with_a_glue_folder(tmp_path):
-    folder = glue_folder(tmp_path) / "RTE"
-    train = (folder / "train.tsv").read_text()
-    (folder / "train.tsv").write_text(train.replace("\tentailment\n", "\tentailmant\n", 1))
-    with pytest.raises(UserError, match=r'train.tsv, line 3: label "entailmant".*did you mean "entailment"'):
-        load_task(folder)
-    (folder / "train.tsv").write_text(train.replace("train other 7", "train\tother 7"))
-    with pytest.raises(UserError, match=r"train.tsv, line 9: 5 columns instead of 4"):
-        load_task(folder)
-    (folder / "train.tsv").write_text(train[: len(train) // 2].rsplit("\t", 1)[0])
-    with pytest.raises(UserError, match=r"train.tsv, line \d+: \d columns? instead of 4"):
-        load_task(folder)
-    (folder / "dev.tsv").unlink()
-    (folder / "train.tsv").write_text(train)
-    with pytest.raises(UserError, match=r"RTE has no dev.tsv, which GLUE's RTE needs; there is train.tsv"):
-        load_task(folder)
-    with pytest.raises(UserError, match=r'unknown GLUE task "glue/RTF"; did you mean "glue/RTE"'):
-        load_task("glue/RTF", root=tmp_path)
-    with pytest.raises(UserError, match=r'no folder .*nowhere.*root="..."'):
-        load_task("glue/RTE", root=tmp_path / "nowhere")
-    sts = tmp_path / "STS-B" / "train.tsv"
-    sts.write_text(sts.read_text().replace("0.500", "nan", 1))
-    with pytest.raises(UserError, match=r'train.tsv, line 3: score "nan" is not a finite number'):
-        load_task("glue/STS-B", root=tmp_path)
+    (glue_folder(tmp_path) / "RTE" / "dev.tsv").unlink()
+    for name, root, says in (
+        ("glue/RTE", tmp_path, "RTE has no dev.tsv, which GLUE's RTE needs; there is train.tsv"),
+        ("glue/RTF", tmp_path, 'unknown GLUE task "glue/RTF"; did you mean "glue/RTE"'),
+        ("glue/RTE", tmp_path / "nowhere", 'no folder .*nowhere.*root="..."'),
+    ):
+        with pytest.raises(UserError, match=says):
+            load_task(name, root=root)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real GLUE files are not at hand")

@@ -19,23 +19,15 @@ JSON = "".join(json.dumps({"text": f"t{i}", "label": i % 2}) + "\n" for i in ran
         ("a.csv", " \n\n", {}, r"a.csv is empty"),
         ("a.csv", HEAD, {}, r"a.csv has a header and no rows"),
         ("a.csv", "txt,label\n" + GOOD, {}, r'no column "text"; its columns are "txt", "label".*did you mean "txt"'),
-        (
-            "a.csv",
-            "text,y\n" + GOOD,
-            {},
-            r'no column "label"; its columns are "text", "y"; name yours with label="..."',
-        ),
+        ("a.csv", "text,y\n" + GOOD, {},
+         r'no column "label"; its columns are "text", "y"; name yours with label="..."'),
         ("a.csv", HEAD + GOOD, {"pair": "other"}, r'no column "other".*pair="..."'),
         ("a.csv", "text;label\n" + GOOD.replace(",", ";"), {}, r"separated by ';': separate them by commas"),
         ("a.csv", "text,label,text\n" + "a,b,c\n", {}, r'has the column "text" 2 times'),
         ("a.csv", HEAD + GOOD + "only text\n", {}, r"a.csv, line 22: 1 column instead of 2"),
         ("a.csv", HEAD + "well, yes,pos\n" + GOOD, {}, r"a.csv, line 2: 3 columns instead of 2.*double quotes"),
-        (
-            "a.csv",
-            HEAD + GOOD + '"never closed,pos\n',
-            {},
-            r"a.csv, line 22: unexpected end of data.*double each quote",
-        ),
+        ("a.csv", HEAD + GOOD + '"never closed,pos\n', {},
+         r"a.csv, line 22: unexpected end of data.*double each quote"),
         ("a.csv", HEAD + GOOD + '"a "b" c",pos\n', {}, r"a.csv, line 22: .*double each quote"),
         ("a.csv", HEAD + '"two\nlines",pos\n' + GOOD + ",pos\n", {}, r'a.csv, line 24: "text" is empty'),
         ("a.csv", HEAD + GOOD + "text,\n", {}, r'a.csv, line 22: "label" is empty'),
@@ -45,12 +37,8 @@ JSON = "".join(json.dumps({"text": f"t{i}", "label": i % 2}) + "\n" for i in ran
         ("a.csv", HEAD + GOOD + "text,1\n", {}, r'label "neg" is not a number and others are \(1\)'),
         ("a.csv", HEAD + GOOD, {"labels": ("neg", "pso")}, r'line 3: label "pos" is not one of "neg", "pso".*"pso"'),
         ("a.csv", HEAD + GOOD, {"labels": ("neg", "pos", "so")}, r'class "so" is never seen in training'),
-        (
-            "a.csv",
-            HEAD + "a,5\n" + GOOD.replace("pos", "1").replace("neg", "0"),
-            {"labels": "NY"},
-            r'line 2: label "5"',
-        ),
+        ("a.csv", HEAD + "a,5\n" + GOOD.replace("pos", "1").replace("neg", "0"), {"labels": "NY"},
+         r'line 2: label "5"'),
         ("a.csv", HEAD + GOOD, {"kind": "regression"}, r'line 2: score "neg" is not a number'),
         ("a.csv", HEAD + GOOD, {"label": "text"}, r"20 different labels in 20 rows"),
         ("a.csv", HEAD + "a,x\nb,y\n", {}, r"2 training rows; at least 10"),
@@ -69,7 +57,7 @@ JSON = "".join(json.dumps({"text": f"t{i}", "label": i % 2}) + "\n" for i in ran
         ("a.jsonl", '{"a": "x", "label": 1}\n', {}, r'no column "text"; its columns are "a", "label"'),
         ("a.jsonl", JSON + '{"text": "x", "label": NaN}\n', {"kind": "regression"}, r"line 21.*not a finite number"),
     ],
-)
+)  # fmt: skip
 def test_bad_files(tmp_path, file, content, options, says):
     (tmp_path / file).write_text(content)
     with pytest.raises(UserError, match=says) as error:
@@ -101,19 +89,19 @@ def test_unknown_names(name, says):
         load_task(name)
 
 
-def test_folders(tmp_path):
-    with pytest.raises(UserError, match=r"has no train.csv, train.tsv or train.jsonl \(there is nothing\)"):
-        load_task(tmp_path)
-    (tmp_path / "validation.csv").write_text(HEAD + GOOD)
-    with pytest.raises(UserError, match=r"no train.csv.*there is validation.csv"):
-        load_task(tmp_path)
-    (tmp_path / "train.csv").write_text(HEAD + GOOD)
-    (tmp_path / "test.csv").write_text(HEAD + "fine,neg\nnew,mid\n")
-    with pytest.raises(UserError, match=r'test.csv, line 3: label "mid" is not one of "neg", "pos" that training has'):
-        load_task(tmp_path)
-    (tmp_path / "test.csv").write_text(HEAD + "cut off in the mid")
-    with pytest.raises(UserError, match=r"test.csv, line 2: 1 column instead of 2"):
-        load_task(tmp_path)
-    (tmp_path / "test.tsv").write_text("text\tlabel\nx\tneg\n")
-    with pytest.raises(UserError, match=r"test.csv and test.tsv for test; keep one"):
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, r"has no train.csv, train.tsv or train.jsonl \(there is nothing\)"),
+        ({"validation.csv": HEAD + GOOD}, r"no train.csv.*there is validation.csv"),
+        ({"train.csv": HEAD + GOOD, "test.csv": HEAD + "fine,neg\nnew,mid\n"},
+         r'test.csv, line 3: label "mid" is not one of "neg", "pos" that training has'),
+        ({"train.csv": HEAD + GOOD, "test.csv": HEAD + "cut off in the mid"}, r"test.csv, line 2: 1 column instead of 2"),
+        ({"test.csv": HEAD, "test.tsv": HEAD}, r"test.csv and test.tsv for test; keep one"),
+    ],
+)  # fmt: skip
+def test_folders(tmp_path, files, says):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=says):
         load_task(tmp_path)
