@@ -371,7 +371,11 @@ def test_windows_that_cannot_be(mini, tokenizer):
     refused(encoded("why " * 70, "A passage.", 64, 8), "q7", "70 tokens", "window of 64")
     refused(encoded("  "), "q7 is empty")
     refused(encoded("why?", " "), "empty passage")
-    for window, words in (((64, 60), "stride=60 must be less than"), ((64, -1), "stride=-1"), ((513, 8), "at most 512")):
+    for window, words in (
+        ((64, 60), "stride=60 must be less than"),
+        ((64, -1), "stride=-1"),
+        ((513, 8), "at most 512"),
+    ):
         refused(lambda window=window: encode_questions(mini, tokenizer, *window), words)
     refused(lambda: encode_questions(mini, object()), "fast tokenizer")
 
