@@ -16,7 +16,6 @@ SAMPLES = {
     "new_weight": [(2, 3, 0.1)],
     "is_affine": [(torch.relu, 8), (torch.neg, 8)],
     "concatenate": [([(2.0, torch.ones(3, 1), torch.ones(1, 2)), (-1.0, torch.ones(3, 2), torch.ones(2, 2))],)],
-    "safe_archive": [([("a", 1, False)], ("a", "b"), 1), ([("a", 2, False)], ("a", "b"), 1)],
 }
 WRAPS = {
     "a list of one": lambda v: [v],

@@ -169,7 +169,7 @@ def test_type_gradient_and_shape_are_seen(fn, words):
         ("warmup_then_decay", lambda s, t: 0.5, "for step=0, total=100 it gives 0.5, expected 0.1"),
         ("attend", lambda scores, mask: (mask == 0).softmax(-1), "it raised NotImplementedError"),
         ("one_line", lambda name, x, y, w: y.mul_(2), "it changes y in place"),
-        ("average_outputs", lambda ys, ws: ys[0].add_(1), "it changes the outputs in place"),
+        ("evaluate_setup", lambda setup, methods, x, y: y.add_(1), "it changes y in place"),
         ("lora_merge", lambda W, A, B, scale: print(scale), "is a `return` missing?"),
     ],
 )

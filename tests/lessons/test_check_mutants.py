@@ -1,6 +1,7 @@
 """A slip in a right answer is seen: every small change of the notebooks' solutions is refused, in one short clause."""
 
 import ast
+import hashlib
 import math
 import re
 import string
@@ -9,17 +10,19 @@ from collections import Counter
 import pytest
 import torch
 from mutants import mutants
+from safetensors.torch import load, save
 from torch import nn
 from torch.nn import functional as F
 
 import notebooks
+from adapterlab.compose import Average, Stack
 from adapterlab.lessons import check
 from adapterlab.tasks.questions import normalise
 
 EXERCISES = {exercise.ident: exercise for exercise in check.exercises().values()}
 SPACE = {
     "torch": torch, "nn": nn, "F": F, "math": math, "re": re, "string": string, "Counter": Counter, "check": check,
-    "normalise": normalise,
+    "normalise": normalise, "Stack": Stack, "Average": Average, "hashlib": hashlib, "load": load, "save": save,
 }  # fmt: skip
 #: Changed lines that are as right as the solution's own. Anything else that is accepted wants one more case.
 EQUIVALENT = {
@@ -39,10 +42,6 @@ EQUIVALENT = {
         "return torch.equal(before[name], after[name])",
         "return sorted((name for name in before | after.keys() if not same(name)))",
         "return sorted((name for name in before.keys() | after if not same(name)))",
-    ],
-    "13b": [  # within the tolerance
-        f"return (4 * tasks * base / {a}, 4 * (base + tasks * adapter) / {b})"
-        for a, b in ((1000001.0, 1e6), (999999.0, 1e6), (1e6, 1000001.0), (1e6, 999999.0))
     ],
     "14b": ["return ((levels - (block / absmax)[:, None]).abs().argmin(dim=1), absmax)"],
 }

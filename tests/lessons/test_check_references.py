@@ -5,7 +5,7 @@ import torch
 from adapted import adapted, rows
 from torch import nn
 
-from adapterlab.compose import Average, Fuse, evaluate
+from adapterlab.compose import Average, Fuse, Stack, evaluate
 from adapterlab.lessons import check
 from adapterlab.lessons.nb05_ablation.steps import Steps, layers_of
 from adapterlab.methods import (
@@ -165,10 +165,11 @@ def test_12():
     torch.manual_seed(0)
     x, y, added = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randn(2, 2, 3, 4)
     methods = {name: (Adds(z),) for name, z in zip("ab", added, strict=True)}
-    outputs = [evaluate(name, methods, x, y) for name in "ab"]
-    torch.testing.assert_close(
-        check.average_outputs.reference(outputs, [3, 1]), evaluate(Average("a", "b", weights=(3, 1)), methods, x, y)
-    )  # fmt: skip
+    functions = {name: lambda x, y, name=name: evaluate(name, methods, x, y) for name in "ab"}
+    for setup in (Average("a", "b", weights=(3, 1)), Stack(Average("a", "b"), "a")):
+        torch.testing.assert_close(
+            check.evaluate_setup.reference(setup, functions, x, y), evaluate(setup, methods, x, y)
+        )
     fusion = Fusion(4).requires_grad_(False)
     for p in fusion.parameters():
         p.normal_() if p.ndim == 2 else p.zero_()

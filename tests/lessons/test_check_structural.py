@@ -332,31 +332,10 @@ JOINED = {
     "a list": (joins("[torch.cat([B for s, B, A in parts], 1), torch.cat([s * A for s, B, A in parts])]"), CORRECT),
 }  # fmt: skip
 
-# ---- 13c
-
-ARCHIVES = {
-    "last part": (lambda e, k, m: all(n.split("/")[-1] in k for n, _, _ in e), "whole name"),
-    "blacklist": (lambda e, k, m: not any(".." in n for n, _, _ in e), '"run.sh" passes'),
-    "links": (lambda e, k, m: all(n in k for n, _, _ in e), "a link passes"),
-    "sizes": (lambda e, k, m: all(n in k and not link for n, _, link in e), "above the limit"),
-    "each size": (lambda e, k, m: all(n in k and not link and s <= m for n, s, link in e), "the sum counts"),
-    "twice": (lambda e, k, m: all(n in k and not q for n, _, q in e) and sum(s for _, s, _ in e) <= m, "twice"),
-    "below": (lambda e, k, m: safe(e, k, m) and sum(s for _, s, _ in e) < m, "includes the limit itself"),
-    "all of them": (lambda e, k, m: safe(e, k, m) and {n for n, _, _ in e} == set(k), "not all there"),
-    "in order": (lambda e, k, m: safe(e, k, m) and [n for n, _, _ in e] == list(k)[: len(e)], "refused"),
-    "never": (lambda e, k, m: False, "expected True"),
-    "0 or 1": (lambda e, k, m: int(safe(e, k, m)), CORRECT),
-}
-
-
-def safe(entries, known, limit):
-    names = {name for name, _, link in entries if name in known and not link}
-    return len(names) == len(entries) and sum(size for _, size, _ in entries) <= limit
-
 
 STRUCTURAL = {
     "build_adapter": MODULES, "insert_adapters": INSERTS, "choose_trained": CHOICES, "new_weight": DRAWS,
-    "is_affine": AFFINE, "concatenate": JOINED, "safe_archive": ARCHIVES,
+    "is_affine": AFFINE, "concatenate": JOINED,
 }  # fmt: skip
 
 

@@ -2,12 +2,19 @@
 
 import pandas as pd
 import pytest
+import torch
 from lesson_views import fused, letters, texts
+from tiny import model
 
+from adapterlab import compose
+from adapterlab.adapters import Adapters
 from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack
 from adapterlab.errors import UserError
+from adapterlab.lessons import check
 from adapterlab.lessons.nb12_composition import figures as plots
+from adapterlab.lessons.nb12_composition import running
 from adapterlab.lessons.nb12_composition.views import NONE, build, composition_view, say
+from adapterlab.methods import LoRAConfig
 
 
 @pytest.fixture
@@ -100,11 +107,87 @@ def test_boxes_do_not_overlap():
 
 
 def test_distances_say_which_is_exact():
-    frame = pd.DataFrame({"way": ["linear", "concatenate"], "off": [70.0, 1e-5]})
+    frame = pd.DataFrame({"way": ["linear", "sum"], "off": [70.0, 1e-5], "direction": [20.0, 1e-5]})
     figure = plots.distances(frame, guess=10)
-    assert texts(figure) == ["70.0%", "exact, up to rounding"]
+    assert [t for t in texts(figure) if "%" in t or "exact" in t] == ["70.0%", "exact, up to rounding"]
     guess = figure.layout.shapes[0]
     assert (guess.x0, guess.y0, guess.y1) == (10, -0.48, 0.48), "across the bar of linear alone"
+    assert list(figure.data[1].x) == pytest.approx([20, 1e-5])
+
+
+def test_a_verdict_needs_its_interval():
+    def rows(setup, *values):
+        return [{"setup": setup, "seed": i, "accuracy": v, "trained": 1000} for i, v in enumerate(values)]
+
+    told = plots.compare(rows("a", 50, 51, 52) + rows("b", 60, 61, 62.5) + rows("c", 49, 60, 50), "a").splitlines()
+    assert told[0] == "a                51.0% on test,     1,000 trained"
+    assert told[1].endswith("better") and told[2].endswith("not told apart")
+
+
+# ---- the learner's functions in the model
+
+
+@pytest.fixture
+def packages_own():
+    yield
+    compose.evaluate = running.PACKAGE
+
+
+def logits_of(adapters, setup):
+    with torch.no_grad(), adapters.use(setup):
+        return adapters.model(**letters(["hello", "some words"], return_tensors="pt", padding=True)).logits
+
+
+def test_the_learners_evaluation_runs_at_every_site(adapters, packages_own):
+    setups = (Stack("a", "b"), Average("a", Stack("b", "a"), weights=(3, 1)))
+    before, calls = [logits_of(adapters, s) for s in setups], []
+
+    def evaluate(setup, methods, x, y):
+        calls.append(setup)
+        return check.evaluate_setup.reference(setup, methods, x, y)
+
+    running.runs_on(evaluate)
+    for setup, wanted in zip(setups, before, strict=True):
+        torch.testing.assert_close(logits_of(adapters, setup), wanted)
+    assert set(calls) == set(setups)
+
+
+def test_the_learners_attention_runs_forward_and_backward(adapters):
+    inputs = letters(["hello", "some words"], return_tensors="pt", padding=True)
+    adapters.train("f")
+    wanted = adapters.model(**inputs).logits
+    told = running.attention(adapters, "f", inputs)
+    calls = []
+
+    def fuse(*arguments):
+        calls.append(arguments[1].shape)
+        return check.fuse_outputs.reference(*arguments)
+
+    running.attends_with(adapters, "f", fuse)
+    got = adapters.model(**inputs).logits
+    torch.testing.assert_close(got, wanted)
+    got.sum().backward()
+    module = next(iter(running.fusions(adapters, "f").values()))
+    assert module.query.weight.grad.any() and calls
+    pd.testing.assert_frame_equal(running.attention(adapters, "f", inputs), told)
+    assert told.groupby("layer")["weight"].sum().tolist() == pytest.approx([100] * told["layer"].nunique(), abs=1e-3)
+    assert module.forward is vars(module)["forward"]
+
+
+def test_sums_beside_the_true_one():
+    adapters = Adapters(model("bert"))
+    parts = {"p": 1.0, "q": -2.0}
+    for name in parts:
+        adapters.add(name, LoRAConfig(rank=2), seed=len(adapters))
+        for module in adapters[name].modules():
+            if hasattr(module, "B"):
+                torch.nn.init.normal_(module.B)
+    running.sum_with(adapters, "s", parts, check.concatenate.reference)
+    running.sum_with(adapters, "twice", {name: 2 * w for name, w in parts.items()}, check.concatenate.reference)
+    exact, twice = (running.beside_the_sum(adapters, name, parts) for name in ("s", "twice"))
+    assert exact["length"] == pytest.approx(1, abs=1e-4) and exact["off"] < 0.01
+    assert twice["length"] == pytest.approx(2, abs=1e-4) and twice["off"] == pytest.approx(100, abs=0.1)
+    assert twice["direction"] < 0.1
 
 
 def test_the_heatmap_has_layers_from_the_bottom_up():

@@ -1,5 +1,6 @@
 """13: what its views say, and its figures."""
 
+import json
 import re
 import shutil
 
@@ -7,10 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from damage import LESSON
+from safetensors.torch import load
 from tiny import model
 
 from adapterlab.adapters import Adapters
+from adapterlab.errors import UserError
+from adapterlab.lessons import check
 from adapterlab.lessons.nb13_sharing import figures as plots
+from adapterlab.lessons.nb13_sharing.strangers import recorded
 from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, serving_view
 from adapterlab.methods import houlsby
 
@@ -56,10 +61,31 @@ def test_the_serving_view_by_hand():
 
 
 def test_the_figures():
-    shared, copies, star = plots.growth(
-        pd.DataFrame({"tasks": [1, 2, 3], "copies": [4, 8, 12], "shared": [5, 6, 7]}), 9
-    ).data
-    assert list(copies.y) == pytest.approx([4, 8, 12]) and list(shared.y) == pytest.approx([5, 6, 7])
-    assert (list(star.x), list(star.y)) == ([3], [9])
     bar, star = plots.times(pd.DataFrame({"step": ["load", "switch"], "ms": [20, 0.01]}), 5).data
     assert list(bar.x) == pytest.approx([20, 0.01]) and (list(star.x), list(star.y)) == ([5], ["load"])
+    frame = pd.DataFrame({"adapter": ["honest", "yours"], "clean": [74, 73], "noise": [6, 6], "triggered": [20, 95]})
+    clean, triggered = plots.back_door(frame).data
+    assert list(clean.x) == [74, 73] and list(triggered.x) == [20, 95] and list(clean.error_x.array) == [6, 6]
+    assert plots.measure({"nothing": lambda: None}, 3)["ms"].item() < 5
+
+
+def test_a_forged_bias_with_a_fresh_checksum_loads(saved, tmp_path):
+    """A load guards against accidents: what the lesson says of intent is so."""
+    adapters, folder = saved
+    forged = tmp_path / "forged"
+    shutil.copytree(folder, forged)
+    tensors, config = forged / "adapter.safetensors", json.loads((forged / "adapter.json").read_text())
+    name = next(n for n in load(tensors.read_bytes()) if n.endswith("bias"))
+    packed, config["sha256"] = check.forge.reference(tensors.read_bytes(), name, 50.0)
+    tensors.write_bytes(packed)
+    (forged / "adapter.json").write_text(json.dumps(config))
+    adapters.load(forged, "forged")
+    assert adapters["forged"].state_dict()[name][-1] > 40
+    (forged / "adapter.json").write_text((folder / "adapter.json").read_text())
+    with pytest.raises(UserError, match="checksum"):
+        adapters.load(forged, "with the old checksum")
+
+
+def test_the_recorded_peers_agree():
+    table = recorded()
+    assert len(table) == 2 and all(float(t.split()[-1]) < 1e-5 for t in table.iloc[:, 1])

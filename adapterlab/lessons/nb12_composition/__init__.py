@@ -1,1 +1,1 @@
-"""Lesson 12: what can three adapters that never met in training do together, and what do they lose?"""
+"""Lesson 12: what can adapters that never met in training do together, and when is it more than one of them can?"""

@@ -2,36 +2,100 @@
 
 import torch
 
+from ...compose import Average, Stack
 from ..kit.exercise import exercise, expression, random_tensors, table
 from ..kit.values import Unfit
 
-# ---- 12a: the weighted average
+# ---- 12a: a setup is evaluated
 
-SUM = "sum(w * y for w, y in zip(weights, outputs))"
 
-average_outputs = exercise(
+def _chain(run, setup, y):
+    for child in setup.children:
+        y = run(child, y)
+    return y
+
+
+def _mean(run, setup, y):
+    return sum(w * run(child, y) for w, child in zip(setup.weights, setup.children, strict=True))
+
+
+def _evaluate(setup, methods, x, y, stack=_chain, average=_mean):
+    """y' of a name, a Stack or an Average. methods: name -> function of (x, y); x, y: tensors of one shape."""
+
+    def run(child, y, x=x):
+        return _evaluate(child, methods, x, y, stack, average)
+
+    if isinstance(setup, str):
+        return methods[setup](x, y)
+    return (stack if isinstance(setup, Stack) else average)(run, setup, y)
+
+
+def _fed_twice(run, setup, y):
+    """Each child reads what the one before it made, as x too."""
+    x = None
+    for child in setup.children:
+        y = run(child, y) if x is None else run(child, y, x)
+        x = y
+    return y
+
+
+METHODS = {"a": lambda x, y: y + torch.tanh(2 * y + x), "b": lambda x, y: y + x * y, "c": lambda x, y: y.square() - x}
+SETUPS = (
+    "c",
+    Stack("a", "b"),
+    Average("a", "b", weights=(3, 1)),
+    Stack("b", Average("a", "c", weights=(1, 4)), "a"),
+    Average(Stack("a", "b"), Stack("c"), weights=(2, 3)),
+)
+PLAIN = SETUPS[:3]
+CASES = [(setup, METHODS, *random_tensors((2, 3), (2, 3), seed=1)) for setup in SETUPS]
+
+
+def _nested(fn):
+    """Plain blocks work, and a block within a block is looked up by name."""
+    for case in CASES:
+        try:
+            fn(*case)
+        except (KeyError, TypeError, AttributeError):
+            if case[0] in PLAIN:
+                return None
+            return f"{case[0]!r} holds blocks, which `methods` does not know: evaluate a child, do not look it up"
+    return None
+
+
+evaluate_setup = exercise(
     "12a",
-    "outputs, weights",
-    f"{SUM} / sum(weights)",
-    # two outputs with weights 3 and 1; three with weights that do not sum to 1; one that is left out; one subtracted
-    [(random_tensors((2, 3), (2, 3)), [3.0, 1.0]), (random_tensors((2,), (2,), (2,)), [1.0, 2.0, 2.0]),
-     (random_tensors((2, 3), (2, 3)), [1.0, 0.0]), (random_tensors((2, 3), (2, 3)), [2.0, -0.5])],
-    f"""
-    {SUM} / sum(weights) / len(outputs)
-        # it divides twice, by the sum of the weights and by the number of adapters: Average(a, a) would be half of a
-    {SUM} / len(outputs)            # it divides by the number of adapters; divide by the sum of the weights
-    {SUM}                           # it is the weighted sum; the weights must be made to sum to 1
-    sum(outputs) / len(outputs)     # the weights are not used
-    sum(w * y for w, y in zip(torch.tensor(weights).softmax(0), outputs))
-        # it is a softmax of the weights; weights 3 and 1 are to mean 3/4 and 1/4
-    {SUM} / sum(map(abs, weights))  # divide by the sum of the weights as they are, signs included
-    {SUM} / max(weights)            # it divides by the largest weight; divide by the sum of the weights
-    right(outputs, weights[::-1])   # the weights are in the wrong order
-    sum(outputs) / sum(weights)     # the outputs are not multiplied by their weights
+    "setup, methods, x, y",
+    lambda setup, methods, x, y: _evaluate(setup, methods, x, y),
+    CASES,
+    """
+    walk(setup, methods, x, y, stack=lambda run, s, y: run(s.children[-1], y))
+        # in a Stack each child gets as y what the one before it made; here the last one starts from the first y
+    walk(setup, methods, x, y, stack=lambda run, s, y: chain(run, Stack(*s.children[::-1]), y))
+        # the children of a Stack run in the wrong order: the first one first
+    walk(setup, methods, x, y, stack=lambda run, s, y: run(s.children[0], y))
+        # of a Stack only the first child runs: is the `return` inside the loop?
+    walk(setup, methods, x, y, stack=lambda run, s, y: sum(run(child, y) for child in s.children))
+        # a Stack is no sum: the next child starts from what the one before it made
+    walk(setup, methods, x, y, stack=twice)
+        # in a Stack x stays as it came; only y is handed on
+    walk(setup, methods, x, y, stack=lambda run, s, y: y)
+    walk(setup, methods, x, y, average=lambda run, s, y: y)
+        # a block gives y back as it came: is what the children make put into y?
+    walk(setup, methods, x, y, average=lambda run, s, y: sum(run(child, y) for child in s.children))
+        # an Average adds the outputs up; multiply each by its weight
+    walk(setup, methods, x, y, average=lambda run, s, y: sum(run(child, y) for child in s.children) / len(s.children))
+        # the weights of the Average are not used: setup.weights, one a child
+    walk(setup, methods, x, y, average=lambda run, s, y: mean(run, s, y) / len(s.children))
+        # it divides by the number of children too: the weights sum to 1 already
+    walk(setup, methods, x, y, average=chain)
+        # the children of an Average all start from the same y; here each gets what the one before it made
+    walk(setup, methods, y, x)                # x and y are swapped
     """,
-    keeps={"outputs": "it changes the outputs in place; other blocks may still need them"},
+    _nested,
+    names={"walk": _evaluate, "chain": _chain, "mean": _mean, "twice": _fed_twice, "Stack": Stack},
     gradients=True,
-)  # fmt: skip
+)
 
 # ---- 12b: fusion
 

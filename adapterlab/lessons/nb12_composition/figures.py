@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ... import compose
-from ...studies.stats import accuracy_error
+from ...studies.stats import accuracy_error, mean_interval
 from ..kit import theme
 from ..kit.drawing import arrow, box, write
 
@@ -82,9 +82,9 @@ def _notes(setup) -> list[str]:
 
 
 def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """How far each way to merge is from the true sum, a bar each. Columns way, off (in % of the sum's size).
+    """How far each merge is from the true sum: a bar each, and a dot for what is left when it is scaled to fit.
 
-    guess: what was predicted for the way "linear".
+    Columns way, off, direction (in % of the sum's size). guess: what was predicted for the way "linear".
     """
     off = frame.set_index("way")["off"]
     fig = theme.figure(
@@ -94,11 +94,34 @@ def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         yaxis={"autorange": "reversed", "showgrid": False},
         **theme.LEGEND,
     )
-    style = theme.bars("live", showlegend=False)
+    style = theme.bars("live", "as it is")
     fig.add_bar(orientation="h", x=off.tolist(), y=off.index.tolist(), hoverinfo="skip", **style)
+    fig.add_scatter(
+        x=theme.f32(frame["direction"]),
+        y=off.index.tolist(),
+        hovertemplate="%{y}: %{x:.1f}% by direction<extra></extra>",
+        **theme.series("live", "scaled to fit: by direction alone", 1, mode="markers"),
+    )
     theme.beside(fig, off, lambda value: f"{value:.1f}%" if value >= 0.05 else "exact, up to rounding")
     linear = off.index.get_loc("linear") if guess is not None else None
-    return theme.mark(fig.update_layout(showlegend=False), guess, axis="x", at=linear, name="linear", unit="%")
+    return theme.mark(fig, guess, axis="x", at=linear, name="linear", unit="%")
+
+
+def compare(rows: list[dict], base: str) -> str:
+    """A line a setup: its mean accuracy, and the difference to `base`, draw by draw, with a verdict.
+
+    rows: keys setup, seed, accuracy (in %), trained (how many numbers).
+    """
+    frame = pd.DataFrame(rows)
+    table, lines = frame.pivot(index="seed", columns="setup", values="accuracy"), []
+    for setup, trained in frame.groupby("setup", sort=False)["trained"].first().items():
+        line = f"{setup:15s} {table[setup].mean():5.1f}% on test, {trained:9,} trained"
+        if setup != base:
+            gain, half = mean_interval((table[setup] - table[base]).tolist())
+            verdict = "better" if gain > half > 0 else "worse" if gain < -half < 0 else "not told apart"
+            line += f"; minus {base}: {gain:+.1f} ± {half:.1f}: {verdict}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def attention(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:

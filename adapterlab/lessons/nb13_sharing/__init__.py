@@ -1,1 +1,1 @@
-"""Lesson 13: what can you do with an adapter once it is trained, and can you trust one that somebody hands you?"""
+"""Lesson 13: what can you do with a trained adapter, and what do you know about one that somebody hands you?"""

@@ -1,6 +1,9 @@
 """Exercises of 13_life_cycle_and_sharing."""
 
+import hashlib
+
 import torch
+from safetensors.torch import load, save
 
 from ..kit.exercise import exercise
 
@@ -85,83 +88,48 @@ changed_tensors = exercise(
 )
 
 
-# ---- 13b: what a server holds
+# ---- 13b: a file with a fresh checksum
 
 
-serving_megabytes = exercise(
+def _sha(packed):
+    return hashlib.sha256(packed).hexdigest()
+
+
+def _forge(packed, name, shift, at=-1, change=torch.add):
+    """(bytes, SHA-256 in hex) of the file `packed` with `shift` added to the last number of tensor `name`."""
+    tensors = load(packed)
+    tensors[name][at] = change(tensors[name][at], shift)
+    new = save(tensors)
+    return new, _sha(new)
+
+
+FILES = [
+    (save({"bias": torch.tensor([0.5, -1.0, 2.0]), "weight": torch.arange(6.0)}), "bias", 50.0),
+    (save({"bias": torch.tensor([0.5, -1.0]), "weight": torch.arange(6.0)}), "weight", -3.0),
+]
+
+forge = exercise(
     "13b",
-    "base, adapter, tasks",
-    "(4 * tasks * base / 1e6, 4 * (base + tasks * adapter) / 1e6)",
-    [(22_700_000, 600_000, 10), (100, 10, 3)],
+    "packed, name, shift",
+    lambda packed, name, shift: _forge(packed, name, shift),
+    FILES,
     """
-    (tasks * base / 1e6, (base + tasks * adapter) / 1e6)     # these are millions of parameters; a float32 takes 4 bytes
-    (4 * tasks * base, 4 * (base + tasks * adapter))         # these are bytes; a MB is 10**6 of them
-    (4 * tasks * base / 2**20, 4 * (base + tasks * adapter) / 2**20)  # these are MiB of 2**20 bytes; a MB is 10**6
-    (32 * tasks * base / 1e6, 32 * (base + tasks * adapter) / 1e6)  # these are megabits; a byte has 8 of them
-    (4 * tasks * base / 1e6, 4 * tasks * (base + adapter) / 1e6)
-        # the second counts the base once for every task; it is there once
-    (4 * tasks * base / 1e6, 4 * tasks * adapter / 1e6)  # the second lacks the base, which must be in memory as well
-    (4 * tasks * base / 1e6, 4 * (base + adapter) / 1e6)     # the second has one adapter; every task brings its own
-    (4 * base / 1e6, 4 * (base + tasks * adapter) / 1e6)     # the first has one copy; every task has its own
-    (4 * tasks * (base + adapter) / 1e6, 4 * (base + tasks * adapter) / 1e6)
-        # the first has adapters besides; a fully tuned copy has none
-    right(base, adapter, tasks)[::-1]                        # the two change places: copies first
-    tuple(round(x) for x in right(base, adapter, tasks))
-    tuple(round(x, 1) for x in right(base, adapter, tasks))  # do not round
+    (right(packed, name, shift)[0], sha(packed))  # that is the old file's checksum: hash the new bytes
+    (right(packed, name, shift)[0], hashlib.sha256(right(packed, name, shift)[0]).digest())
+        # the checksum is bytes; adapter.json holds it in hex: .hexdigest()
+    (right(packed, name, shift)[0], hashlib.md5(right(packed, name, shift)[0]).hexdigest())
+        # that is an MD5; the config holds a SHA-256: hashlib.sha256
+    (packed, sha(packed))                         # the bytes are those that came: save(tensors) makes new ones
+    forged(packed, name, shift, slice(None))      # the shift is added to every number; the last one alone: [-1]
+    forged(packed, name, shift, 0)                # the shift is added to the first number; the last one is [-1]
+    forged(packed, name, shift, change=lambda old, new: new)
+        # the last number becomes the shift itself; add it to what is there
+    forged(packed, name, -shift)                  # the shift is taken away; add it
+    right(packed, name, shift)[0]                 # those are the bytes alone; return the checksum as well
+    right(packed, name, shift)[1]                 # that is the checksum alone; return the bytes first
+    right(packed, name, shift)[::-1]              # the two change places: bytes first
+    (load(right(packed, name, shift)[0]), right(packed, name, shift)[1])
+        # the first are tensors; save(tensors) makes the bytes of a file
     """,
+    names={"forged": _forge, "sha": _sha, "hashlib": hashlib, "load": load},
 )
-
-# ---- 13c: an archive that may be opened
-
-KNOWN, LIMIT = ("adapter.json", "adapter.safetensors"), 100
-GOOD = [("adapter.json", 10, False), ("adapter.safetensors", 80, False)]
-
-
-def _safe(entries, known, limit):
-    names = [name for name, _, _ in entries]
-    return (
-        set(names) <= set(known)
-        and len(set(names)) == len(names)
-        and not any(link for _, _, link in entries)
-        and sum(size for _, size, _ in entries) <= limit
-    )
-
-
-def _archive(*entries):
-    return list(entries), KNOWN, LIMIT
-
-
-REFUSED = (
-    (_archive(("../adapter.json", 10, False)), '"../adapter.json" passes: compare the whole name, not its last part'),
-    (
-        _archive(*GOOD, ("run.sh", 1, False)),
-        '"run.sh" passes: allow the known names only; a list of bad ones is never complete',
-    ),
-    (_archive(("adapter.json", 10, True)), "a link passes: it can point at any file of the machine"),
-    (_archive(("adapter.json", 101, False)), "one entry above the limit passes"),
-    (
-        _archive(("adapter.json", 60, False), ("adapter.safetensors", 60, False)),
-        "two entries of 60 pass a limit of 100: the sum counts",
-    ),
-    (_archive(GOOD[0], GOOD[0]), "the same name twice passes: which of the two would be checked, and which read?"),
-)
-ALLOWED = (
-    (_archive(*GOOD), "two known files of 90 bytes in all are refused; the limit is 100"),
-    (
-        _archive(("adapter.json", 20, False), GOOD[1]),
-        "100 bytes are refused: at most `limit` includes the limit itself",
-    ),
-    (_archive(GOOD[0]), "an archive without adapter.safetensors is refused; names must be known, not all there"),
-    (_archive(GOOD[1], GOOD[0]), "the same two files in another order are refused"),
-)
-
-
-def _sorts_out(fn):
-    """False for each bad archive, True for each good one."""
-    if not any(fn(*case) for case, _ in ALLOWED):
-        return "it refuses every archive, the good ones too; expected True for two known files of 90 bytes in all"
-    wrong = [why for good, cases in ((False, REFUSED), (True, ALLOWED)) for case, why in cases if fn(*case) is not good]
-    return wrong[0] if wrong else None
-
-
-safe_archive = exercise("13c", "entries, known, limit", _safe, (), "", _sorts_out, returns=True)

@@ -1,19 +1,26 @@
 """Figures of 13_life_cycle_and_sharing."""
 
+import time
+from collections.abc import Callable
+from statistics import median
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from ..kit import theme
-from ..nb00_start.figures import storage
 
 
-def growth(frame: pd.DataFrame, guess: float | None = None, title: str = "") -> go.Figure:
-    """MB of N copies of the model, and of one model with N adapters. frame: columns tasks, copies, shared.
+def measure(steps: dict[str, Callable], repeats: int) -> pd.DataFrame:
+    """Columns step, ms: the median of so many calls of each."""
 
-    guess: the learner's MB for the last N, adapters only with their base.
-    """
-    frame = frame.rename(columns={"copies": "copies_mb", "shared": "adapters_mb"})
-    return storage(frame, guess, title or "Copies, or one model with adapters?")
+    def milliseconds(step: Callable) -> float:
+        start = time.perf_counter()
+        step()
+        return 1000 * (time.perf_counter() - start)
+
+    return pd.DataFrame(
+        [{"step": name, "ms": median(milliseconds(step) for _ in range(repeats))} for name, step in steps.items()]
+    )
 
 
 def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
@@ -35,3 +42,23 @@ def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         **theme.series("live", "measured", mode="markers+text"),
     )
     return theme.star(fig, guess, frame["step"].iloc[0], f"{guess or 0:g} ms")
+
+
+def back_door(frame: pd.DataFrame) -> go.Figure:
+    """Honest and yours: right on clean test rows, and turned by the trigger. Columns as of `strangers.back_door`."""
+    fig = theme.figure(
+        title="What the accuracy shows, and what it does not",
+        xaxis={"title": "test sentences, %", "range": [0, 105]},
+        yaxis={"type": "category", "autorange": "reversed"},
+        **theme.LEGEND,
+    )
+    columns = {"clean": "right, clean (95% range)", "triggered": "of other labels: turned by the trigger"}
+    for i, (column, name) in enumerate(columns.items()):
+        fig.add_scatter(
+            x=theme.f32(frame[column]),
+            y=list(frame["adapter"]),
+            error_x=theme.error(frame["noise"] if column == "clean" else [0.0] * len(frame)),
+            hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
+            **theme.series("live", name, i, mode="markers"),
+        )
+    return fig

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...files import checkpoint
 from ...studies.count import storage
 from ..kit import view as base
-from . import figures as plots
+from ..nb00_start.figures import storage as growth
 
 MB = 4e-6  # of a float32
 
@@ -31,13 +31,12 @@ def serving_view(base_count: int, counts: dict[str, int], tasks: int = 10) -> ba
 
     def draw(method: str, tasks: int) -> tuple[go.Figure, str]:
         frame = pd.DataFrame([storage(base_count, counts[method], n) for n in range(1, tasks + 1)])
-        frame = frame.rename(columns={"copies_mb": "copies", "adapters_mb": "shared"})
-        copies, shared = frame["copies"].iloc[-1], frame["shared"].iloc[-1]
+        copies, shared = frame["copies_mb"].iloc[-1], frame["adapters_mb"].iloc[-1]
         summary = (
             f"{tasks} tasks with {method}: {MB * counts[method]:.2f} MB a task; {copies:,.0f} MB as copies, "
             f"{shared:,.0f} MB on one model, {copies / shared:.1f} times less"
         )
-        return plots.growth(frame, title=f"{tasks} tasks with {method}"), summary
+        return growth(frame, title=f"{tasks} tasks with {method}"), summary
 
     return base.FigureView(draw, method=base.choice("method", list(counts)), tasks=base.slider("tasks", tasks, 1, 100))
 
