@@ -34,8 +34,15 @@ EQUIVALENT = {
         "return int((cost - d) / (2 * d + 1))",
     ],
     "03c": ["return max(1, width // factor)", "return max(1, int(width / factor))"],
-    "08c": ["return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])"],
-    "09c": ["each = budget / sites"],
+    "08b": ["return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])"],
+    "09b": [  # of two dimensions the last is 1
+        "gate = prefix.exp().sum(1, keepdim=True)",
+        "gate = gate / (gate + text.exp().sum(1, keepdim=True))",
+        "text, prefix = (q @ K.T / q.shape[1] ** 0.5, q @ P_k.T / q.shape[-1] ** 0.5)",
+        "text, prefix = (q @ K.T / q.shape[-1] ** 0.5, q @ P_k.T / q.shape[1] ** 0.5)",
+        "return (gate, (1 - gate) * text.softmax(1) @ V + gate * prefix.softmax(-1) @ P_v)",
+        "return (gate, (1 - gate) * text.softmax(-1) @ V + gate * prefix.softmax(1) @ P_v)",
+    ],
     "10b": ["gradient = g.T @ (x @ A.T)", "B = -lr / gradient.sign()"],  # the sign is the same, and its own inverse
     "11c": ["return scores.masked_fill(mask == 0, -torch.inf).softmax(1)"],
     "13a": [  # the text asks for equal numbers; a dtype is the solution's own extra

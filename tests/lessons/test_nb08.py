@@ -94,11 +94,6 @@ def test_windows_figure():
     assert all(b <= q.starts[0] and q.starts[0] + 5 <= b + x for b, x in zip(holds.base, holds.x, strict=True))
 
 
-def test_outcomes_count_every_question_once():
-    frame = pd.DataFrame({"method": ["full"] * 4, "exact": [1, 0, 0, 0], "f1": [1.0, 0.5, 0.2, 0.0]})
-    assert [list(t.x) for t in plots.outcomes(frame).data] == [[1], [2], [1]]
-
-
 def test_scores_and_learning_show_guess_source_and_interval():
     frame = pd.DataFrame(
         [
@@ -114,6 +109,9 @@ def test_scores_and_learning_show_guess_source_and_interval():
     assert adapter.marker.symbol == ("circle", "circle-open") and list(full.y) == pytest.approx([90.7])
     assert figure.layout.shapes[0].name == "your guess: adapter, live: 30%"
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.48, 0.48), "beside the live scores alone"
+    one = {"data": "XQuAD en", "by_article": [[1, 1.0, 1.0], [1, 0.0, 0.5]]}
+    rows = plots.compared({"yours": [one]}, {"full": [one]}).set_index(["method", "source"])
+    assert list(rows["data"]) == ["ours", "XQuAD", *["SQuAD v1.1"] * 3] and rows.loc[("full", "paper"), "f1"] == 90.7
     curve = plots.learning(pd.DataFrame({"method": "full", "epoch": [1, 2], "f1": [3.0, 9.0]}), guess=20)
     assert list(curve.data[0].y) == [3, 9]
 

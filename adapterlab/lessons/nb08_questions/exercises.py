@@ -1,7 +1,5 @@
 """Exercises of 08_question_answering: the two scores of SQuAD, and the best span."""
 
-import re
-import string
 from collections import Counter
 
 import torch
@@ -10,45 +8,7 @@ from ...tasks.answers import best_spans
 from ...tasks.questions import f1, normalise
 from ..kit.exercise import divides, exercise
 
-# ---- 08a: the text of an answer
-
-
-def _clean(text, lower=True, marks="", articles=r"\b(a|an|the)\b", spaces=True):
-    """The four steps of SQuAD, each to be left out or done otherwise."""
-    text = text.lower() if lower else text
-    if marks is not None:
-        text = "".join(marks if c in string.punctuation else c for c in text)
-    text = re.sub(articles, " ", text) if articles else text
-    return " ".join(text.split()) if spaces else text
-
-
-normalise_answer = exercise(
-    "08a",
-    "text",
-    normalise,
-    [(text,) for text in ("The  Red Mat!", "an Apple, a day", "another theatre in Anatolia", "1,280 metres", "U.S.A.",
-                          " ", "“the” cat: a/b", "plan a-the end")],
-    r"""
-    text                                  # nothing is changed yet: four steps are due
-    clean(text, lower=False)              # capitals are left: begin with text.lower()
-    clean(text, marks=None)               # punctuation is left: drop every character of string.punctuation
-    clean(text, articles=None)            # the articles "a", "an" and "the" are left
-    clean(text, spaces=False)             # spaces are left over: end with a split and a join
-    clean(text, spaces=False).strip()     # spaces between the words are left: end with a split and a join
-    clean(text, articles='a|an|the')
-        # articles are cut out of other words ("another" loses its "a"): only whole words count, \b in a pattern
-    clean(text, marks=' ')  # punctuation becomes a space, so "1,280" becomes two words: drop it altogether
-    clean(text, articles=r'\bthe\b')      # only "the" is dropped: "a" and "an" are articles too
-    clean(text, articles=r'\b(a|the)\b')  # "an" is an article too
-    clean(text.lower().replace(' the ', ' ').replace(' a ', ' ').replace(' an ', ' '), articles=None)
-        # an article at the beginning or the end of the text stays: look for whole words, \b in a pattern
-    clean(text).replace(' ', '')          # no spaces are left: words stay apart, by one space
-    clean(text).split()                   # it returns the list of words; join them with spaces
-    """,
-    names={"clean": _clean},
-)  # fmt: skip
-
-# ---- 08b: words in common
+# ---- 08a: words in common
 
 
 def _shared(said, gold, kind=Counter, first=normalise):
@@ -68,7 +28,7 @@ def _ratio(common, said, gold, which=0):
 
 
 answer_f1 = exercise(
-    "08b",
+    "08a",
     "said, gold",
     f1,
     [("on the red mat", "red mat"), ("mat", "the red mat"), ("red red mat", "red mat mat"),
@@ -96,7 +56,7 @@ answer_f1 = exercise(
     names={"shared": _shared, "harmonic": _harmonic, "ratio": _ratio, "normalise": normalise},
 )  # fmt: skip
 
-# ---- 08c: the best pair
+# ---- 08b: the best pair
 
 
 def _best(start, end, allowed, longest):
@@ -137,7 +97,7 @@ def _loop(start, end, allowed, longest, ordered=True, short=True, inside="both",
 ALL = "start, end, allowed, longest"
 
 best_span = exercise(
-    "08c",
+    "08b",
     ALL,
     _best,
     SPANS,

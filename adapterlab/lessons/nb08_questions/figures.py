@@ -1,18 +1,15 @@
-"""Figures of 08_question_answering: windows over a passage, start and end probabilities, scores, right and wrong."""
+"""Figures of 08_question_answering: windows over a passage, start and end probabilities, scores, learning."""
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from ..kit import theme
 from ..kit.drawing import write
+from .tables import article_interval
 
-ORDER = ("adapter 64", "adapter 2", "full")
+ORDER = ("adapter 64", "adapter 2", "full", "yours")
+PAPER = {"adapter 2": 89.9, "adapter 64": 90.4, "full": 90.7}  # F1 on SQuAD v1.1, Houlsby et al. 2019, section 3.5
 NAMES = {"full": "full fine-tuning"}
-KINDS = {  # what became of an answer -> (colour's place, does the row belong?)
-    "the same as the answer (EM 1, F1 1)": (0, lambda rows: rows["exact"] == 1),
-    "overlaps with it (EM 0, F1 above 0)": (3, lambda rows: (rows["exact"] < 1) & (rows["f1"] > 0)),
-    "no word in common (EM 0, F1 0)": (5, lambda rows: (rows["exact"] < 1) & (rows["f1"] == 0)),
-}
 
 
 def windows(frame: pd.DataFrame, answer: tuple[int, int] | None = None, guess: int | None = None) -> go.Figure:
@@ -87,6 +84,18 @@ def start_end(frame: pd.DataFrame, title: str = "Where the answer starts and end
     return fig.add_hline(0, line={"color": "#666666", "width": 1})
 
 
+def compared(live: dict[str, list[dict]], recorded: dict[str, list[dict]]) -> pd.DataFrame:
+    """The rows of `scores`: method -> its runs, of now and of data/results/qa.jsonl, and the paper's numbers."""
+    rows = []
+    for source, ways in (("live", live), ("recorded", recorded)):
+        for way, part in ways.items():
+            data = "ours" if source == "live" else "XQuAD" if "XQuAD" in part[0]["data"] else part[0]["data"]
+            f1, low, high = article_interval(part)
+            rows.append({"method": way, "source": source, "data": data, "f1": f1, "low": low, "high": high})
+    paper = [{"method": way, "source": "paper", "data": "SQuAD v1.1", "f1": f1} for way, f1 in PAPER.items()]
+    return pd.DataFrame(rows + paper)
+
+
 def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """F1 with intervals, one group a source (live, recorded, paper), one mark a method.
 
@@ -102,8 +111,7 @@ def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
         height=540,
         **theme.LEGEND,
     )
-    sides = ["middle left", "bottom center", "middle right"] if len(methods) == 3 else ["middle left", "middle right"]
-    for method, side in zip(methods, sides, strict=False):
+    for method in methods:
         rows, name, index = frame[frame["method"] == method], NAMES.get(method, method), ORDER.index(method)
         apart = 0.16 * (methods.index(method) - (len(methods) - 1) / 2)
         style = theme.series("live", name, index, mode="markers+text")
@@ -115,7 +123,7 @@ def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
             y=theme.f32(rows["f1"]),
             error_y=theme.error(high - rows["f1"], rows["f1"] - low),
             text=[f"  {v:.1f}  " for v in rows["f1"]],
-            textposition=side,
+            textposition="middle right",
             customdata=interval,
             hovertemplate=f"{name}<br>%{{y:.1f}} (%{{customdata}})<extra></extra>",
             **style,
@@ -126,35 +134,12 @@ def scores(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
 
 
 def learning(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """F1 on held-out questions after every epoch. frame: columns method, epoch, f1 (in %)."""
+    """F1 on the validation articles after every epoch. frame: columns method, epoch, f1 (in %)."""
     fig = theme.figure(
-        title="F1 on the held-out questions, epoch by epoch",
+        title="F1 on the validation articles, epoch by epoch",
         xaxis={"title": "epoch", "dtick": 1},
         yaxis={"title": "F1, %", "rangemode": "tozero"},
         **theme.LEGEND,
     )
-    index = [NAMES.get(method, method) for method in ORDER].index
-    frame = frame.assign(method=frame["method"].replace(NAMES))
-    theme.lines(fig, frame, "epoch", "f1", "method", "epoch %{x}: F1 %{y:.1f}%", index=index)
+    theme.lines(fig, frame, "epoch", "f1", "method", "epoch %{x}: F1 %{y:.1f}%")
     return theme.mark(fig, guess, name="adapter, at the end", unit="%")
-
-
-def outcomes(frame: pd.DataFrame) -> go.Figure:
-    """How many answers are the same, overlap or miss. frame: columns method, exact, f1, a row a question and method."""
-    methods = list(dict.fromkeys(frame["method"]))
-    counts = pd.DataFrame(
-        [
-            {"method": NAMES.get(m, m), "kind": kind, "n": int(belongs(frame[frame["method"] == m]).sum())}
-            for kind, (_, belongs) in KINDS.items()
-            for m in methods
-        ]
-    )
-    fig = theme.figure(
-        title="Exact match sees black and white, F1 the grey between",
-        xaxis={"title": "held-out questions", "rangemode": "tozero"},
-        height=400,
-        **theme.above(3),
-    )
-    indices = [index for index, _ in KINDS.values()]
-    theme.stack(fig, counts, "method", "n", "kind", "%{x}", indices)
-    return fig.update_traces(texttemplate="%{x}", textposition="inside", textfont={"size": 18})

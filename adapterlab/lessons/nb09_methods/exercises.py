@@ -76,7 +76,57 @@ one_line = exercise(
     keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
 
-# ---- 09b: can it be merged?
+# ---- 09b: a prefix is a gated parallel adapter
+
+
+def _share(q, K, P_k):
+    """(tokens, 1): the part of each query's softmax that the prefix gets, beside the text's keys."""
+    text, prefix = ((q @ keys.T / q.shape[-1] ** 0.5).exp().sum(-1, keepdim=True) for keys in (K, P_k))
+    return prefix / (prefix + text)
+
+
+def _attend(q, K, V):
+    return (q @ K.T / q.shape[-1] ** 0.5).softmax(-1) @ V
+
+
+def _gated(q, K, V, P_k, P_v):
+    """(λ, (1 - λ) attn(C) + λ attn(P)) of one head."""
+    gate = _share(q, K, P_k)
+    return gate, (1 - gate) * _attend(q, K, V) + gate * _attend(q, P_k, P_v)
+
+
+#: q, K, V, P_k, P_v: 3 tokens, 2 of prefix, 4 wide; and 2 of each, where a wrong order fits as well
+HEADS = [
+    tuple(random_tensors((3, 4), (3, 4), (3, 4), (2, 4), (2, 4), seed=3)),
+    tuple(random_tensors((2, 2), (2, 2), (2, 2), (2, 2), (2, 2), seed=4)),
+]
+GATE, TEXT, PREFIX = "share(q, K, P_k)", "attend(q, K, V)", "attend(q, P_k, P_v)"
+
+gated_prefix = exercise(
+    "09b",
+    "q, K, V, P_k, P_v",
+    _gated,
+    HEADS,
+    f"""
+    (1 - {GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})  # λ is the text's share; it is the prefix's
+    (1 - {GATE}, right(q, K, V, P_k, P_v)[1])                # λ is the text's share; it is the prefix's
+    ({GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})      # the two outputs have each other's share
+    ({GATE}, {TEXT} + {GATE} * {PREFIX})   # the prefix takes from the text what it gets: attn(C) times 1 - λ
+    ({GATE}, {TEXT} + {PREFIX})            # the gate is not used: (1 - λ) attn(C) + λ attn(P)
+    ({GATE}, {TEXT})                       # the prefix is missing from the output
+    ({GATE}, {PREFIX})                     # the text is missing from the output
+    right(q * q.shape[-1] ** 0.5, K, V, P_k, P_v)  # the scores are not divided by √d, d = q.shape[-1]
+    (share(q * q.shape[-1] ** 0.5, K, P_k), right(q, K, V, P_k, P_v)[1])  # the scores in λ are divided by √d, too
+    ((q @ P_k.T).sum(-1, keepdim=True) / (q @ torch.cat([P_k, K]).T).sum(-1, keepdim=True), right(q, K, V, P_k, P_v)[1])
+        # λ is a share of the exponentials of the scores, not of the scores
+    (len(P_k) / (len(P_k) + len(K)) * torch.ones(len(q), 1), right(q, K, V, P_k, P_v)[1])
+        # that is the prefix's share of the positions; λ is its share of the softmax
+    """,
+    names={"share": _share, "attend": _attend},
+    gradients=True,
+)
+
+# ---- 09c: can it be merged?
 
 
 def _is_affine(f, width):
@@ -132,66 +182,4 @@ def _judges_affine(fn):
     return f"{name} is {kind}, and your test says otherwise"
 
 
-is_affine = exercise("09b", "f, width", _is_affine, (), "", _judges_affine, returns=True)
-
-# ---- 09c: the same budget
-
-
-def _same_budget(method, budget, sites, d):
-    """The largest size, rank or length whose parameters at `sites` sites, d wide on both sides, keep the budget."""
-    each = budget // sites
-    if method == "bottleneck":
-        return (each - d) // (2 * d + 1)
-    return each // (2 * d)
-
-
-BOTTLENECK = [
-    ("bottleneck", *case)
-    for case in ((222_000, 12, 384), (368_640, 12, 384), (9_000, 6, 100), (1_153, 5, 10), (100_000, 1, 10))
-]
-LORA, PREFIX = (
-    [(method, budget, sites, d) for budget, d in ((227_000, 384), (50_000, 384), (39_000, 100), (24_001, 100))]
-    for method, sites in (("lora", 12), ("prefix_tuning", 6))
-)
-
-
-same_budget = exercise(
-    "09c",
-    "method, budget, sites, d",
-    _same_budget,
-    BOTTLENECK + LORA + PREFIX,
-    [
-        """
-        right(method, budget, 1, d)          # the budget is for the whole model: divide it by the number of sites
-        right(method, budget, sites, d) + 1  # it rounds up, and so it goes beyond the budget
-        (budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d)
-            # a size is a whole number: round down
-        round((budget / sites - d) / (2 * d + 1) if method == 'bottleneck' else budget / sites / (2 * d))
-            # it rounds to the nearest, which goes beyond the budget half of the time: round down
-        """,
-        (
-            BOTTLENECK,
-            """
-        round((budget / sites - d) / (2 * d + 1))
-            # bottleneck: it rounds to the nearest, which goes beyond the budget half of the time: round down
-        budget // sites // (2 * d)              # bottleneck: its two biases, m and d, count as well
-        budget // sites // (2 * d + 1)  # bottleneck: the bias of width d comes off the budget first, whatever the size
-        (budget // sites - d) // (2 * d)  # bottleneck: the bias of down counts as well, one number a unit: 2·d + 1
-        """,
-        ),
-        (
-            LORA,
-            """
-        budget // sites // d            # lora has two matrices, A and B: 2·d a rank
-        budget // sites // (d * d)      # lora: the rank replaces one of the two d's, r·(d + d) and not d·d
-        budget // sites // (2 * d + 1)  # lora has no biases: 2·d a rank
-        """,
-        ),
-        (
-            PREFIX,
-            """
-        budget // sites // d  # prefix_tuning: a position has a key and a value, d numbers each: 2·d a position
-        """,
-        ),
-    ],
-)
+is_affine = exercise("09c", "f, width", _is_affine, (), "", _judges_affine, returns=True)

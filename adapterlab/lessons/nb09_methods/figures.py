@@ -6,7 +6,7 @@ from plotly.subplots import make_subplots
 
 from ...methods import METHODS
 from ...studies.experiments import FAMILY, family_rates
-from ...studies.stats import mean_interval
+from ...studies.stats import accuracy_error
 from ..kit import theme
 from ..kit.drawing import arrow, box, write
 
@@ -18,6 +18,7 @@ GROUPS = {
     "beside the model": ("kadapter",),
     "combinations": (),
     "without a method": (),
+    "yours": (),
 }
 EXACTLY, NEARLY, NOT = "exactly", "nearly", "no"
 IDENTITY = {
@@ -29,20 +30,34 @@ IDENTITY = {
 
 
 def group_of(name: str) -> str:
-    """The group of a method, of an entry of FAMILY, or of "head only" and "full"."""
+    """The group of a method, of an entry of FAMILY, of "head only" and "full"; any other name is the learner's."""
     if name in ("head only", "full"):
         return "without a method"
     parts = [part["method"] for part in FAMILY[name][1:]] if name in FAMILY else [name]
     found = [group for group, members in GROUPS.items() if set(parts) & set(members)]
     if len(found) > 1 and parts[-1] != "layernorm":
         return "combinations"
-    return found[0]
+    return found[0] if found else "yours"
+
+
+READS = {
+    "bottleneck": "y", "pfeiffer": "LN(y + x)", "parallel": "x", "variant": "y or x", "compacter": "y", "loreft": "y",
+    "invertible": "y", "lora": "x", "dora": "x", "vera": "x", "ia3": "nothing", "bitfit": "nothing",
+    "layernorm": "nothing", "prefix_tuning": "x, as queries", "prompt_tuning": "x, as queries",
+    "kadapter": "frozen states",
+}  # fmt: skip
+COMBINES = {
+    **dict.fromkeys(READS, "y + f"),
+    "parallel": "y + s·f", "lora": "y + s·f", "ia3": "y·l", "layernorm": "y·l + f", "dora": "m·(y + s·f)",
+    "prefix_tuning": "(1 − λ)·y + λ·f", "prompt_tuning": "(1 − λ)·y + λ·f, layer by layer",
+}  # fmt: skip
+"""The axes of He et al. 2022, Table 1, beside a method's formula and its places: what f reads, how it meets y."""
 
 
 def family(sites: dict, base: int) -> pd.DataFrame:
     """Every method with its default settings, on a model with these sites and `base` parameters; the head is left out.
 
-    Columns: group, method, formula, at a site, trained, %, merges, identity, paper.
+    Columns: group, method, formula, reads, changes (kinds of sites), combines, merges, identity, trained, %, paper.
     """
     rows = []
     for group, members in GROUPS.items():
@@ -54,11 +69,13 @@ def family(sites: dict, base: int) -> pd.DataFrame:
                     "group": group,
                     "method": name,
                     "formula": cls.formula,
-                    "at a site": cls.parameters,
-                    "trained": trained,
-                    "%": round(100 * trained / base, 3),
+                    "reads": READS[name],
+                    "changes": ", ".join(dict.fromkeys(site.kind for site in cls().targets(sites))),
+                    "combines": COMBINES[name],
                     "merges": "yes" if cls.merges else "no",
                     "identity": IDENTITY[name],
+                    "trained": trained,
+                    "%": round(100 * trained / base, 3),
                     "paper": cls.paper,
                 }
             )
@@ -89,22 +106,6 @@ def starts(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
     return fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
 
 
-def budgets(frame: pd.DataFrame, budget: float) -> go.Figure:
-    """Columns method, percent: what each recipe trains, in % of the model, as dots by group; a line at the budget."""
-    rows = frame.sort_values("percent").assign(
-        group=[group_of(name) for name in frame.sort_values("percent")["method"]]
-    )
-    fig = theme.figure(
-        title=f"What each recipe trains, at a budget of {budget:g}%",
-        xaxis=theme.log("trained parameters, % of the model (log scale)", 0.01, 10),
-        height=200 + 26 * len(frame),
-        **theme.above(3),
-    )
-    _by_group(fig, rows, "percent", "%{y}: %{x:.3f}%")
-    fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
-    return theme.mark(fig, budget, "live", "the budget", axis="x", unit="%")
-
-
 def _by_group(fig: go.Figure, rows: pd.DataFrame, x: str, hover: str, source: str = "live", **more) -> None:
     """A dot a method, with the colour and the marker of its group."""
     for i, group in enumerate(GROUPS):
@@ -126,43 +127,63 @@ COSTS = {
 }
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a method, the best mean first: method, group, accuracy, half (of the 95% interval), to_full,
-    to_full_half, seeds, lr, edge, costs.
+def summary(frame: pd.DataFrame, rows: int | None = None) -> pd.DataFrame:
+    """One row a method: method, group, accuracy, half, to_full, to_full_half, verdict, seeds, lr, edge, costs.
 
     frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, memory_mb, one row a run of the chosen
-    learning rate. edge: that rate is the lowest or the highest that was tried, so a better one may lie beyond. The
-    costs are medians over the runs. to_full: points from full fine-tuning, seed by seed, with half of its 95% interval.
+    learning rate. rows: of the test; they alone give a single run its interval. half: of the 95% interval of the mean,
+    to_full: points from full fine-tuning, seed by seed. Three seeds that happen to agree say little, so both intervals
+    take a method's own spread or the median over all methods, whichever is larger. edge: the rate is the lowest or
+    the highest that was tried.
+    The costs are medians over the runs.
     """
-    rows, by_seed = [], frame.groupby(["method", "seed"])["accuracy"].mean()
-    known = "full" in by_seed.index.get_level_values(0)
+    by_seed = frame.pivot_table(index="seed", columns="method", values="accuracy")
+    gaps = by_seed.sub(by_seed["full"], axis=0) if "full" in by_seed else by_seed * float("nan")
+    spread, spread_of_gaps = (_spread(runs.drop(columns="full", errors="ignore")) for runs in (by_seed, gaps))
+    table = []
     for name, part in frame.groupby("method", sort=False):
-        mean, half = mean_interval(part["accuracy"])
-        gap = mean_interval((by_seed[name] - by_seed["full"]).dropna()) if known else (None, None)
+        mean, gap, seeds = by_seed[name].mean(), gaps[name].mean(), int(by_seed[name].count())
+        half = 1.96 * spread.get(name, spread.median()) / seeds**0.5
+        if half != half and rows:
+            half = 100 * accuracy_error(mean / 100, rows)
+        to_full_half = 1.96 * spread_of_gaps.get(name, float("nan")) / seeds**0.5
         lr, tried = float(part["lr"].iloc[0]), family_rates(name)
-        rows.append(
+        table.append(
             {
                 "method": name,
                 "group": group_of(name),
                 "accuracy": mean,
                 "half": half,
-                "to_full": gap[0],
-                "to_full_half": gap[1],
-                "seeds": len(part),
+                "to_full": gap,
+                "to_full_half": to_full_half,
+                "verdict": _told(gap, to_full_half),
+                "seeds": seeds,
                 "lr": lr,
                 "edge": bool(tried) and lr in (min(tried), max(tried)),
                 **{cost: float(part[cost].median()) for cost in COSTS},
             }
         )
-    return pd.DataFrame(rows).sort_values("accuracy", ascending=False, ignore_index=True)
+    return pd.DataFrame(table).sort_values("accuracy", ascending=False, ignore_index=True)
 
 
-def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None) -> go.Figure:
+def _spread(by_seed: pd.DataFrame) -> pd.Series:
+    """Of every method, the standard deviation between seeds, or the methods' median where that is larger."""
+    own = by_seed.std()
+    return own.clip(lower=own.median())
+
+
+def _told(gap: float, half: float) -> str:
+    if half != half:
+        return ""
+    return "not told apart" if abs(gap) <= half else "below full" if gap < 0 else "above full"
+
+
+def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None, note: str = "") -> go.Figure:
     """`summary` as dots, a row a method: accuracy with its interval, and the three costs beside.
 
     The rows stand by group, the best of each on top: a ranking of all would say more than the intervals do.
-    source: of the accuracy, "live" or "recorded"; times and memory are measured live.
-    guess: the learner's, for the best accuracy.
+    source: of the accuracy, "live" or "recorded"; times and memory are measured live. guess: the learner's, for the
+    best accuracy. note: of the accuracies, under the figure.
     """
     places = {group: i for i, group in enumerate(GROUPS)}
     rows = table.assign(place=table["group"].map(places)).sort_values(["place", "accuracy"], ascending=[False, True])
@@ -184,6 +205,7 @@ def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = N
     fig.update_xaxes({key: value for key, value in axis.items() if key != "title"}, row=1, col=2)
     names = rows["method"].tolist()
     fig.update_yaxes(categoryorder="array", categoryarray=names, showgrid=True, tickfont={"size": 15})
+    fig = theme.caption(fig, note, shift=85) if note else fig
     return theme.mark(fig, guess, name="the best", axis="x", unit="%")
 
 
