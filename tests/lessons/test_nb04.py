@@ -39,3 +39,10 @@ def test_the_frontier_is_relative_to_full_seed_by_seed():
     adapters = lines["adapters of all sizes (recorded)"]
     assert adapters.y[0] == 0 and adapters.error_y.array[0] == pytest.approx(0.6)
     assert lines["top k layers (recorded)"].y[0] == -10 and lines["head only (recorded)"].y[0] == -20
+
+
+def test_the_open_task_stands_beside_the_sizes():
+    live = MEASURED.assign(trained=[80_000, 80_000, 600_000])
+    sizes, mine = plots.budget(live, 50_000, 50.0, rows=100).data
+    assert list(sizes.x) == [80_000, 80_000, 600_000] and list(mine.x) == [50_000] and mine.y[0] == 50
+    assert mine.error_y.array[0] == pytest.approx(9.8)

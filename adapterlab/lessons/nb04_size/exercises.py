@@ -3,6 +3,33 @@
 from ..kit.exercise import exercise, random_tensors
 
 
+def _trained(width, layers, factor):
+    """Parameters of the paper's recipe at a reduction factor, the head not counted."""
+    size = width // factor
+    return 2 * layers * (2 * size * width + width + size) + (2 * layers + 1) * 2 * width
+
+
+trained_at_factor = exercise(
+    "04a",
+    "width, layers, factor",
+    _trained,
+    [(384, 6, 6), (1024, 24, 16), (12, 2, 3), (768, 12, 96)],
+    """
+    right(width, layers, width // factor)  # the factor is taken for the size; the size is width // factor
+    right(width, layers, factor) - layers * (2 * (width // factor) * width + width + width // factor)
+        # a layer holds two bottlenecks, one behind the attention and one behind the feed-forward block
+    right(width, layers, factor) - (2 * layers + 1) * 2 * width  # the LayerNorms are trained too
+    right(width, layers, factor) - 2 * width                     # the LayerNorm after the embeddings is missing
+    right(width, layers, factor) - (2 * layers + 1) * width      # a LayerNorm has a scale and a shift, 2 * width
+    right(width, layers, factor) - 2 * layers * (width + width // factor)  # a bottleneck has two biases
+    right(width, layers, factor) - 2 * layers * width            # the bias of the way up, `width` numbers, is missing
+    right(width, layers, factor) - 2 * layers * (width // factor)  # the bias of the way down, one a unit, is missing
+    right(width, layers, factor) - 2 * layers * (width // factor) * width
+        # a bottleneck has two matrices, down and up
+    """,
+)
+
+
 def _keep(down, up, size):
     """Copies of down (units, width) and up (width, units) in which the units from `size` on are zero."""
     down, up = down.clone(), up.clone()
@@ -15,7 +42,7 @@ def _first_lost(down, up, size):
 
 
 keep_units = exercise(
-    "04a",
+    "04b",
     "down, up, size",
     _keep,
     [(*random_tensors((4, 6), (6, 4)), size) for size in (3, 1, 4)],
@@ -44,7 +71,7 @@ def _runs(*scores):
 
 
 chosen_on_validation = exercise(
-    "04b",
+    "04c",
     "runs",
     "max(runs, key=lambda run: run['validation'])['test']",
     # the chosen run is neither first nor last, neither smallest nor largest, and not the one in the middle either

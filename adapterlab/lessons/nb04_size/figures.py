@@ -4,6 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ...studies.stats import accuracy_error
 from ..kit import theme
 
 # Houlsby et al. 2019, section 3.6: mean validation accuracy over eight GLUE tasks, BERT-Large
@@ -96,6 +97,29 @@ def frontier(frame: pd.DataFrame) -> go.Figure:
         index=list(NAMES.values()).index, half=("up", "down"), note="note",
     )  # fmt: skip
     return theme.mark(fig, 0, "live", "full fine-tuning")
+
+
+def budget(live: pd.DataFrame, trained: int, accuracy: float, rows: int, most: int = 100_000) -> go.Figure:
+    """The open task: accuracy on test, in %, over trained parameters; the sizes of the live run, and the learner's.
+
+    live: columns size, trained, accuracy; rows: test sentences, of which a single run has its interval.
+    """
+    mine = pd.DataFrame({"trained": [trained], "accuracy": [accuracy], "name": "yours", "note": "yours"})
+    sizes = live.assign(name="sizes of section 3", note="size " + live["size"].astype(str))
+    low = min(trained, int(live["trained"].min()))
+    fig = theme.figure(
+        title="Under 100,000 parameters",
+        xaxis=theme.log(
+            "trained parameters (log scale)", low / 1.3, 1.3 * max(most, trained, int(live["trained"].max()))
+        ),
+        yaxis={"title": "accuracy on test, %"},
+        **theme.LEGEND,
+    )
+    for i, part in enumerate((sizes, mine)):
+        part = part.assign(half=[100 * accuracy_error(value / 100, rows) for value in part["accuracy"]])
+        hover = "%{customdata}: %{x:,} parameters, %{y:.1f}%"
+        theme.lines(fig, part, "trained", "accuracy", "name", hover, index=lambda _, i=i: i, half="half", note="note")
+    return theme.mark(fig, most, "live", axis="x", text="100,000 parameters")
 
 
 def size_choice(frame: pd.DataFrame, size: int, base_percent: pd.DataFrame, source: str = "recorded") -> go.Figure:
