@@ -165,7 +165,6 @@ def test_type_gradient_and_shape_are_seen(fn, words):
     ("name", "answer", "words"),
     [
         ("changed_tensors", lambda b, a: set(b) ^ set(a), "a set has no order"),
-        ("trained_share", lambda model, total: 1.0, "for model=a module (Sequential), total=150 it gives 1, expected"),
         ("warmup_then_decay", lambda s, t: 0.5, "for step=0, total=100 it gives 0.5, expected 0.1"),
         ("attend", lambda scores, mask: (mask == 0).softmax(-1), "it raised NotImplementedError"),
         ("one_line", lambda name, x, y, w: y.mul_(2), "it changes y in place"),

@@ -26,8 +26,14 @@ SPACE = {
 }  # fmt: skip
 #: Changed lines that are as right as the solution's own. Anything else that is accepted wants one more case.
 EQUIVALENT = {
+    "00a": [  # within the tolerance
+        f"return (tasks * model_bytes / {a}, (model_bytes + tasks * adapter_bytes) / {b})"
+        for a, b in ((1000001.0, 1e6), (999999.0, 1e6), (1e6, 1000001.0), (1e6, 999999.0))
+    ],
+    "00b": ["return 100 * (logits.argmax(dim=1) == labels).float().mean()"],  # a tensor counts as a number
     "01a": ["def __init__(self, width, size, std=1.01):"],  # the argument is always given
     "02a": ["return (total - step) / max(0, total - rise)"],  # no step is left to decay when total is rise
+    "02b": ["losses.append(value)"],
     "03b": [  # d is whole, and 22.0 counts as 22
         "cost = percent / 100 * base // sites",
         "return (cost - d) // (2 * d + 1)",

@@ -9,6 +9,7 @@ from adapterlab.lessons import check
 from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, expression
 from adapterlab.lessons.nb01_build.exercises import FORWARDS
 from adapterlab.lessons.nb01_build.exercises import INSERTS as PLACES
+from adapterlab.lessons.nb02_fine_tune.exercises import LOOPS, _loop
 
 EXERCISES = check.exercises()
 
@@ -252,6 +253,58 @@ CHOICES = {
     "switches nothing on": (only_freezes, "everything is frozen"),
 }
 
+# ---- 02b
+
+
+def loops(**lines):
+    """A loop in words of its own; each line can be given another, or None."""
+
+    def loop(model, batches, optimizer, schedule, loss, clip):
+        losses = []
+        model.train()
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            value = loss(model(**inputs), labels)
+            for name in ("before", "backward", "clip", "step", "schedule"):
+                usual = {
+                    "before": None,
+                    "backward": value.backward,
+                    "clip": lambda: nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip),
+                    "step": optimizer.step,
+                    "schedule": schedule.step,
+                }
+                run = lines.get(name, lambda model, usual=usual[name], **_: usual and usual())
+                run(model, optimizer=optimizer)
+            losses.append(lines.get("value", lambda v: v.detach())(value))
+        return lines.get("returns", lambda x: x)(losses)
+
+    return loop
+
+
+def skip(model, optimizer):
+    return None
+
+
+LOOPED = {
+    "no step": (loops(step=skip), "optimizer.step() is missing"),
+    "no backward": (loops(backward=skip), "backward() is missing"),
+    "cleared behind": (loops(clip=lambda model, optimizer: optimizer.zero_grad()), "zero_grad() comes after it"),
+    "hard-coded clip": (
+        loops(clip=lambda model, optimizer: nn.utils.clip_grad_norm_(model.parameters(), 1.0)), "the weights are off by",
+    ),
+    "one loss": (loops(returns=lambda losses: losses[-1:]), "three batches went in and 1 losses came back"),
+    "other losses": (loops(value=lambda v: 2 * v.item()), "the losses returned are not"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), LOOPS, ids=[message for _, message in LOOPS])
+def test_a_loop_gets_its_own_message(change, message):
+    def wrong(model, batches, optimizer, schedule, loss, clip):
+        return _loop(model, batches, optimizer, schedule, loss, clip, **change)
+
+    assert EXERCISES["training_loop"].verdict(wrong) == message
+
+
 # ---- 06a
 
 
@@ -334,8 +387,8 @@ JOINED = {
 
 
 STRUCTURAL = {
-    "build_adapter": MODULES, "insert_adapters": INSERTS, "choose_trained": CHOICES, "new_weight": DRAWS,
-    "is_affine": AFFINE, "concatenate": JOINED,
+    "build_adapter": MODULES, "insert_adapters": INSERTS, "choose_trained": CHOICES, "training_loop": LOOPED,
+    "new_weight": DRAWS, "is_affine": AFFINE, "concatenate": JOINED,
 }  # fmt: skip
 
 
@@ -363,7 +416,8 @@ def test_an_answer_is_diagnosed(name, case):
 
 
 def test_right_answers_in_other_words():
-    for name, answer in {"build_adapter": Learner, "insert_adapters": hooks(A, B), "choose_trained": chooses()}.items():
+    answers = {"build_adapter": Learner, "insert_adapters": hooks(A, B), "choose_trained": chooses()}
+    for name, answer in {**answers, "training_loop": loops()}.items():
         assert EXERCISES[name].verdict(answer) == CORRECT
 
 

@@ -37,8 +37,9 @@ def test_figures():
     fig = start.storage(frame, guess=150)
     assert [t.name for t in fig.data] == [start.ADAPTERS, start.COPIES, "your guess"]
     assert list(fig.data[2].y) == [150] and list(fig.data[2].x) == [2]
-    frame = pd.DataFrame({"who": ["a", "b"], "accuracy": [0.5, 0.75], "note": ["x", "y"]})
-    fig = start.scores(frame, guess=60)
+    frame = pd.DataFrame({"who": ["a", "b"], "accuracy": [50.0, 75.0], "note": ["x", "y"]})
+    fig = start.scores(frame, guess=60, rows=400)
+    assert fig.data[0].error_y.array[0] == pytest.approx(4.9), "what 400 rows leave around one half"
     assert list(fig.data[0].y) == [50, 75] and "y</span>" in fig.data[0].x[1]
     assert (fig.layout.shapes[0].x0, fig.layout.shapes[0].x1) == (0.52, 1.48), "the guess is about the last row"
     assert fig.layout.shapes[0].name == "your guess: 60%"

@@ -47,7 +47,7 @@ def test_movement_grows_with_the_square_of_std():
 
 def test_how_far_view():
     view = w.how_far(tiny_bert(), tokens())
-    assert "with the skip" in view.summary and "4 adapters of 2,128 = 8,512 parameters" in view.summary
+    assert "bottleneck 64, with the skip" in view.summary
 
     def moved():
         return float(view.summary.split("moves by ")[1].split("%")[0])
@@ -62,19 +62,19 @@ def test_how_far_view():
     assert moved() > 5, "without the skip, an adapter near zero deletes its sub-layer's output"
     assert view.figure.data[0].name == "size 64, no skip"
     view.bottleneck.value = 4
-    assert "4 adapters of 148" in view.summary
+    assert "bottleneck 4, without the skip" in view.summary
 
 
 def test_where_view():
     view = w.where()
     boxes = len(view.figure.layout.shapes)
-    assert view.summary == "2 adapters a layer (attention and feed-forward): 2 x 49,600 x 6 layers = 595,200 parameters"
+    assert view.summary == "2 adapters a layer (attention and feed-forward), 2 x 6 layers = 12 in all"
     view.attention.value = False
-    assert view.summary.startswith("1 adapter a layer (feed-forward): 1 x 49,600")
+    assert view.summary.startswith("1 adapter a layer (feed-forward), 1 x 6")
     assert len(view.figure.layout.shapes) == boxes - 1
     view.feedforward.value = False
     view.bottleneck.value = 8
-    assert view.summary.startswith("0 adapters a layer (none)")
+    assert view.summary.startswith("0 adapters a layer (none), 0 x")
 
 
 def test_figures():
@@ -88,3 +88,9 @@ def test_figures():
     assert fig.layout.yaxis.range[1] == 60 and fig.layout.shapes[0].name == "your guess: 50%"
     history = pd.DataFrame({"who": ["a"] * 3, "step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]})
     assert list(build.losses(history, window=2).data[0].y) == [3.0, 2.5, 1.5]
+    frame = pd.DataFrame({"who": ["a", "a", "b"], "seed": [0, 1, 0], "accuracy": [0.7, 0.8, 0.5]})
+    fig = build.runs(frame, guess=60, chance=50.0)
+    assert [list(t.y) for t in fig.data] == [[70, 50], [80]] and fig.data[0].x[0] < 0 < fig.data[1].x[0]
+    assert [line.y0 for line in fig.layout.shapes[:2]] == [75, 50], "the groups' means"
+    fig = build.designs(pd.DataFrame({"who": ["a", "a"], "trained": [9, 90], "accuracy": [0.5, 0.7]}), limit=50)
+    assert fig.layout.shapes[0].x0 == 50 and list(fig.data[0].x) == [9, 90]

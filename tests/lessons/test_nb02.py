@@ -6,7 +6,9 @@ import torch
 from lesson_views import LABELS, readers, tokenizer
 
 from adapterlab.lessons.nb02_fine_tune import figures as plots
+from adapterlab.lessons.nb02_fine_tune.steps import step_of
 from adapterlab.lessons.nb02_fine_tune.views import opinions, sentence_view
+from adapterlab.train import train_epoch
 
 
 def test_opinions_are_the_models_probabilities():
@@ -47,9 +49,25 @@ def test_cost_figure_is_relative_to_full():
     assert list(figure.data[0].y) == [66, 100] and figure.data[1].y[0] == pytest.approx(2.637, abs=1e-3)
 
 
-def test_padding_figure():
-    figure = plots.padding_share({"random": [[2, 4], [4, 4]], "sorted": [[1, 1]]})
-    assert list(figure.data[0].y) == [0, 25] and list(figure.data[1].y) == [0]
+def test_the_parts_of_a_step_are_shares_of_their_sum():
+    assert list(plots.step_parts(["forward", "down", "weights"], [1.0, 1.0, 2.0]).data[0].y) == [25, 25, 50]
+
+
+def test_a_repeated_step_moves_no_weight_and_trains_the_adapter_that_is_named():
+    model, adapters, _ = readers()["one"]
+    seen = []
+
+    def loop(model, *args):
+        seen.append({name.split(".")[1] for name, p in model.named_parameters() if p.requires_grad})
+        return train_epoch(model, *args)
+
+    inputs = dict(tokenizer()(["a fine film", "dull"], return_tensors="pt", padding=True))
+    steps = [step_of(model, adapters, name, loop, inputs, torch.tensor([1, 0])) for name in "ab"]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for step in steps:
+        step()
+    assert seen == [{"a"}, {"b"}]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_loss_curves_are_smoothed_means():

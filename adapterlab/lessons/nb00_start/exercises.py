@@ -1,41 +1,61 @@
-"""Exercises of 00_start_here."""
+"""Exercises of 00_start_here: what is stored, how good a model is."""
 
-from ..kit.exercise import exercise
+import torch
 
-FITS = [(100, 30), (110, 30), (90, 30), (90_868_376, 2_432_550)]
+from ..kit.exercise import exercise, random_tensors
 
-adapters_in_one_copy = exercise(
+megabytes = exercise(
     "00a",
-    "copy_bytes, adapter_bytes",
-    "copy_bytes // adapter_bytes",
-    FITS,
+    "tasks, model_bytes, adapter_bytes",
+    "(tasks * model_bytes / 1e6, (model_bytes + tasks * adapter_bytes) / 1e6)",
+    [(3, 90_868_376, 2_432_550), (10, 40_000_000, 1_500_000), (1, 7_000_000, 200_000)],
     """
-    copy_bytes / adapter_bytes             # it is a fraction; adapters come whole, so round down with //
-    adapter_bytes / copy_bytes
-    adapter_bytes // copy_bytes            # the wrong way round: divide the large by the small
-    round(copy_bytes / adapter_bytes)      # it rounds up when the last adapter nearly fits; round down
-    math.ceil(copy_bytes / adapter_bytes)  # it rounds up: the last adapter does not fit any more
-    copy_bytes // adapter_bytes + 1        # one too many: the last adapter does not fit any more
-    copy_bytes - adapter_bytes             # that is the space left beside one adapter; divide, do not subtract
-    copy_bytes % adapter_bytes             # % is what is left over; // is how often it goes in
+    right(tasks, model_bytes, adapter_bytes)[::-1]  # the two change places: first the copies, then the adapters
+    (right(tasks, model_bytes, adapter_bytes)[0], tasks * adapter_bytes / 1e6)
+        # the model itself is missing in the second: no adapter works without it
+    (right(tasks, model_bytes, adapter_bytes)[0], tasks * (model_bytes + adapter_bytes) / 1e6)
+        # every adapter pays for the model again; it is stored once
+    (right(tasks, model_bytes, adapter_bytes)[0], (model_bytes + adapter_bytes) / 1e6)
+        # the second holds one adapter; every task brings its own
+    (model_bytes / 1e6, right(tasks, model_bytes, adapter_bytes)[1])  # the first is one copy; every task has its own
+    ((tasks + 1) * model_bytes / 1e6, right(tasks, model_bytes, adapter_bytes)[1])
+        # one copy too many: fine-tuned copies need no further model
+    (tasks * model_bytes, model_bytes + tasks * adapter_bytes)        # these are bytes; divide by 1e6 for MB
+    (tasks * model_bytes / 2**20, (model_bytes + tasks * adapter_bytes) / 2**20)
+        # 1 MB is a million bytes here, 1e6; 2**20 is a mebibyte
+    (tasks * model_bytes / 1e6, model_bytes + tasks * adapter_bytes / 1e6)
+        # the model's bytes are not divided: put the sum of the second in brackets
+    tuple(round(mb) for mb in right(tasks, model_bytes, adapter_bytes))
+    tuple(round(mb, 1) for mb in right(tasks, model_bytes, adapter_bytes))
+        # do not round: the notebook rounds when it prints
     """,
 )
 
-times_the_base = exercise(
+LABELS = torch.tensor([0, 2, 1, 2, 0, 1, 1])
+ANSWERS = [
+    (random_tensors((7, 3), seed=1)[0], LABELS),
+    (random_tensors((6, 2), seed=3)[0] + 2, LABELS[:6].clamp(max=1)),
+    (random_tensors((5, 5), seed=5)[0] - 2, LABELS[:5]),
+]
+
+accuracy_percent = exercise(
     "00b",
-    "tasks, percent",
-    "1 + tasks * percent / 100",
-    [(9, 3.6), (17, 1.14), (10, 2.67), (1, 100.0)],
+    "logits, labels",
+    "100 * (logits.argmax(dim=1) == labels).float().mean().item()",
+    ANSWERS,
     """
-    1 + tasks * percent               # percent are hundredths: divide by 100
-    tasks * percent / 100             # the base itself is missing: no adapter works without it
-    1 + percent / 100                 # that is one task; every task brings an adapter of its own
-    tasks                             # that is a full copy for every task
-    tasks * (1 + percent / 100)       # every task pays for the base again; it is stored once
-    (1 + percent / 100) ** tasks      # adapters add up, they do not multiply
-    100 + tasks * percent             # that is in percent of the model; return multiples of it, so divide by 100
-    round(1 + tasks * percent / 100, 1)
-    round(1 + tasks * percent / 100, 2)
-    round(1 + tasks * percent / 100)  # do not round: the paper's 1.3 is rounded for the eye
+    right(logits, labels) / 100                 # it is a fraction; multiply by 100 for percent
+    100 - right(logits, labels)                 # these are the wrong answers: compare with ==
+    right(logits, labels) * len(labels) / 100   # that is the number of right rows; divide it by the rows
+    right(logits, labels) / logits.shape[1]     # it divides by rows times labels; every row has one answer
+    100 * (logits.argmin(dim=1) == labels).float().mean().item()  # it takes the smallest logit; argmax is the largest's
+    100 * (logits.argmax(dim=0) == labels[: logits.shape[1]]).float().mean().item()
+    100 * (logits.argmax(dim=0) == labels).float().mean().item()
+        # argmax(dim=0) compares the rows with each other; within a row it is dim=1
+    100 * ((logits[:, 1] > 0).long() == labels).float().mean().item()
+        # a logit above 0 is no answer; the largest of the row is, whatever its sign
+    100 * logits.softmax(1).gather(1, labels[:, None]).mean().item()
+        # that is the mean probability of the right label; count the rows whose largest logit is at it
+    round(right(logits, labels))                # do not round: the notebook rounds when it prints
     """,
 )

@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from ...studies.stats import accuracy_error
 from ..kit import theme
 
 COPIES, ADAPTERS = "a full copy for every task", "one model and an adapter for every task"
@@ -32,15 +33,16 @@ def budget(frame: pd.DataFrame, title: str = "") -> go.Figure:
     return theme.beside(theme.stack(fig, long, "way", "mb", "part", "%{x:,.1f} MB"), totals, "{:,.0f} MB".format)
 
 
-def scores(
-    frame: pd.DataFrame, guess: float | None = None, title: str = "Accuracy on validation", of: str | None = None
-) -> go.Figure:
-    """One bar a row, in %, its note below its name. frame: columns who, accuracy (between 0 and 1), note.
+def scores(frame: pd.DataFrame, guess: float | None = None, rows: int | None = None) -> go.Figure:
+    """One bar a row, its note below its name. frame: columns who, accuracy (in %, on validation), note.
 
-    guess: in %, of the row called `of` (None: the last row), drawn across that bar alone.
+    guess: of the last row, drawn across that bar alone. rows: how many were judged, which gives the intervals.
     """
-    who, percent = list(frame["who"]), theme.f32(100 * frame["accuracy"])
+    who, percent = list(frame["who"]), frame["accuracy"]
     names = [f'{w}<br><span style="font-size: 15px">{n}</span>' for w, n in zip(who, frame["note"], strict=True)]
-    fig = theme.figure(title=title, yaxis={"title": "accuracy, %", "range": [0, 109]}, **theme.LEGEND)
-    theme.columns(fig.update_layout(showlegend=False), names, percent, "%{x}: %{y:.1f}%")
-    return theme.mark(fig, guess, unit="%", at=len(who) - 1 if of is None else who.index(of))
+    fig = theme.figure(
+        title="Accuracy on validation", yaxis={"title": "validation accuracy, %", "range": [0, 109]}, **theme.LEGEND
+    )
+    half = {} if rows is None else {"error_y": theme.error([100 * accuracy_error(p / 100, rows) for p in percent])}
+    theme.columns(fig.update_layout(showlegend=False), names, percent, "%{x}: %{y:.1f}%", inside=bool(half), **half)
+    return theme.mark(fig, guess, unit="%", at=len(who) - 1.0)

@@ -1,4 +1,4 @@
-"""Figures of 01_build_an_adapter: how far a new adapter moves the output, what it adds, where it sits."""
+"""Figures of 01_build_an_adapter: how far a new adapter moves the output, what it adds, where it sits, its runs."""
 
 import math
 from collections.abc import Callable
@@ -79,11 +79,10 @@ def block(attention: bool, feedforward: bool, width: int, size: int) -> go.Figur
     for row, (text, kind) in enumerate(BLOCK):
         box(fig, 0.4, row, 4.2, 0.74, text, COLOURS[kind], hover="trained" if kind == "norm" else "frozen")
         arrow(fig, 2.5, row - 0.26, 2.5, row - 0.02)
-    parameters = f"adapter, {2 * width * size + width + size:,} parameters"
     for row, on, name in ((2, attention, "attention"), (6, feedforward, "feed-forward")):
         if on:
             text = f"{name} adapter<br>{width} → {size} → {width}, GELU<br>+ skip"
-            box(fig, 6.0, row - 0.35, 3.7, 1.45, text, theme.OKABE_ITO[4], hover=parameters)
+            box(fig, 6.0, row - 0.35, 3.7, 1.45, text, theme.OKABE_ITO[4], hover="trained")
             arrow(fig, 4.6, row + 0.5, 6.0, row + 0.5)
             arrow(fig, 6.0, row + 0.25, 4.6, row + 0.25)
     for low, high in ((0, 3), (4, 7)):
@@ -106,3 +105,45 @@ def losses(history: pd.DataFrame, window: int = 10, by: str = "who", index: Call
     return theme.lines(
         fig, history.assign(loss=mean), "step", "loss", by, "step %{x}: %{y:.3f}", index=index, mode="lines"
     )
+
+
+def runs(frame: pd.DataFrame, title: str = "", guess: float | None = None, chance: float | None = None) -> go.Figure:
+    """A point for every run, beside each other by their seed, and a line at each group's mean.
+
+    frame: columns who (a group), seed, accuracy (between 0 and 1, on validation). guess: of the first group, in %;
+    chance: what the most frequent class scores, in %.
+    """
+    names = list(dict.fromkeys(frame["who"]))
+    seeds = sorted(frame["seed"].unique())
+    fig = theme.figure(
+        title=title or "Validation accuracy, a point for each run",
+        xaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.6, len(names) - 0.4]},
+        yaxis={"title": "validation accuracy, %"},
+        **theme.LEGEND,
+    )
+    for place, seed in enumerate(seeds):
+        rows = frame[frame["seed"] == seed]
+        x = [names.index(who) + 0.14 * (place - (len(seeds) - 1) / 2) for who in rows["who"]]
+        hover = f"%{{customdata}}, seed {seed}: %{{y:.1f}}%<extra></extra>"
+        style = theme.series("live", f"seed {seed}", place, mode="markers")
+        y, who = theme.f32(100 * rows["accuracy"]), rows["who"].tolist()
+        fig.add_scatter(x=x, y=y, customdata=who, hovertemplate=hover, **style)
+    for place, mean in enumerate(frame.groupby("who", sort=False)["accuracy"].mean()):
+        fig.add_shape(type="line", x0=place - 0.3, x1=place + 0.3, y0=100 * mean, y1=100 * mean, line={"width": 2})
+    if chance is not None:
+        theme.mark(fig, chance, "paper", text=f"most frequent class: {chance:.1f}%")
+    return theme.mark(fig, guess, unit="%", at=0.0)
+
+
+def designs(frame: pd.DataFrame, limit: int) -> go.Figure:
+    """Validation accuracy over trained parameters, with the budget. frame: columns who, trained, accuracy (0 to 1)."""
+    low, high = 0.5 * min(limit, frame["trained"].min()), 2 * max(limit, frame["trained"].max())
+    fig = theme.figure(
+        title=f"Which design stays below {limit:,}?",
+        xaxis=theme.log("trained parameters (log scale)", float(low), float(high)),
+        yaxis={"title": "validation accuracy, %"},
+        **theme.LEGEND,
+    )
+    percent = frame.assign(percent=100 * frame["accuracy"])
+    theme.lines(fig, percent, "trained", "percent", "who", "%{x:,} parameters: %{y:.1f}%", mode="markers")
+    return theme.mark(fig, limit, "paper", axis="x", text=f"{limit:,} parameters")

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...adapter import base_count
 from ...methods import Bottleneck
 from ..kit import view as base
 from . import figures as build
@@ -74,8 +73,6 @@ class Plain(Bottleneck):
 def how_far(model: nn.Module, inputs: dict, seed: int = 0) -> base.FigureView:
     """The view: controls `std` (logarithmic), `bottleneck` and `skip`; a live forward pass at every change."""
     width = model.config.hidden_size
-    total = base_count(model.base_model)
-    places = 2 * model.config.num_hidden_layers
 
     @lru_cache(maxsize=64)
     def line(size: int, skip: str, stds: tuple[float, ...], who: str) -> pd.DataFrame:
@@ -86,12 +83,7 @@ def how_far(model: nn.Module, inputs: dict, seed: int = 0) -> base.FigureView:
         moved = chosen["moved_percent"].iloc[0]
         who = f"size {bottleneck}" + ("" if skip == "with" else ", no skip")
         frame = pd.concat([line(bottleneck, skip, FEW, who), chosen])
-        each = _parameters(width, bottleneck)
-        summary = (
-            f"std {std:.1e}, bottleneck {bottleneck}, {skip} the skip: the output moves by {moved:.2g}%; "
-            f"{places} adapters of {each:,} = {places * each:,} parameters, "
-            f"{100 * places * each / total:.2f}% of the model"
-        )
+        summary = f"std {std:.1e}, bottleneck {bottleneck}, {skip} the skip: the output moves by {moved:.2g}%"
         return build.movement(frame, title=f"A new adapter moves the output by {moved:.2g}%"), summary
 
     return base.FigureView(
@@ -108,11 +100,10 @@ def where(width: int = 384, size: int = 64, layers: int = 6) -> base.FigureView:
 
     def draw(attention: bool, feedforward: bool, bottleneck: int) -> tuple[go.Figure, str]:
         count = attention + feedforward
-        each = _parameters(width, bottleneck)
         names = " and ".join(n for n, on in (("attention", attention), ("feed-forward", feedforward)) if on)
         summary = (
-            f"{count} adapter{'s' * (count != 1)} a layer ({names or 'none'}): "
-            f"{count} x {each:,} x {layers} layers = {count * each * layers:,} parameters"
+            f"{count} adapter{'s' * (count != 1)} a layer ({names or 'none'}), "
+            f"{count} x {layers} layers = {count * layers} in all"
         )
         return build.block(attention, feedforward, width, bottleneck), summary
 
@@ -123,8 +114,3 @@ def where(width: int = 384, size: int = 64, layers: int = 6) -> base.FigureView:
         feedforward=base.checkbox("after the feed-forward block"),
         bottleneck=base.slider("bottleneck size", size, 1, 256),
     )
-
-
-def _parameters(width: int, size: int) -> int:
-    """Of one bottleneck."""
-    return 2 * width * size + width + size

@@ -1,6 +1,13 @@
-"""Exercises of 02_fine_tune."""
+"""Exercises of 02_fine_tune: the schedule, the loop, a stopwatch."""
 
+import warnings
+from dataclasses import dataclass
+from functools import partial
+
+import torch
 from torch import nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 from ...train import linear_schedule
 from ..kit.exercise import exercise
@@ -50,33 +57,187 @@ warmup_then_decay = exercise(
 )
 
 
-def _perceptron(trained: int, total: int) -> tuple[nn.Module, int]:
-    """(two layers of 144 and 68 parameters of which one is trained, what `total` says)."""
-    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 4))
-    model[1 - trained].requires_grad_(False)
-    return model, total
+# ---- 02b: the loop
 
 
-trained_share = exercise(
-    "02b",
-    "model, total",
-    "100 * sum(p.numel() for p in model.parameters() if p.requires_grad) / total",
-    # `total` is the base's count, which is neither the model's own nor that of its frozen part
-    [_perceptron(1, 150), _perceptron(0, 150), (nn.Linear(3, 2).requires_grad_(False), 10)],
+class _Net(nn.Module):
+    """One map behind a dropout, in eval mode, with gradients that an earlier step left."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.linear = nn.Dropout(0.5), nn.Linear(3, 2)
+        for p in self.parameters():
+            p.grad = torch.ones_like(p)
+        self.eval()
+
+    def forward(self, x):
+        return self.linear(self.drop(x))
+
+
+def _loop(model, batches, optimizer, schedule, loss, clip, *, without=(), early=False, once=False):
+    """The reference; `without` some of its lines, the schedule `early` (before the optimizer) or `once` an epoch."""
+    losses = []
+    if "train" not in without:
+        model.train()
+    for inputs, labels in batches:
+        value = loss(model(**inputs), labels)
+        if "zero_grad" not in without:
+            optimizer.zero_grad()
+        value.backward()
+        if "clip" not in without:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        steps = [optimizer.step] + [schedule.step] * (not once and "schedule" not in without)
+        for step in reversed(steps) if early else steps:
+            step()
+        losses.append(value.item())
+    if once:
+        schedule.step()
+    return losses
+
+
+#: What a wrong loop does, and what to say then.
+LOOPS = (
+    ({"without": ("train",)}, "model.train() is missing: dropout stays switched off"),
+    ({"without": ("zero_grad",)},
+     "the gradients of the steps before are added up: optimizer.zero_grad() before every backward()"),
+    ({"without": ("clip",)}, "the gradients are not clipped: clip_grad_norm_ between backward() and optimizer.step()"),
+    ({"without": ("schedule",)}, "the learning rate never changes: schedule.step() after optimizer.step()"),
+    ({"once": True}, "the schedule moves once an epoch; it counts steps: schedule.step() after every optimizer.step()"),
+    ({"early": True}, "schedule.step() comes before optimizer.step(), so the first rate of all is skipped"),
+    ({"without": ("zero_grad", "clip")}, "the gradients are neither cleared before backward() nor clipped after it"),
+    ({"without": ("clip", "schedule")}, "the gradients are not clipped, and the schedule never moves"),
+)  # fmt: skip
+
+
+@dataclass
+class _Trained:
+    """What a loop leaves behind."""
+
+    losses: list[float]
+    weights: torch.Tensor
+    gradient: torch.Tensor
+    rate: float
+    mode: bool
+
+    def like(self, other: "_Trained") -> bool:
+        return (
+            torch.allclose(self.weights, other.weights, atol=1e-6)
+            and abs(self.rate - other.rate) < 1e-9
+            and self.mode == other.mode
+        )
+
+
+def _flat(tensors) -> torch.Tensor:
+    return torch.cat([t.detach().flatten() for t in tensors])
+
+
+def _train(loop) -> _Trained:
+    torch.manual_seed(0)
+    model = _Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    rows = [({"x": 9 * torch.randn(4, 3)}, torch.tensor([0, 1, 1, 0])) for _ in range(3)]
+    with warnings.catch_warnings():  # torch's own about the order of the two steps
+        warnings.simplefilter("ignore")
+        schedule = LambdaLR(optimizer, lambda step: 1 / (step + 1))
+        losses = loop(model, iter(rows), optimizer, schedule, functional.cross_entropy, 0.7)
+    parameters = list(model.parameters())
+    gradient = _flat(torch.zeros_like(p) if p.grad is None else p.grad for p in parameters)
+    return _Trained(losses, _flat(parameters), gradient, optimizer.param_groups[0]["lr"], model.training)
+
+
+def _loops(fn):
+    got, right = _train(fn), _train(_loop)
+    torch.manual_seed(0)
+    if torch.equal(got.weights, _flat(_Net().parameters())):
+        if got.gradient.any():
+            return "no weight has moved: optimizer.step() is missing"
+        return "no weight has moved and no gradient is left: backward() is missing, or zero_grad() comes after it"
+    if not got.like(right):
+        for change, message in LOOPS:
+            if got.like(_train(partial(_loop, **change))):
+                return message
+        return (
+            f"after three batches the weights are off by {(got.weights - right.weights).abs().max():.2g}: "
+            "loss, zero_grad, backward, clip at `clip`, optimizer, schedule, in this order"
+        )
+    if len(got.losses) != 3:
+        return f"three batches went in and {len(got.losses)} losses came back: one a batch"
+    if max(abs(a - b) for a, b in zip(got.losses, right.losses, strict=True)) > 1e-4:
+        return "the training is right, but the losses returned are not: append each batch's own, value.item()"
+    return None
+
+
+training_loop = exercise("02b", "model, batches, optimizer, schedule, loss, clip", _loop, (), "", _loops, returns=[0.5])
+
+
+# ---- 02c: a stopwatch
+
+
+class Clock:
+    """A clock that only moves when a `Job` works; after `day` jobs the same day begins again."""
+
+    def __init__(self, day: int):
+        self.now, self.jobs, self.day = 0.0, 0, day
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Job:
+    """A function that takes its time: the machine is slow at first, has a hiccup now and then, and is fast in the end.
+
+    cost: seconds; clock: the one it moves.
     """
-    100 * sum(p.numel() for p in model.parameters()) / total
-        # every parameter is counted as trained: keep those with p.requires_grad
-    100 * sum(p.requires_grad for p in model.parameters()) / total  # it counts tensors; count numbers, with p.numel()
-    100 * sum(len(p) for p in model.parameters() if p.requires_grad) / total
-        # len(p) is the number of rows; count numbers, with p.numel()
-    right(model, total) / 100          # it is a fraction; multiply by 100 for percent
-    100 * sum(p.numel() for p in model.parameters() if not p.requires_grad) / total  # it counts the frozen parameters
-    right(model, total) * total / sum(p.numel() for p in model.parameters())
-        # it divides by the model's own count, adapters and head included; divide by `total`, the base's
-    right(model, total) * total / 100  # that is the count; divide it by `total`, and multiply by 100
-    right(model, total) * total        # it is not divided by `total`
-    round(right(model, total), 2)
-    round(right(model, total), 1)
-    round(right(model, total))         # do not round: the notebook rounds when it prints
+
+    PACE = (5.0, 4.0, 3.0, 1.0, 9.0, 1.5, 1.0, 1.25)
+
+    def __init__(self, cost: float, clock: Clock):
+        self.cost, self.clock = cost, clock
+
+    def __call__(self) -> None:
+        self.clock.now += self.cost * self.PACE[self.clock.jobs % self.clock.day % len(self.PACE)]
+        self.clock.jobs += 1
+
+
+def _day(costs: tuple[float, ...], rounds: int) -> tuple:
+    clock = Clock(len(costs) * rounds)
+    return [Job(cost, clock) for cost in costs], rounds, clock
+
+
+def _times(works, rounds, clock, blocks=False):
+    """A list of times a work; in turns, or in blocks, one work after the other."""
+    times = [[] for _ in works]
+    order = [i for i in range(len(works)) for _ in range(rounds)] if blocks else [*range(len(works))] * rounds
+    for i in order:
+        start = clock()
+        works[i]()
+        times[i].append(clock() - start)
+    return times
+
+
+def _in_turn(works, rounds, clock):
+    return [sorted(times)[rounds // 2] for times in _times(works, rounds, clock)]
+
+
+time_in_turn = exercise(
+    "02c",
+    "works, rounds, clock",
+    _in_turn,
+    [_day((1.0, 2.0, 4.0), 5), _day((3.0, 1.0), 3), _day((1.0, 1.5, 2.5, 0.5), 7)],
+    """
+    [sorted(t)[rounds // 2] for t in times(works, rounds, clock, blocks=True)]
+        # each is timed in a block of its own, so a slow minute hits one alone: in every round all of them, once each
+    [sum(t) / rounds for t in times(works, rounds, clock)]  # that is the mean, which one hiccup moves; take the median
+    [sum(t) for t in times(works, rounds, clock)]           # that is the sum over the rounds; take the median
+    [min(t) for t in times(works, rounds, clock)]           # that is the fastest; take the median
+    [max(t) for t in times(works, rounds, clock)]           # that is the slowest; take the median
+    [t[rounds // 2] for t in times(works, rounds, clock)]
+        # that is the round in the middle: sort the times before you take the middle one
+    [t[0] for t in times(works, rounds, clock)]             # only the first round counts; take the median of all
+    [t[-1] for t in times(works, rounds, clock)]            # only the last round counts; take the median of all
+    [1000 * t for t in right(works, rounds, clock)]         # return seconds, as the clock gives them
+    right(works, rounds, clock)[::-1]                       # the order is turned round; keep that of `works`
+    sorted(right(works, rounds, clock))                     # the medians are sorted; keep the order of `works`
     """,
+    names={"times": _times},
 )

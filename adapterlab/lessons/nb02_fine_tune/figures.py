@@ -1,4 +1,6 @@
-"""Figures of 02_fine_tune: accuracy against trained parameters, loss curves, cost, padding."""
+"""Figures of 02_fine_tune: accuracy against trained parameters, loss curves, cost."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -48,7 +50,8 @@ def accuracy_against_parameters(
     fig.update_traces(marker_size=16, marker_line_width=3)
     if recorded is not None and set(live["method"]) >= set(recorded["method"]):
         fig.for_each_trace(lambda trace: trace.update(showlegend=not trace.name.endswith("(recorded)")))
-    return theme.mark(fig, guess, name="adapter", unit="%")
+    theme.mark(fig, guess, name="adapter", unit="%")
+    return fig if recorded is None else theme.old_head(fig, recorded)
 
 
 def loss_curves(history: pd.DataFrame, window: int = 10) -> go.Figure:
@@ -59,7 +62,7 @@ def loss_curves(history: pd.DataFrame, window: int = 10) -> go.Figure:
 def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Step time and bytes on disk of every method, in % of full fine-tuning.
 
-    ledger: `Ledger.frame()` with a row "full". guess: the learner's guess of the adapter's step time, in %.
+    ledger: columns method, "step ms", "disk MB", with a row "full". guess: of the adapter's step time, in %.
     """
     frame = ledger.set_index("method")
     fig = theme.figure(
@@ -77,16 +80,12 @@ def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure
     return theme.mark(fig, guess, name="adapter's step time", at=(adapter - 0.45, adapter), unit="%")
 
 
-def padding_share(lengths: dict[str, list[list[int]]]) -> go.Figure:
-    """Share of padding in each batch. lengths: a way of batching -> the token counts of the texts of every batch."""
-    shares = {way: sorted(100 * (1 - sum(b) / (max(b) * len(b))) for b in batches) for way, batches in lengths.items()}
-    frame = pd.DataFrame(
-        [(w, i, share) for w, all_ in shares.items() for i, share in enumerate(all_, 1)],
-        columns=["way", "batch", "share"],
-    )
+def step_parts(names: Sequence[str], seconds: Sequence[float]) -> go.Figure:
+    """What a training step's parts take, in % of their sum. seconds: of each."""
+    percent = [100 * part / sum(seconds) for part in seconds]
     fig = theme.figure(
-        title="How much of a batch is padding",
-        xaxis_title="batches, sorted by their share",
-        yaxis={"title": "padding, % of the tokens", "range": [0, 100]},
+        title="A step of full fine-tuning, part by part",
+        yaxis={"title": "% of the step", "range": [0, 1.25 * max(percent)]},
+        height=400,
     )
-    return theme.lines(fig, frame, "batch", "share", "way", "%{y:.0f}% padding", mode="lines")
+    return theme.columns(fig, names, percent, "%{x}: %{y:.0f}%", ".0f")
