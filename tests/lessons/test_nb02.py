@@ -5,6 +5,7 @@ import pytest
 import torch
 from lesson_views import LABELS, readers, tokenizer
 
+from adapterlab.lessons.kit import theme
 from adapterlab.lessons.nb02_fine_tune import figures as plots
 from adapterlab.lessons.nb02_fine_tune.steps import step_of
 from adapterlab.lessons.nb02_fine_tune.views import opinions, sentence_view
@@ -39,6 +40,9 @@ def test_accuracy_figure_shows_live_recorded_and_the_guess():
     assert figure.data[0].y[0] == 81 and figure.data[0].error_y.array[0] == pytest.approx(2.484, abs=1e-3)
     assert figure.data[1].error_y.array[0] == pytest.approx(3.2, abs=0.01), "what 600 test sentences leave"
     assert figure.layout.shapes[0].name == "your guess: adapter: 70%"
+    assert [note.text for note in figure.layout.annotations] == [theme.OLD_HEAD]
+    told = plots.accuracy_against_parameters(live, recorded.assign(pooling="mean"))
+    assert not told.layout.annotations, "the rows say what their head read"
 
 
 def test_cost_figure_is_relative_to_full():
