@@ -11,6 +11,7 @@ adapters.detach()                  # the model is bit for bit what it was
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,8 @@ class Adapters:
         self.model = model
         self.sites = find_sites(model, sites)
         self.store = nn.ModuleDict()
-        self.setup: Setup = None
+        self._setup: Setup = None
+        self._silent: dict | None = None  # what the model's config says of labels, while an adapter's head answers
         self.here = Here()  # this thread's own pass
         self._uses: dict[object, list[str]] = {}  # for every `use` block of any thread: the adapters in it
         self.attachment = Attachment(self)
@@ -67,6 +69,7 @@ class Adapters:
             self.model.add_module(CHILD, self.store)
             self.attached = True
             self.attachment.update()
+            self.tell_labels()
         return self
 
     def detach(self) -> nn.Module:
@@ -79,6 +82,7 @@ class Adapters:
             for name, p in self.model.named_parameters():
                 p.requires_grad_(self._flags.get(name, True))
             self.attached = False
+            self.tell_labels()
         return self.model
 
     # ---- what a hook asks
@@ -87,6 +91,43 @@ class Adapters:
     def active(self) -> Setup:
         """The setup that this thread runs: the one of `use`, else the one of `activate`."""
         return self.here.setups[-1] if self.here.setups else self.setup
+
+    @property
+    def setup(self) -> Setup:
+        """The setup of `activate`, of every thread."""
+        return self._setup
+
+    @setup.setter
+    def setup(self, setup: Setup) -> None:
+        self._setup = setup
+        self.tell_labels()
+
+    def tell_labels(self, for_good: bool = False) -> None:
+        """Let the model's config say the labels that come out now: `pipeline` shows them, a loss counts them."""
+        if for_good:
+            self._silent = None
+            return
+        config: Any = getattr(self.model, "config", None)
+        if not hasattr(config, "id2label"):
+            return
+        if self._silent is not None:
+            vars(config).update(self._silent["config"])
+            for key, value in self._silent["model"].items():
+                setattr(self.model, key, value)
+            self._silent = None
+        setup = self.setup if suits.answering(self, self.setup) is not None else self.merged
+        labels = suits.spoken(self, setup) if self.attached else None
+        if labels is None:
+            return
+        keys = ("id2label", "label2id", "problem_type")
+        count = {"num_labels": self.model.num_labels} if "num_labels" in vars(self.model) else {}
+        self._silent = {"config": {key: vars(config)[key] for key in keys if key in vars(config)}, "model": count}
+        if len(labels) != config.num_labels:
+            config.problem_type = None
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: i for i, label in enumerate(labels)}
+        for key in count:
+            setattr(self.model, key, len(labels))
 
     def evaluate(self, setup: Setup, site: str, x: Tensor | None, y: Tensor, norm: nn.Module | None = None) -> Tensor:
         """y' of a setup at a site, in y's dtype. x: (..., source_width), y: (..., width); norm: as in `evaluate`."""

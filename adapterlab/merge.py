@@ -50,6 +50,7 @@ def merge(adapters: "Adapters", name: str) -> None:
         adapters.setup = name
     elif name in compose.names(adapters.setup):
         adapters.setup = None
+    adapters.tell_labels()
 
 
 def merge_and_unload(adapters: "Adapters", name: str) -> nn.Module:
@@ -61,6 +62,8 @@ def merge_and_unload(adapters: "Adapters", name: str) -> nn.Module:
             'that was trained with pooling="model" goes into the weights'
         )
     merge(adapters, name)
+    adapters.setup = None
+    adapters.tell_labels(for_good=True)
     adapters.merged, adapters.originals = None, {}
     return adapters.detach()
 
@@ -78,6 +81,7 @@ def unmerge(adapters: "Adapters") -> None:
     if adapters.setup == adapters.merged:  # its head had stayed
         adapters.setup = None
     adapters.merged, adapters.originals = None, {}
+    adapters.tell_labels()
 
 
 def _plan(adapters: "Adapters", name: str) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:

@@ -64,12 +64,39 @@ def answering(adapters: "Adapters", setup: Setup) -> int | None:
         return len(head.labels) if head else None
     each = [answering(adapters, child) for child in setup.children]
     heads = [labels for labels in each if labels is not None]
+    if isinstance(setup, Stack | Average | Split):
+        apart = [maps for maps in (_maps(adapters, child) for child in setup.children) if maps]
+        if len(apart) > 1 and len(set().union(*apart)) > 1:
+            raise UserError(
+                f"{setup}: the adapters' heads stand on maps of their own at other places, and one text passes by all "
+                "of them; give them heads of one pooling"
+            )
     if isinstance(setup, Stack):
         return heads[-1] if heads else None
     if isinstance(setup, Average | Split) and len(set(each)) > 1:
         shown = ", ".join("none" if labels is None else f"{labels} labels" for labels in each)
         raise UserError(f"{setup}: the adapters' heads differ ({shown}), and there is one answer for all of them")
     return max(heads, default=None)
+
+
+def spoken(adapters: "Adapters", setup: Setup) -> tuple[str, ...] | None:
+    """The labels that come out of a setup, where one head or several with the same labels answer; else None."""
+    if setup is None:
+        return None
+    if isinstance(setup, str | Fuse):
+        head = adapters[setup if isinstance(setup, str) else setup.name].info.head
+        return head.labels if head else None
+    if isinstance(setup, Stack):
+        heard = [child for child in setup.children if answering(adapters, child) is not None]
+        return spoken(adapters, heard[-1]) if heard else None
+    each = {spoken(adapters, child) for child in setup.children}
+    return each.pop() if len(each) == 1 else None
+
+
+def _maps(adapters: "Adapters", setup: Setup) -> set[tuple[str, ...]]:
+    """For each head in a setup: where it has maps of its own before the last one."""
+    heads = [adapters[name].info.head for name in names(setup)]
+    return {tuple(site for site in head.sites if site != "head") for head in heads if head}
 
 
 def answers(adapters: "Adapters", logits: Tensor, setup: Setup) -> dict[Setup, Tensor]:

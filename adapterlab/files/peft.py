@@ -154,7 +154,7 @@ def _write_head(adapters: "Adapters", name: str, head: HeadConfig, settings: dic
         frozen = adapters.model.get_submodule(site.module)
         bias = getattr(frozen, "bias", None)
         new = adapters[name].at[site.name][-1].merged(frozen.weight, torch.zeros(()) if bias is None else bias)
-        if bias is None and new[1].any():
+        if bias is None and new[1] is not None and new[1].any():
             raise UserError(
                 f'PEFT cannot hold the head of "{name}": "{site.module}" has no bias for what it adds there'
             )
