@@ -36,10 +36,10 @@ def beside(layers: int, reads: Sequence[int], names: Sequence[str] = ("K-Adapter
     return fig
 
 
-def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.Figure:
+def knows(frame: pd.DataFrame, chance: float, guess: float | None = None, whose: str = "both") -> go.Figure:
     """Accuracy on the towns that the head never saw: columns setup, accuracy, error (both in %, error: half of 95%).
 
-    chance: of guessing, in %; guess: what the learner expects of both adapters together, the last row.
+    chance: of guessing, in %; guess: what the learner expects of the row `whose`.
     """
     fig = theme.figure(
         title="Markets of towns that the head never saw",
@@ -52,7 +52,7 @@ def knows(frame: pd.DataFrame, chance: float, guess: float | None = None) -> go.
         inside=True, textfont={"size": 22}, error_y=theme.error(up, frame["error"]),
     )  # fmt: skip
     theme.mark(fig, chance, "live", "guessing", unit="%")
-    return theme.mark(fig, guess, at=len(frame) - 1, unit="%")
+    return theme.mark(fig, guess, at=list(frame["setup"]).index(whose), unit="%")
 
 
 def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:

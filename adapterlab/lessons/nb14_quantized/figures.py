@@ -19,7 +19,7 @@ def levels(weights: Sequence[float], grids: dict[str, Sequence[float]]) -> go.Fi
         title="Where the weights are, and where the levels are",
         showlegend=False,
     )
-    counts = pd.cut(pd.Series(weights), [i / 25 - 1 for i in range(51)]).value_counts(sort=False)
+    counts = pd.cut(pd.Series(weights), [i / 25 - 1 for i in range(51)], include_lowest=True).value_counts(sort=False)
     share = 100 * counts / len(weights)
     fig.add_bar(
         x=theme.f32([i / 25 - 0.98 for i in range(50)]), y=theme.f32(share), width=0.038,
