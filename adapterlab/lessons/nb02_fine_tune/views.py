@@ -24,7 +24,7 @@ EXAMPLES = (
 def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> pd.DataFrame:
     """What each model says of one sentence: columns model, label, probability.
 
-    models: name -> (model in eval mode, None) or (model, its Adapters, the adapter's name), so that several adapters
+    models: name -> (model, None) or (model, its Adapters, the adapter's name), so that several adapters
     can share a model. UserError for an empty sentence.
     """
     if not text.strip():
@@ -34,7 +34,7 @@ def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str, labels: 
     for name, (model, adapters, *adapter) in models.items():
         device = next(model.parameters()).device
         with adapters.use(adapter[0]) if adapters else nullcontext():
-            logits = model(**{k: v.to(device) for k, v in inputs.items()}).logits[0].float().cpu()
+            logits = model.eval()(**{k: v.to(device) for k, v in inputs.items()}).logits[0].float().cpu()
         rows += [
             {"model": name, "label": label, "probability": float(p)}
             for label, p in zip(labels, logits.softmax(-1), strict=True)
