@@ -24,6 +24,14 @@ def test_opinions_are_the_models_probabilities():
     assert shown == pytest.approx(logits.softmax(-1)[1].item(), abs=1e-6)
 
 
+def test_a_model_that_was_left_in_training_answers_without_dropout():
+    models = readers()
+    wanted = opinions(models, tokenizer(), "a fine film", LABELS)
+    for model, *_ in models.values():
+        model.train()
+    assert opinions(models, tokenizer(), "a fine film", LABELS).equals(wanted)
+
+
 def test_a_sentence_of_ones_own_comes_before_the_example():
     view = sentence_view(readers(), tokenizer(), LABELS)
     assert view.example.value in view.summary and tuple(view.figure.data[0].y) == ("one", "two", "bare")
