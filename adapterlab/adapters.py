@@ -38,15 +38,21 @@ class Adapters:
     submodule, `model.adapterlab`: so `model.to()`, `model.train()`, `transformers.Trainer` and its checkpoints see
     them; `detach` takes them off again.
     sites: kind -> regular expression for module names that the table lacks; see `sites.find_sites`.
+    overwrite: what comes anew takes the place of the old, so that a notebook's cells can run twice: adapters that hang
+    on the model come off, one of the same name is replaced, and `save` and `export` write over an adapter's folder.
     Errors: UserError, and then nothing has changed.
     """
 
-    def __init__(self, model: nn.Module, sites: dict[str, str] | None = None):
+    def __init__(self, model: nn.Module, sites: dict[str, str] | None = None, overwrite: bool = False):
         if hasattr(model, CHILD):
-            raise UserError("this model has adapters already; use those, or detach them first")
+            if not overwrite:
+                raise UserError("this model has adapters already; use those, or detach them first")
+            getattr(model, CHILD)._owner.detach()
         self.model = model
         self.sites = find_sites(model, sites)
+        self.overwrite = overwrite
         self.store = nn.ModuleDict()
+        self.store._owner = self
         self._setup: Setup = None
         self._silent: dict | None = None  # what the model's config says of labels, while an adapter's head answers
         self.here = Here()  # this thread's own pass
@@ -186,18 +192,25 @@ class Adapters:
     def insert(self, name: str, adapter: Adapter) -> Adapter:
         adapter.bind(self)
         adapter.to(next(self.model.parameters()).device).train(self.model.training)
+        old = dict(self.store).get(name)
+        if old is not None:
+            self.delete(name)
         self.store[name] = adapter
         if self.attached:
             try:
                 self.attachment.update()
             except UserError:
                 del self.store[name]
+                if old is not None:
+                    self.store[name] = old
                 self.attachment.update()
                 raise
         return adapter
 
     def claim(self, name: str) -> None:
         if isinstance(name, str) and name in self.store:
+            if self.overwrite:
+                return
             raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
         if not isinstance(name, str) or not name or "." in name or hasattr(self.store, name):
             raise UserError(f"{name!r} cannot name an adapter; choose another word, without dots")
@@ -232,6 +245,8 @@ class Adapters:
         name: the adapters' names with commas when not given. head: labels of its own head, which then answers.
         """
         names = tuple(names)
+        if name in names:
+            raise UserError(f'"{name}" is one of those that are fused; choose another name for the fusion')
         suits.allowed(self, compose.Fuse(*names, name=names[0] if names else None))
         sites = dict.fromkeys(s for n in names for s in self[n].at if self.sites[s].kind not in HEADS)
         if not sites:
@@ -349,7 +364,7 @@ class Adapters:
     def save(self, name: str, folder: str | Path, overwrite: bool = False) -> Path:
         """Write an adapter to a folder; see `checkpoint.save`."""
         self.free()
-        return checkpoint.save(self, name, folder, overwrite)
+        return checkpoint.save(self, name, folder, overwrite or self.overwrite)
 
     def load(self, folder: str | Path, name: str | None = None, head: bool = True) -> str:
         """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
@@ -358,7 +373,7 @@ class Adapters:
 
     def export(self, name: str, folder: str | Path, form: str, overwrite: bool = False, head: bool = True) -> Path:
         """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
-        return formats.export(self, name, folder, form, overwrite, head)
+        return formats.export(self, name, folder, form, overwrite or self.overwrite, head)
 
     def adopt(self, folder: str | Path, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
         """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""

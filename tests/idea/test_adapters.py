@@ -285,6 +285,31 @@ def test_delete(model):
         adapters.delete("a")
 
 
+def test_a_cell_that_runs_twice_replaces_what_it_made(model, tmp_path):
+    before = logits(model)
+    for seed in (1, 1, 2):
+        adapters = Adapters(model, overwrite=True)
+        for _ in range(2):
+            adapters.add("a", houlsby(4), seed=seed)
+            adapters.activate("a")
+            adapters.save("a", tmp_path / "a")
+            adapters.combine("mean", {adapters.load(tmp_path / "a", "loaded"): 0.5, "a": 0.5})
+            adapters.add_fusion(["mean"], name="fusion")
+            adapters.delete("fusion")
+    assert sorted(adapters) == ["a", "loaded", "mean"] and adapters.active == "a"
+    assert torch.equal(logits(adapters.detach()), before) and hooks(model) == 0
+
+
+def test_a_failed_replacement_keeps_the_old(model):
+    adapters = Adapters(model, overwrite=True)
+    old = adapters.add("a", houlsby(4))
+    with pytest.raises(UserError, match="wider"):
+        adapters.add("a", BottleneckConfig(size=17))
+    with pytest.raises(UserError, match="choose another name for the fusion"):
+        adapters.add_fusion(["a"], name="a")
+    assert adapters["a"] is old and list(adapters) == ["a"]
+
+
 def test_clear_errors(model):
     adapters = Adapters(model)
     adapters.add("reviews", houlsby(4))

@@ -1,7 +1,8 @@
 """Helpers of the tests that guard the notebooks: find, read, fill in the solutions, run in a private copy.
 
-A notebook is executed twice without a browser: as it is by nbval, which also compares its checked cells, and solved by
-papermill. Both leave the executed notebook, from which verdicts, errors and peak memory are read.
+A notebook is executed three times without a browser: as it is by nbval, which also compares its checked cells, and by
+papermill, solved, and with its cells again and again. All leave the executed notebook, from which verdicts, errors and
+peak memory are read.
 """
 
 import ast
@@ -24,7 +25,7 @@ from adapterlab.paths import NOTEBOOKS, ROOT
 
 FOLDER = Path(os.environ.get("ADAPTERLAB_NOTEBOOKS") or NOTEBOOKS)
 TIMEOUT = 600
-CHECKER = re.compile(r"^(\w+) = check\.\w+\(\1\)", re.M)
+CHECKER = re.compile(r"^(?P<name>\w+) = check\.(?P<check>\w+)\((?P=name)\)", re.M)
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
 # papermill's command with our client, which does not hang when an Output widget answers at the wrong moment
 PAPERMILL = """import papermill.engines
@@ -37,6 +38,13 @@ PYTEST = f"""import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import pytest
 sys.exit(pytest.main(sys.argv[1:]))"""
+# behind an exercise: from here on each call is answered by the next of all the answers that its check accepts
+ROTATE = """
+from itertools import cycle
+accepted = [check.{check}(answer) for _, answer in check.{check}.accepted_variants()]
+if accepted:
+    {name} = lambda *args, answers=cycle(accepted), **kwargs: next(answers)(*args, **kwargs)
+"""
 FINISH = """import gc
 from adapterlab.lab import peak_memory_mb
 from adapterlab.lessons.kit.view import FigureView
@@ -89,6 +97,24 @@ def fill_solutions(nb):
         imports = [ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
         cell.source = "\n".join([*imports, block[1].rstrip(), "", "", cell.source[line.start() :]])
     return nb
+
+
+def run_again(nb):
+    """A copy of the notebook with every code cell twice in a row, and all of them once more, as by a second "Run All".
+
+    A cell may fail and the next runs all the same. From its second time on an exercise gives another type of answer
+    at every call, whatever its check accepts.
+    """
+
+    def again(cell, ordinal):
+        source, line = cell.source, CHECKER.search(cell.source)
+        if line and ordinal != "first":
+            source = source[: line.end()] + ROTATE.format(**line.groupdict()) + source[line.end() :]
+        return nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception", ordinal]})
+
+    cells = [again(cell, ordinal) for cell in code_cells(nb) for ordinal in ("first", "second")]
+    cells += [again(cell, "third") for cell in code_cells(nb)]
+    return nbformat.v4.new_notebook(cells=cells, metadata=nb.metadata)
 
 
 def report(problems: list[str]) -> str:
@@ -168,7 +194,7 @@ class Run:
 
 
 def run_notebook(path: Path, kind: str, scratch: Path) -> Run:
-    """kind: "unsolved" (nbval) or "solved" (papermill). A kernel that could not start is tried once more."""
+    """kind: "unsolved" (nbval), "solved" or "again" (papermill). A kernel that could not start is tried once more."""
     run = _run_once(path, kind, scratch / "1")
     lost = ("Kernel died before replying", "Kernel didn't respond", "Address already in use")
     return _run_once(path, kind, scratch / "2") if run.code and any(t in run.log for t in lost) else run
@@ -189,10 +215,10 @@ def _run_once(path: Path, kind: str, scratch: Path) -> Run:
     copy = scratch / "copy"
     folder = private_copy(copy, extra=path)
     here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
-    nb = fill_solutions(read(here)) if kind == "solved" else read(here)
+    nb = {"unsolved": lambda nb: nb, "solved": fill_solutions, "again": run_again}[kind](read(here))
     nb.cells.append(nbformat.v4.new_code_cell(FINISH, execution_count=len(code_cells(nb)) + 1))
     nbformat.write(nb, here)
-    command = _papermill(here, out) if kind == "solved" else _nbval(here, copy, out, report)
+    command = _nbval(here, copy, out, report) if kind == "unsolved" else _papermill(here, out)
     before = files(copy)
     start = time.perf_counter()
     code, log = _call([sys.executable, *command], environment(copy, scratch), folder)

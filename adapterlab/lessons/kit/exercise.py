@@ -123,8 +123,8 @@ class Exercise:
             return
         for name, change in variants(self._like, weights=not self.gradients):
 
-            def variant(*args: Any, change: Callable = change) -> Any:
-                return change(self.reference(*args))
+            def variant(*args: Any, change: Callable = change, **kwargs: Any) -> Any:
+                return change(self.reference(*args, **kwargs))
 
             yield name, variant
 
