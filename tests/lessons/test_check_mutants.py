@@ -40,7 +40,6 @@ EQUIVALENT = {
         "return int((cost - d) / (2 * d + 1))",
     ],
     "03c": ["return max(1, width // factor)", "return max(1, int(width / factor))"],
-    "04a": ["size = width / factor"],  # a whole number
     "08b": ["return max(pairs, key=lambda pair: start[pair[0]] + end[pair[1]])"],
     "09b": [  # of two dimensions the last is 1
         "gate = prefix.exp().sum(1, keepdim=True)",

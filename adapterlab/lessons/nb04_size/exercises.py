@@ -1,68 +1,77 @@
 """Exercises of 04_bottleneck_size."""
 
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from ..kit.exercise import exercise, random_tensors
 
 
-def _trained(width, layers, factor):
-    """Parameters of the paper's recipe at a reduction factor, the head not counted."""
-    size = width // factor
-    return 2 * layers * (2 * size * width + width + size) + (2 * layers + 1) * 2 * width
+class _Products(TorchDispatchMode):
+    """Counts the matrix products inside."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += "mm" in str(func)
+        return func(*args, **(kwargs or {}))
 
 
-trained_at_factor = exercise(
+def _in_two_products(fn):
+    with _Products() as products:
+        fn(*MEMBERS)
+    if products.count > 2:
+        return f"right, but in {products.count} matrix products; two do for all members together, without a loop"
+    return None
+
+
+MEMBERS = random_tensors((5, 3, 4), (5, 2, 4), (5, 4, 2))
+
+all_members = exercise(
     "04a",
-    "width, layers, factor",
-    _trained,
-    [(384, 6, 6), (1024, 24, 16), (12, 2, 3), (768, 12, 96)],
+    "y, down, up",
+    lambda y, down, up: y + F.gelu(y @ down.mT) @ up.mT,
+    [tuple(MEMBERS), tuple(random_tensors((2, 6, 3), (2, 5, 3), (2, 3, 5), seed=1))],
     """
-    right(width, layers, width // factor)  # the factor is taken for the size; the size is width // factor
-    right(width, layers, factor) - layers * (2 * (width // factor) * width + width + width // factor)
-        # a layer holds two bottlenecks, one behind the attention and one behind the feed-forward block
-    right(width, layers, factor) - (2 * layers + 1) * 2 * width  # the LayerNorms are trained too
-    right(width, layers, factor) - 2 * width                     # the LayerNorm after the embeddings is missing
-    right(width, layers, factor) - (2 * layers + 1) * width      # a LayerNorm has a scale and a shift, 2 * width
-    right(width, layers, factor) - 2 * layers * (width + width // factor)  # a bottleneck has two biases
-    right(width, layers, factor) - 2 * layers * width            # the bias of the way up, `width` numbers, is missing
-    right(width, layers, factor) - 2 * layers * (width // factor)  # the bias of the way down, one a unit, is missing
-    right(width, layers, factor) - 2 * layers * (width // factor) * width
-        # a bottleneck has two matrices, down and up
+    F.gelu(y @ down.mT) @ up.mT              # the skip is missing: y + ...
+    y + y @ down.mT @ up.mT                  # there is no activation between the two products
+    y + F.relu(y @ down.mT) @ up.mT          # the activation is gelu
+    y + F.gelu(y @ down[0].T) @ up[0].T      # the first member's matrices serve all members
+    y + F.gelu(y @ down.sum(0).T) @ up.sum(0).T
+        # the members' matrices are added up; each member keeps its own (in einsum: the same letter in all three)
+    y + F.gelu(F.gelu(y @ down.mT) @ up.mT)  # one activation is too many: none behind `up`
     """,
+    _in_two_products,
+    gradients=True,
 )
 
 
-def _keep(down, up, size):
-    """Copies of down (units, width) and up (width, units) in which the units from `size` on are zero."""
+def _keep(down, up, size, first=0):
+    """Copies of down (units, width) and up (width, units) in which only the units from `first` to `size` are left."""
     down, up = down.clone(), up.clone()
     down[size:], up[:, size:] = 0, 0
+    down[:first], up[:, :first] = 0, 0
     return down, up
-
-
-def _first_lost(down, up, size):
-    return down - _keep(down, up, size)[0], up - _keep(down, up, size)[1]
 
 
 keep_units = exercise(
     "04b",
     "down, up, size",
-    _keep,
+    lambda down, up, size: _keep(down, up, size),
     [(*random_tensors((4, 6), (6, 4)), size) for size in (3, 1, 4)],
     """
     right(up, down, size)[::-1]       # that cuts the model's width; the units are down's rows and up's columns
-    first_lost(down, up, size)        # it zeroes the units that should stay
+    keep(down, up, 99, size)          # it zeroes the units that should stay
     (down[:size], up[:, :size])
         # the shapes must stay as they are, or the sizes no longer fit into one tensor: fill up with zeros
     (right(down, up, size)[0], up)    # up still reads the units that are off
     (down, right(down, up, size)[1])  # down still computes the units that are off; both weights are zero
     right(down, up, size)[::-1]       # the two change places: down first
-    right(down, up, size - 1)         # one unit too many is off: the units 0 to size - 1 stay
-    right(down, up, size + 1)         # one unit too few is off: number `size` is the first to go
+    right(down, up, size - 1)
+    right(down, up, size + 1)         # one unit too many or too few is off: the units 0 to size - 1 stay
     right(down, up, size)[0]          # that is down alone; return both, down and up
     """,
-    names={"first_lost": _first_lost},
-    keeps={
-        name: f"it changes {name} itself; the wide bottleneck is still needed: begin with {name}.clone()"
-        for name in ("down", "up")
-    },
+    names={"keep": _keep},
+    keeps=dict.fromkeys(("down", "up"), "it changes its argument; the wide bottleneck is still needed: .clone() first"),
 )
 
 
