@@ -63,11 +63,11 @@ def one(args, task, device, seed: int) -> None:
     adapters, tokenizer, name, run = prepare(args, small, device, seed)
     data = encode(small.validation, tokenizer)
     result = spans.span_ablation(adapters, name, data, metric=task.metric, batch_size=args.batch_size, norms=args.norms)
+    naive, shared = spans.layer_evaluations(result.depth)
     print(
         f"{result.depth} layers, {len(result.spans)} spans on {len(data)} sentences, {device_name(device)}: "
-        f"{result.span_seconds:.1f} s ({result.seconds:.1f} s with the two halves), "
-        f"{result.evaluations} layer evaluations of {result.naive_evaluations} "
-        f"({result.evaluations / result.naive_evaluations:.2f}), {result.held_bytes / 1e6:.0f} MB held"
+        f"{result.seconds:.1f} s with the two halves; for the spans {shared} layer evaluations of {naive} "
+        f"({shared / naive:.2f}), {result.held_bytes / 1e6:.0f} MB held"
     )
     if not args.no_naive:
         time_naive(args, result, spans.Switches(adapters, name, args.norms), data)
@@ -84,29 +84,33 @@ def one(args, task, device, seed: int) -> None:
 
 
 def time_naive(args, result, switches, data) -> None:
-    """The intact model and the spans once more, each from the first layer to the last."""
-    from adapterlab.studies.spans import naive_sweep
+    """The intact model, the spans and the halves once more, each from the first layer to the last."""
+    from adapterlab.train import predict
 
-    began = time.perf_counter()
-    naive = naive_sweep(switches, list(result.logits)[: len(result.spans) + 1], data, args.batch_size)
+    began, gaps = time.perf_counter(), []
+    for pattern, logits in result.logits.items():
+        with switches.off(pattern):
+            gaps.append((predict(switches.model, data, args.batch_size) - logits).abs().max().item())
     slow = time.perf_counter() - began
-    gap = max((logits - result.logits[pattern]).abs().max().item() for pattern, logits in naive.items())
-    print(f"naive loop: {slow:.1f} s, {slow / result.span_seconds:.2f} times as long; largest difference {gap:g}")
+    print(f"naive loop: {slow:.1f} s, {slow / result.seconds:.2f} times as long; largest difference {max(gaps):g}")
 
 
 def record(args, result, run, device, more: dict) -> None:
     """Write the row of one seed down."""
     from adapterlab.lessons.nb05_ablation.recorded import COLUMNS, record_name
     from adapterlab.studies import results
+    from adapterlab.studies.spans import layer_evaluations
 
     base = "minilm" if args.base == "minilm" else Path(args.base).name
-    kept = ("rows", "metric", "intact", "depth", "evaluations", "naive_evaluations")
+    naive, shared = layer_evaluations(result.depth)
     row = {
         "experiment": "ablation",
         "base": base,
         "task": "rotten_tomatoes" if args.reviews is None else Path(args.reviews).name,
         **{name: getattr(args, name) for name in ("size", "lr", "epochs", "norms")},
-        **{name: getattr(result, name) for name in kept},
+        **{name: getattr(result, name) for name in ("rows", "metric", "intact", "depth")},
+        "evaluations": shared,
+        "naive_evaluations": naive,
         "spans": [[change[key] for key in COLUMNS] for change in result.spans + result.halves],
         "trained": run and run.trained,
         "train_seconds": run and round(run.seconds, 1),
@@ -158,7 +162,7 @@ def time_toggles(args, adapters, name: str, data) -> None:
     print(
         f"toggles on {len(data)} sentences, every layer to run: median {sorted(times)[6]:.2f} s, "
         f"slowest {max(times):.2f} s; "
-        f"seen before: {1000 * again:.1f} ms; {toggles.held / 1e6:.0f} MB remembered"
+        f"seen before: {1000 * again:.1f} ms; {toggles.walk.held / 1e6:.0f} MB remembered"
     )
 
 

@@ -20,9 +20,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from adapterlab.adapter import trained_parameters
 from adapterlab.adapters import Adapters
 from adapterlab.lab import device_name, move, pick_device
-from adapterlab.methods import houlsby
+from adapterlab.methods import BottleneckConfig, LayerNormConfig, houlsby
 from adapterlab.models import load_base
-from adapterlab.studies.frozen_prefix import Prefix, upper_houlsby
+from adapterlab.studies.frozen_prefix import Prefix
 from adapterlab.studies.ways import unfreeze
 from adapterlab.tasks import batches, encode, load_task
 from adapterlab.train import train_epoch
@@ -133,7 +133,10 @@ def main() -> None:
         }
         for name, model in (("upper half", upper), ("upper half, cached prefix", cached)):
             own = Adapters(model)
-            own.add("upper", upper_houlsby(model, half, args.size), head=task.labels, seed=0)
+            layers = tuple(range(half, 2 * half))
+            norms = tuple(f"layers.{layer}.norm.{i}" for layer in layers for i in (0, 1))
+            recipe = BottleneckConfig(size=args.size, layers=layers), LayerNormConfig(sites=norms)
+            own.add("upper", recipe, head=task.labels, seed=0)
             own.train("upper")
             split = data
             if model is cached:

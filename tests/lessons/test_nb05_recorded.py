@@ -19,7 +19,7 @@ def made_up(everything, single, rows=500, error=0.01, intact=0.8):
         }
 
     spans = [row(0, 0, single), row(0, 1, everything), row(1, 1, 0.0)]
-    return Ablation("accuracy", 2, rows, intact, spans, [], 6, 8, 0, 0.0, 0.0, {})
+    return Ablation("accuracy", 2, rows, intact, spans, [], 0, 0.0, {})
 
 
 @pytest.mark.parametrize(

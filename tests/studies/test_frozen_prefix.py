@@ -7,13 +7,14 @@ from torch import nn
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.methods import houlsby
+from adapterlab.methods import BottleneckConfig, LayerNormConfig, houlsby
 from adapterlab.studies.bank import Bank
-from adapterlab.studies.frozen_prefix import Prefix, upper_houlsby
+from adapterlab.studies.frozen_prefix import Prefix
 from adapterlab.tasks import Encoded
 from adapterlab.train import fit, predict
 
 FAMILIES = ("bert", "roberta", "electra", "distilbert", "deberta-v2", "mpnet", "modernbert")
+LABELS = ("a", "b", "c")
 
 
 def encoded(rows=20, labels=3, seed=0, pad=0):
@@ -40,8 +41,7 @@ def test_outputs_are_those_of_the_whole_model(family):
     whole, state = predict(model, data), {k: v.clone() for k, v in model.state_dict().items()}
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     with Prefix(model, 1) as prefix:
-        cached = prefix.cache(data)
-        calls = []
+        cached, calls = prefix.cache(data), []
         handles = [m.register_forward_hook(lambda *a: calls.append(1)) for m in prefix.lower[0].children()]
         assert torch.allclose(predict(model, cached), whole, atol=1e-5)
         assert not calls, "the prefix was computed again"
@@ -55,54 +55,36 @@ def test_outputs_are_those_of_the_whole_model(family):
     assert not any("forward" in m.__dict__ for m in model.modules())
 
 
-def adapted(seed=0):
+def adapted(pooling):
+    """Two adapters in the upper layer alone, of two sizes."""
     adapters = Adapters(still(tiny.model("bert")))
-    adapters.add("upper", upper_houlsby(adapters.model, 1, 4), head=("a", "b", "c"), seed=seed)
+    for seed, (name, size) in enumerate({"upper": 4, "other": 2}.items()):
+        recipe = BottleneckConfig(size=size, layers=(1,)), LayerNormConfig(sites=("layers.1.norm.0", "layers.1.norm.1"))
+        adapters.add(name, recipe, head=LABELS, seed=seed, pooling=pooling)
     return adapters
 
 
-def test_the_same_loss_curve_and_the_same_adapter():
-    train, validation = encoded(), encoded(12, seed=1)
-    settings = dict(epochs=3, lr=1e-2, batch_size=6, show=False)
-    plain, fast = adapted(), adapted()
-    plain.train("upper")
-    whole = fit(plain.model, train, validation, **settings)
-    fast.train("upper")
+@pytest.mark.parametrize("pooling", ["model", "mean"])
+@pytest.mark.parametrize("bank", [False, True])
+def test_the_same_loss_curve_and_the_same_adapter(pooling, bank):
+    splits, (plain, fast) = (encoded(), encoded(12, seed=1)), (adapted(pooling) for _ in range(2))
+
+    def train(adapters, splits):
+        settings = dict(epochs=3, lr=1e-2, batch_size=6, show=False)
+        if bank:
+            return Bank(adapters, ["upper", "other"]).fit(*splits, **settings)
+        adapters.train("upper")
+        return [fit(adapters.model, *splits, **settings)]
+
+    whole = train(plain, splits)
     with Prefix.below(fast, "upper") as prefix:
         assert prefix.depth == 1
-        run = fit(fast.model, prefix.cache(train), prefix.cache(validation), **settings)
-    assert [h["loss"] for h in run.history] == pytest.approx([h["loss"] for h in whole.history], abs=1e-5)
-    assert run.best == whole.best
+        runs = train(fast, map(prefix.cache, splits))
+    for run, alone in zip(runs, whole, strict=True):
+        assert [h["loss"] for h in run.history] == pytest.approx([h["loss"] for h in alone.history], abs=1e-5)
+        assert run.best == alone.best
     for p, q in zip(plain["upper"].parameters(), fast["upper"].parameters(), strict=True):
         assert torch.allclose(p, q, atol=1e-5)
-
-
-def test_a_bank_on_a_cached_prefix():
-    train = encoded()
-    plain, fast = adapted(), adapted()
-    for adapters in (plain, fast):
-        adapters.add("other", upper_houlsby(adapters.model, 1, 2), head=("a", "b", "c"), seed=5)
-    want = Bank(plain, ["upper", "other"]).fit(train, epochs=2, lr=1e-2, batch_size=6, show=False)
-    with Prefix.below(fast, "upper") as prefix:
-        got = Bank(fast, ["upper", "other"]).fit(prefix.cache(train), epochs=2, lr=1e-2, batch_size=6, show=False)
-    for a, b in zip(want, got, strict=True):
-        assert [h["loss"] for h in a.history] == pytest.approx([h["loss"] for h in b.history], abs=1e-5)
-
-
-def test_a_large_cache_goes_to_a_file_that_is_gone_afterwards():
-    model, data = tiny.model("bert"), encoded()
-    with Prefix(model, 1) as prefix:
-        want = prefix.cache(data).states.clone()
-    with Prefix(model, 1, memory_mb=0) as prefix:
-        got = prefix.cache(data)
-        folder = prefix.folder
-        import os
-
-        assert os.path.getsize(os.path.join(folder, "0.states")) == want.numel() * 4
-        assert torch.equal(got.states, want)
-    assert not os.path.exists(folder)
-    with Prefix(model, 1, memory_mb=0, disk_mb=0) as prefix, pytest.raises(UserError, match="memory_mb"):
-        prefix.cache(data)
 
 
 def test_bad_input():
@@ -115,6 +97,6 @@ def test_bad_input():
     with pytest.raises(UserError, match="with"):
         Prefix(model, 1).cache(encoded())
     adapters = Adapters(model)
-    adapters.add("all", houlsby(2), head=("a", "b", "c"))
+    adapters.add("all", houlsby(2), head=LABELS)
     with pytest.raises(UserError, match="norm.0|layers.0"):
         Prefix.below(adapters, "all")
