@@ -1,4 +1,4 @@
-"""python -m adapterlab run | list | doctor | refresh"""
+"""python -m adapterlab run | list | doctor | report | refresh"""
 
 import argparse
 import shutil
@@ -29,6 +29,10 @@ def parser() -> argparse.ArgumentParser:
     table = commands.add_parser("list", help="the notebooks, what they answer and how long they take")
     table.add_argument("--markdown", action="store_true", help="as the table of the README")
     commands.add_parser("doctor", help="what this machine has and what to do about what is missing")
+    report = commands.add_parser("report", help="a folder of students' notebooks as a table: exercises and predictions")
+    report.add_argument("folder", metavar="FOLDER")
+    report.add_argument("--out", default="report", metavar="DIR", help="where report.csv and report.html go (report/)")
+    report.add_argument("--execute", type=int, metavar="S", help="run copies first, a cell at most S seconds")
     refresh = commands.add_parser("refresh", help="authors: execute, scrub and store notebooks")
     refresh.add_argument("names", nargs="*", metavar="NAME")
     refresh.add_argument("--profile", metavar="P", help="class unless given")
@@ -66,6 +70,10 @@ def _main(given) -> int:
         from .book.doctor import doctor
 
         return doctor()
+    if given.command == "report":
+        from .book.report import report
+
+        return report(given.folder, given.out, given.execute)
     if given.command == "refresh":
         from .book.notebooks import choose, notebooks
         from .book.refresh import check, refresh
