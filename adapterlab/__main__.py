@@ -45,7 +45,10 @@ def parser() -> argparse.ArgumentParser:
 def main(words=None) -> int:
     """Exit code: 0 done, 1 a notebook failed (or the machine lacks something), 2 bad input, 130 Ctrl-C."""
     try:
-        return _main(parser().parse_args(words))
+        words, pairs = pull_pairs(list(sys.argv[1:] if words is None else words))
+        given = parser().parse_args(words)
+        given.p = pairs
+        return _main(given)
     except UserError as error:
         print(f"adapterlab: {error}", file=sys.stderr)
         return 2
@@ -57,6 +60,15 @@ def main(words=None) -> int:
     except KeyboardInterrupt:
         print("interrupted before anything ran", file=sys.stderr)
         return 130
+
+
+def pull_pairs(words: list[str]) -> tuple[list[str], list[list[str]]]:
+    """The words without their `-p NAME VALUE`, and these: argparse would take a value like -x for an option."""
+    pairs = []
+    while "-p" in words[:-2] and not words[(at := words.index("-p")) + 2].startswith("--"):
+        pairs.append(words[at + 1 : at + 3])
+        words = words[:at] + words[at + 3 :]
+    return words, pairs
 
 
 def _main(given) -> int:

@@ -26,6 +26,7 @@ from .errors import UserError, suggest
 from .files import checkpoint, formats
 from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
+from .methods.head import Labels, names_of
 from .sites import HEADS, find_sites, origin
 from .special import by_rows
 
@@ -161,20 +162,20 @@ class Adapters:
         self,
         name: str,
         recipe: Method | Iterable[Method],
-        head: Iterable[str] | None = None,
+        head: Labels | None = None,
         seed: int | None = None,
         task: str | None = None,
         pooling: str | None = None,
     ) -> Adapter:
         """Build a new adapter; it is neither active nor trained yet.
 
-        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own; pooling: what that
-        reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go
+        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own, or id2label; pooling:
+        what that reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go
         on with torch's generator).
         """
         recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
         if head is not None:
-            recipe += (HeadConfig(labels=tuple(head), pooling=pooling),)
+            recipe += (HeadConfig(labels=names_of(head), pooling=pooling),)
         recipe = tuple(c.resolved(self.sites, origin(self.model)) if isinstance(c, HeadConfig) else c for c in recipe)
         self.claim(name)
         if not recipe:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import UserError, suggest
 from ..paths import NOTEBOOKS
 
+FILES = (".csv", ".tsv", ".jsonl", ".json")
 
 @dataclass(frozen=True)
 class Notebook:
@@ -101,13 +102,22 @@ def _typed(name: str, text: str, default, notebook: str):
     from papermill.cli import _resolve_type
 
     if isinstance(default, str):
-        return text
-    value = _literal(text) if isinstance(default, (list, tuple, dict)) else _resolve_type(text)
+        return callers(text)
+    value = callers(_literal(text)) if isinstance(default, (list, tuple, dict)) else _resolve_type(text)
     if default is None or type(value) is type(default) or (type(default), type(value)) == (float, int):
         return value
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "text", type(None): "None"}
     due, given = (names.get(type(each), f"a {type(each).__name__}") for each in (default, value))
     raise UserError(f'parameter "{name}" of {notebook} is {due} (its default is {default!r}), "{text}" is {given}')
+
+
+def callers(value):
+    """The value; a path, or a text in a list, that is one, is made whole: the kernel works in another folder."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(callers, value))
+    if isinstance(value, str) and value and (value.endswith(FILES) or Path(value).exists()):
+        return str(Path(value).expanduser().absolute())
+    return value
 
 
 def _literal(text: str):

@@ -10,7 +10,9 @@ how:
     "own"                     as the class does it, all of its maps the head's own, the pooler too
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -21,6 +23,26 @@ from .base import Change, Method
 from .layernorm import ScaleShift
 
 POOLINGS = ("mean", "first", "last", "model", "own")
+
+
+Labels: TypeAlias = Iterable[str] | Mapping[Any, str]
+
+
+def names_of(labels: Labels) -> tuple[str, ...]:
+    """The labels' names, of an id2label dict in the order of its numbers; UserError for what is no row of names."""
+    if isinstance(labels, str):
+        raise UserError(f'the labels are one text, "{labels}"; write ("{labels}",) for one label, ("a", "b") for two')
+    if not isinstance(labels, Iterable):
+        raise UserError(f'the labels={labels!r} is no row of names; name each, as in ("negative", "positive")')
+    if isinstance(labels, Mapping):
+        by_number = {str(number): name for number, name in labels.items()}
+        if set(by_number) != {str(i) for i in range(len(labels))}:
+            raise UserError(f"the labels {labels} are no id2label dict, whose keys are 0, 1, ...; give the names in a row")
+        labels = [by_number[str(i)] for i in range(len(labels))]
+    names = tuple(str(label) for label in labels)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f'the label "{twice[0]}" is there more than once; give each a name of its own')
+    return names
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,7 @@ class HeadConfig(Method):
     sites: tuple[str, ...] = ()
 
     def check(self):
-        object.__setattr__(self, "labels", tuple(str(label) for label in self.labels))
+        object.__setattr__(self, "labels", names_of(self.labels))
         if not self.labels:
             raise UserError("head: labels must name at least one label")
         if self.pooling is not None:

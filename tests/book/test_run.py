@@ -225,6 +225,16 @@ def test_parameters_go_where_they_are_known(toys, tmp_path):
     assert jobs[1].values == {"SEED": 3, "PROFILE": "smoke"}
 
 
+def test_paths_are_the_callers(toys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    for given, text in (("not there.csv", f"{tmp_path}/not there.csv"), ("mine", f"{tmp_path}/mine"), ("b", "b"), ("", "")):
+        (job,) = runner.plan(["00"], "smoke", 1, [("TASK", given)], tmp_path / "runs", book=toys)
+        assert job.values["TASK"] == text
+    (job,) = runner.plan(["00"], "smoke", 1, [("SIZES", "['a.tsv', 8]")], tmp_path / "runs", book=toys)
+    assert job.values["SIZES"] == [f"{tmp_path}/a.tsv", 8]
+
+
 @pytest.mark.parametrize("name", ["02", "2", "02_dead", "02_d", "dead", "02_dead.ipynb", "notebooks/02_dead.ipynb"])
 def test_names(name, toys):
     assert [n.name for n in book.choose([name], book.notebooks(toys))] == ["02_dead"]
@@ -240,7 +250,17 @@ def test_the_profile_of_the_environment(monkeypatch):
     assert pick_profile(None) == "smoke" and pick_profile("full") == "full"
 
 
-@pytest.mark.parametrize("words", [["rnu"], ["run", "--jobs", "x"], ["run", "--profle", "smoke"], ["run", "zzz"]])
+def test_a_value_may_begin_with_a_dash(monkeypatch):
+    asked = []
+    monkeypatch.setattr(runner, "run", lambda *words: asked.append(words[3]) or 0)
+    assert __main__.main(["run", "-p", "A", "-x", "--jobs", "2", "-p", "B", "-1", "-p", "C", "d"]) == 0
+    assert [tuple(pair) for pair in asked[0]] == [("A", "-x"), ("B", "-1"), ("C", "d")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["rnu"], ["run", "--jobs", "x"], ["run", "--profle", "smoke"], ["run", "zzz"], ["run", "-p", "A", "--jobs", "2"]],
+)
 def test_the_command_line_answers_in_one_sentence(words, capsys):
     assert __main__.main(words) == 2
     said = capsys.readouterr()

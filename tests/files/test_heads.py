@@ -261,3 +261,23 @@ def test_the_same_adapter_in_a_model_that_came_another_way(folder, tmp_path):
     other = Adapters(T.AutoModelForSequenceClassification.from_pretrained(path, num_labels=3))
     other.activate(other.load(adapters.save("a", tmp_path / "a")))
     assert torch.equal(logits(other.model, batch), want)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ("score", r'one text, "score"; write \("score",\)'),
+        (3, "3 is no row of names"),
+        (("yes", "no", "yes"), 'the label "yes" is there more than once'),
+        ({"neg": 0, "pos": 1}, "keys are 0, 1"),
+        ((), "at least one label"),
+    ],
+)
+def test_what_is_no_row_of_labels(labels, says):
+    with pytest.raises(UserError, match=says):
+        Adapters(tiny.model("bert")).add("a", (), head=labels)
+
+
+def test_an_id2label_dict_is_taken():
+    for labels in ({1: "pos", 0: "neg"}, {"0": "neg", "1": "pos"}):
+        assert Adapters(tiny.model("bert")).add("a", (), head=labels).info.head.labels == ("neg", "pos")
