@@ -169,9 +169,9 @@ class Adapters:
     ) -> Adapter:
         """Build a new adapter; it is neither active nor trained yet.
 
-        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own, or id2label; pooling:
-        what that reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial weights (None: go
-        on with torch's generator).
+        recipe: a method's config or several, as `houlsby(64)`. head: labels of a head of its own, or an id2label dict;
+        pooling: what that reads, one of `methods.head.POOLINGS` (None: as the base was trained). seed: of its initial
+        weights (None: go on with torch's generator).
         """
         recipe = (recipe,) if isinstance(recipe, Method) else tuple(recipe)
         if head is not None:

@@ -11,6 +11,7 @@ from ..paths import NOTEBOOKS
 
 FILES = (".csv", ".tsv", ".jsonl", ".json")
 
+
 @dataclass(frozen=True)
 class Notebook:
     """One notebook file; `name` is its stem ("02_fine_tune"), `number` what stands before the first "_"."""

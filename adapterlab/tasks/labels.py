@@ -2,6 +2,8 @@
 
 import math
 import re
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import UserError, suggest
@@ -10,6 +12,8 @@ from .read import Row, Table
 
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 FRACTION = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+MISSING, PERHAPS = ("nan", "null", "n/a", "#n/a", "<na>"), ("na", "none")
+"""What programs write where a label is missing: never a class, and now and then one (in lower case)."""
 
 
 def to_splits(
@@ -23,7 +27,7 @@ def to_splits(
     names: tuple[str, ...] = ()
     value: Callable[[Table, Row], int | float] = _number
     if kind == "classification":
-        names = tuple(str(name) for name in labels) if labels else _names(tables["train"])
+        names = tuple(labels) if labels else _names(tables["train"])
         value = _finder(names, tables["train"])
     splits = {}
     for split, table in tables.items():
@@ -37,26 +41,43 @@ def to_splits(
 
 def _names(table: Table) -> tuple[str, ...]:
     """The classes in a file: sorted names, or whole numbers in their order."""
-    first: dict[str, Row] = {}
+    rows: dict[str, list[Row]] = {}
     for row in table.rows:
-        first.setdefault(_tidy(row.label), row)
-    whole = [name for name in first if WHOLE.fullmatch(name)]
-    for name, row in first.items():
-        if name.lower() in ("nan", "none", "null", "n/a", "#n/a"):
+        rows.setdefault(_tidy(row.label), []).append(row)
+    whole = [name for name in rows if WHOLE.fullmatch(name)]
+    for name, (row, *_) in rows.items():
+        if name.lower() in MISSING:
             raise UserError(f'{table.at(row)}: the label is missing ("{name}"); fill it in or take the row out')
         if FRACTION.fullmatch(name) and name not in whole:
             raise UserError(f'{table.at(row)}: label "{name}" is no class; for scores give kind="regression"')
-        if whole and not WHOLE.fullmatch(name):
+        if whole and name not in whole:
             raise UserError(
                 f'{table.at(row)}: label "{name}" is not a number and others are ({", ".join(whole[:4])}); '
                 "mend it, or name all the classes with labels=(...)"
             )
-    if len(first) > max(10, len(table.rows) / 2):
+    if len(rows) > max(10, len(table.rows) / 2):
         raise UserError(
-            f"{table.path}: {len(first)} different labels in {len(table.rows)} rows are no classes; "
+            f"{table.path}: {len(rows)} different labels in {len(table.rows)} rows are no classes; "
             'name the label column with label="...", or give kind="regression" for scores'
         )
-    return tuple(sorted(first, key=int if whole else None))
+    for name, slip in _slips(rows):
+        lines = ", ".join(str(row.line) for row in rows[name][:3]) + " ..." * (len(rows[name]) > 3)
+        keep = "mend it, or name all the classes with labels=(...) to keep it without this warning"
+        warnings.warn(f'{table.path}, line {lines}: label "{name}" {slip}; {keep}', stacklevel=2)
+    return tuple(sorted(rows, key=int if whole else None))
+
+
+def _slips(rows: dict[str, list[Row]]) -> Iterable[tuple[str, str]]:
+    """(name, what it looks like) of each class that may be a slip of the pen: the rarer of two that read alike."""
+    usual: dict[str, str] = {}
+    for name in sorted(rows, key=lambda name: -len(rows[name])):
+        plain = unicodedata.normalize("NFKC", name).casefold().strip("\"' ")
+        if plain in PERHAPS:
+            yield name, "may mean that there is none"
+        elif name[0] == name[-1] == '"':
+            yield name, "has quotes of its own, as after a comma and a space"
+        if usual.setdefault(plain, name) != name:
+            yield name, f'looks like "{usual[plain]}", in {len(rows[usual[plain]])} rows, and is another class'
 
 
 def _tidy(label: str) -> str:
@@ -67,8 +88,6 @@ def _tidy(label: str) -> str:
 def _finder(names: tuple[str, ...], train: Table) -> Callable[[Table, Row], int]:
     """A function (table, row) -> class number."""
     number = {name: i for i, name in enumerate(names)}
-    if len(number) < len(names):
-        raise UserError(f"labels={names} holds a name twice; give each class once")
     if not any(name in number or _tidy(name) in number for name in (row.label for row in train.rows)):
         number = {str(i): i for i in range(len(names))} if WHOLE.fullmatch(train.rows[0].label) else number
 

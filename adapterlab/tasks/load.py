@@ -1,10 +1,10 @@
 """load_task: one door for the bundled tasks, files and folders of the user's, GLUE and the Hub."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError, suggest
+from ..methods.head import Labels, names_of
 from .bundled import REVIEWS, load_reviews
 from .core import Options, Task, assemble
 from .glue import GLUE, find_glue, glue_name, load_glue
@@ -22,8 +22,8 @@ def load_task(
     text: str = "text",
     label: str = "label",
     pair: str | None = None,
-    kind: str = "classification",
-    labels: Sequence[str] | None = None,
+    kind: str | None = None,
+    labels: Labels | None = None,
     metric: str | None = None,
     encoding: str = "utf-8",
     dev_as: str = "test",
@@ -32,17 +32,23 @@ def load_task(
 
     name: "rotten_tomatoes" or "imdb" (bundled), or a name of `tasks.made`; a .csv, .tsv or .jsonl file, or a folder
         with train, validation and test files of one of these kinds; "glue/CoLA" in the folder `root`, or the path of a
-        GLUE task's folder; "hub:owner/dataset" or "hub:owner/dataset/configuration" (needs a network or a copy in the
-        cache).
+        GLUE task's folder; "hub:owner/dataset" or "hub:owner/dataset/configuration".
     text, pair, label: column names, for files and the Hub. labels: the names of the classes, where the file has
-        0, 1, ... or is to be checked against them. kind: "regression" for scores. metric: see `score`.
-    dev_as: "validation" to select on GLUE's dev set, see `load_glue`.
+        0, 1, ... or is to be checked against them. metric: see `score`. dev_as: see `load_glue`.
+    kind: "classification" or "regression", which a file is read as (None: classes) and other data are checked for.
 
     A split that is missing is cut from the training rows: a tenth, at most 2,000 rows, stratified, SPLIT_SEED.
     Errors: UserError that names the file, the line and the mend.
     """
-    options = Options(text, label, pair, kind, labels, metric, encoding, dev_as)
-    name = os.fspath(name)
+    names = None if labels is None else names_of(labels)
+    options = Options(text, label, pair, kind or "classification", names, metric, encoding, dev_as)
+    task = _open(os.fspath(name), root, options)
+    if kind not in (None, task.kind):
+        raise UserError(f'"{task.name}" is a {task.kind} and a {kind} is asked for; give other data, or another kind=')
+    return task
+
+
+def _open(name: str, root: str | Path | None, options: Options) -> Task:
     if name.startswith("hub:"):
         return load_hub(name, options)
     if name in REVIEWS:
@@ -53,7 +59,7 @@ def load_task(
     if path.is_dir():
         return _load_folder(path, options)
     if name.lower().startswith("glue/"):
-        return load_glue(*find_glue(name, root), encoding, dev_as)
+        return load_glue(*find_glue(name, root), options.encoding, options.dev_as)
     if path.suffix.lower() in SUFFIXES:
         return _load_files(path, {"train": path}, options)
     raise UserError(_unknown(name, path))

@@ -32,13 +32,16 @@ JSON = "".join(json.dumps({"text": f"t{i}", "label": i % 2}) + "\n" for i in ran
         ("a.csv", HEAD + '"two\nlines",pos\n' + GOOD + ",pos\n", {}, r'a.csv, line 24: "text" is empty'),
         ("a.csv", HEAD + GOOD + "text,\n", {}, r'a.csv, line 22: "label" is empty'),
         ("a.csv", HEAD + GOOD + "text,nan\n", {}, r'a.csv, line 22: the label is missing \("nan"\)'),
+        ("a.csv", HEAD + GOOD + "text,<NA>\n", {}, r'a.csv, line 22: the label is missing \("<NA>"\)'),
         ("a.csv", HEAD + GOOD.replace("neg", "pos"), {}, r'every label is "pos"; classification needs two'),
         ("a.csv", HEAD + GOOD + "text,0.75\n", {}, r'line 22: label "0.75" is no class.*kind="regression"'),
         ("a.csv", HEAD + GOOD + "text,1\n", {}, r'label "neg" is not a number and others are \(1\)'),
         ("a.csv", HEAD + GOOD, {"labels": ("neg", "pso")}, r'line 3: label "pos" is not one of "neg", "pso".*"pso"'),
         ("a.csv", HEAD + GOOD, {"labels": ("neg", "pos", "so")}, r'class "so" is never seen in training'),
-        ("a.csv", HEAD + "a,5\n" + GOOD.replace("pos", "1").replace("neg", "0"), {"labels": "NY"},
+        ("a.csv", HEAD + "a,5\n" + GOOD.replace("pos", "1").replace("neg", "0"), {"labels": ("N", "Y")},
          r'line 2: label "5"'),
+        ("a.csv", HEAD + GOOD, {"labels": "neg,pos"}, r'the labels are one text, "neg,pos"'),
+        ("a.csv", HEAD + GOOD, {"labels": ("neg", "pos", "neg")}, r'the label "neg" is there more than once'),
         ("a.csv", HEAD + GOOD, {"kind": "regression"}, r'line 2: score "neg" is not a number'),
         ("a.csv", HEAD + GOOD, {"label": "text"}, r"20 different labels in 20 rows"),
         ("a.csv", HEAD + "a,x\nb,y\n", {}, r"2 training rows; at least 10"),
@@ -63,6 +66,27 @@ def test_bad_files(tmp_path, file, content, options, says):
     with pytest.raises(UserError, match=says) as error:
         load_task(tmp_path / file, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("text,NA\n", r'a.csv, line 22: label "NA" may mean that there is none'),
+        ("text,Pos\nmore,Pos\n", r'line 22, 23: label "Pos" looks like "pos", in 10 rows'),
+        ('text, "neg"\n', r'line 22: label ""neg"" has quotes of its own'),
+        (
+            "text,caf\u00e9\nb,caf\u00e9\ntext,cafe\u0301\n",
+            r'line 24: label "cafe\u0301" looks like "caf\u00e9", in 2 rows',
+        ),
+    ],
+)
+def test_a_label_that_looks_like_a_slip_is_kept_and_warned_of(tmp_path, rows, says, recwarn):
+    (path := tmp_path / "a.csv").write_text(HEAD + GOOD + rows, encoding="utf-8")
+    with pytest.warns(UserWarning, match=says):
+        labels = load_task(path).labels
+    assert {"neg", "pos"} < set(labels)
+    recwarn.clear()
+    assert load_task(path, labels=labels).labels == labels and len(recwarn) == 0
 
 
 def test_other_bytes_are_named_with_their_line(tmp_path):

@@ -1,4 +1,4 @@
-"""Every notebook in smoke, as it is under nbval and with the solutions filled in under papermill.
+"""Every notebook in smoke, as it is under nbval and with the solutions filled in, on data of one's own, under papermill.
 
 One execution each answers all: do the cells run, does a checked cell print what is committed, does every exercise say
 what it should, does the run keep to Binder's memory and leave the checkout alone. A third runs every cell three times,
@@ -9,6 +9,8 @@ import nbformat
 import pytest
 from toy_notebook import toy
 
+from adapterlab.book.notebooks import Notebook, parameters
+from adapterlab.errors import UserError
 from notebooks import code_cells, fill_solutions, notebooks, read, report, run_notebook, tagged, tags, texts
 
 VERDICT = {"unsolved": "not attempted, using the reference", "solved": "correct"}
@@ -78,6 +80,19 @@ def failures(run) -> list[str]:
         for out in cell.outputs
         if out.output_type == "error"
     ]
+
+
+@pytest.mark.parametrize("path", [p for p in notebooks() if "TASK" in tagged(read(p), "parameters")[""].source.split()])
+def test_scores_are_refused_in_the_first_cell(path, tmp_path):
+    rows = [f"{i}\ta\tb\tc\td\te\tf\tone {i}\ttwo {i}\t{i % 11 / 2}" for i in range(40)]
+    for file in ("train.tsv", "dev.tsv"):
+        (tmp_path / "STS-B").mkdir(exist_ok=True)
+        head = "index genre filename year old_index source1 source2 sentence1 sentence2 score".replace(" ", "\t")
+        (tmp_path / "STS-B" / file).write_text("\n".join([head, *rows]))
+    first = next(c.source for c in code_cells(read(path)) if "setup(PROFILE, SEED)" in c.source)
+    names = parameters(Notebook(path, "", "", 0)) | {"PROFILE": "smoke", "TASK": str(tmp_path / "STS-B")}
+    with pytest.raises(UserError, match='"glue/STS-B" is a regression and a classification is asked for'):
+        exec(first, names)
 
 
 def test_fill_solutions():

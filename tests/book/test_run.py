@@ -228,7 +228,12 @@ def test_parameters_go_where_they_are_known(toys, tmp_path):
 def test_paths_are_the_callers(toys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
-    for given, text in (("not there.csv", f"{tmp_path}/not there.csv"), ("mine", f"{tmp_path}/mine"), ("b", "b"), ("", "")):
+    for given, text in (
+        ("not there.csv", f"{tmp_path}/not there.csv"),
+        ("mine", f"{tmp_path}/mine"),
+        ("b", "b"),
+        ("", ""),
+    ):
         (job,) = runner.plan(["00"], "smoke", 1, [("TASK", given)], tmp_path / "runs", book=toys)
         assert job.values["TASK"] == text
     (job,) = runner.plan(["00"], "smoke", 1, [("SIZES", "['a.tsv', 8]")], tmp_path / "runs", book=toys)

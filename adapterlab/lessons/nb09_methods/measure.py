@@ -65,6 +65,8 @@ def recorded(task: str) -> tuple[pd.DataFrame | None, str]:
     if frame is None:
         return None, "nothing is recorded here"
     frame = frame[(frame["task"] == task) & (frame["base"] == "minilm")]
+    if frame.empty:
+        return None, f"nothing is recorded for {task}"
     new = frame["pooling"].notna() if "pooling" in frame else pd.Series(False, frame.index)
     frame = experiments.choose(frame[new] if new.any() else frame)
     frame = frame.drop(columns="step_ms").assign(accuracy=100 * frame["test"].fillna(frame["majority"]))
