@@ -6,9 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from adapterlab.lessons import check
-from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, expression
-from adapterlab.lessons.nb01_build.exercises import FORWARDS
-from adapterlab.lessons.nb01_build.exercises import INSERTS as PLACES
+from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, expression, table
+from adapterlab.lessons.nb01_build.exercises import ENDS, FORWARDS, _hook
 from adapterlab.lessons.nb02_fine_tune.exercises import LOOPS, _loop
 
 EXERCISES = check.exercises()
@@ -101,18 +100,18 @@ class NoBias(Learner):
 
 
 MODULES = {
-    "other": (forwards(lambda self, y: y + 3 * self.up(F.gelu(self.down(y)))), "it is off by"),
+    "other": (forwards(lambda self, y: y + 3 * self.up(F.gelu(self.down(y)))), "it gives"),
     "in place": (forwards(in_place), "in place"),
     "skip detached": (forwards(lambda self, y: y.detach() + self.up(F.gelu(self.down(y)))), "the gradient of y is not"),
-    "detached": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y)))).detach()), "no gradient comes through"),
-    "no_grad": (forwards(without_gradient), "no gradient reaches down and up"),
+    "detached": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y)))).detach()), "no gradient reaches y"),
+    "no_grad": (forwards(without_gradient), "the gradient of y is not"),
     "numpy": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y)))).detach().numpy()), "stay in torch"),
     "tuple": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y))),)), "a comma at the end"),
     "yield": (forwards(yields), "write `return`"),
     "raises": (forwards(lambda self, y: y + self.upp(y)), "it raised AttributeError"),
     "only the start": (type("Half", (nn.Module,), {"__init__": Learner.__init__, "start": Learner.start, "forward": forward}), "the initialisation is there, forward is not"),
     "returns nothing": (forwards(lambda self, y: None), "is a `return` missing"),
-    "stays narrow": (forwards(lambda self, y: F.gelu(self.down(y))), "(2, 3, 4) came out"),
+    "stays narrow": (forwards(lambda self, y: F.gelu(self.down(y))), "up is missing"),
     "other names": (Sequence, "under the names down and up"),
     "no bottleneck": (Swapped, "Linear(width, size)"),
     "torch's own start": (starts(lambda self, std: None), "up.weight is not near zero: the output moved by 0."),
@@ -121,7 +120,7 @@ MODULES = {
     "all zero": (init(lambda w, std: w.data.zero_()), "no gradient could ever reach"),
     "up zero": (init(lambda w, std: w.data.zero_(), only=("up",)), "up.weight is exactly zero"),
     "bias": (init(bias=lambda b: b.data.fill_(0.1), only=("up",)), "up.bias does not start at zero: the output moved by 0.1"),
-    "not truncated": (init(lambda w, std: nn.init.normal_(w, std=std)), "beyond two standard deviations"),
+    "not truncated": (init(lambda w, std: nn.init.normal_(w, std=std)), "goes beyond two std"),
     "cut at +-2": (init(lambda w, std: nn.init.trunc_normal_(w, std=std)), "the cuts a and b are absolute"),
     "uniform": (init(lambda w, std: nn.init.uniform_(w, -2 * std, 2 * std)), "a normal cut off at two std has 0.88"),
     "std ignored": (init(lambda w, std: nn.init.trunc_normal_(w, std=1e-2, a=-2e-2, b=2e-2)), "std is not used"),
@@ -178,15 +177,15 @@ def forgets_one(layer, first, second):
 
 
 INSERTS = {
-    "hook returns nothing": (hooks(A, B, lambda a: lambda m, i, o: (a(o), None)[1]), "the hook returns nothing"),
+    "hook returns nothing": (hooks(A, B, lambda a: lambda m, i, o: (a(o), None)[1]), "or it returns nothing"),
     "no hook": (lambda layer, a, b: [], "no forward hook was registered"),
     "late binding": (both_the_last, "a lambda in a loop"),
-    "on the input": (hooks(A, B, lambda a: lambda m, i, o: a(i[0])), "is off by"),
+    "on the input": (hooks(A, B, lambda a: lambda m, i, o: a(i[0])), "it gives"),
     "rebuilt": (rebuilt, "was rebuilt"),
     "module as hook": (lambda layer, a, b: [layer.output.dropout.register_forward_hook(m) for m in (a, b)], "called with (module, args, output)"),
     "hook of one argument": (hooks(A, B, lambda a: lambda output: a(output)), "called with (module, args, output)"),
-    "detached": (hooks(A, B, lambda a: lambda m, i, o: a(o).detach()), "no gradient reaches the first adapter"),
-    "detached input": (hooks(A, B, lambda a: lambda m, i, o: a(o.detach())), "the gradient of x is not"),
+    "detached": (hooks(A, B, lambda a: lambda m, i, o: a(o).detach()), "no gradient reaches first."),
+    "detached input": (hooks(A, B, lambda a: lambda m, i, o: a(o.detach())), "the gradient of first."),
     "one handle": (lambda layer, a, b: hooks(A, B)(layer, a, b)[0], "a list is due"),
     "no handles": (no_handles, "return the two handles"),
     "wrong handle": (forgets_one, "still differs"),
@@ -243,12 +242,12 @@ CHOICES = {
     "method of a parameter": (overwrites_the_method, "is a method: call it"),
     "eval": (lambda model, adapters: model.eval(), "eval() switches dropout off"),
     "base trained": (chooses(base=True), "the base is not frozen"),
-    "one module trained": (one_layer_left, "bert.encoder.layer.1.output.dense.weight would be trained"),
+    "one module trained": (one_layer_left, "bert.encoder.layer.1.output.dense.bias would be trained"),
     "pooler": (chooses(pooler=True), "the pooler would be trained"),
     "adapters": (chooses(adapters=False), "the adapters are frozen"),
     "head": (chooses(head=False), "the head (model.classifier) is frozen"),
     "norms": (chooses(norms=False, embedding_norm=False), "no LayerNorm is trained"),
-    "embeddings' norm": (chooses(embedding_norm=False), "bert.embeddings.LayerNorm is left out"),
+    "embeddings' norm": (chooses(embedding_norm=False), "bert.embeddings.LayerNorm.bias is left out"),
     "all frozen": (lambda model, adapters: model.requires_grad_(False), "everything is frozen"),
     "switches nothing on": (only_freezes, "everything is frozen"),
 }
@@ -392,20 +391,29 @@ STRUCTURAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "message"), FORWARDS)
+@pytest.mark.parametrize(("code", "message"), table(FORWARDS))
 def test_a_forward_pass_gets_its_own_message(code, message):
-    wrong = expression("y, d, u", code, {"torch": torch, "F": F})
+    wrong = expression("y, down, up", code, {"torch": torch, "F": F})
     answer = forwards(lambda self, y: wrong(y, self.down, self.up))
     assert EXERCISES["build_adapter"].verdict(answer) == message
 
 
-@pytest.mark.parametrize(("insert", "message"), PLACES, ids=[message for _, message in PLACES])
-def test_a_place_gets_its_own_message(insert, message):
-    def returns_handles(layer, first, second):
-        """_at registers and returns nothing; the place is told first all the same."""
-        return insert(layer, first, second) or []
+PLACES = {
+    "after the residual": (("attention.output", "output"), lambda a, b: (a, b)),
+    "before the dropout": (("attention.output.dense", "output.dense"), lambda a, b: (a, b)),
+    "are swapped": (ENDS, lambda a, b: (b, a)),
+    "run the second": (ENDS, lambda a, b: (b, b)),
+    "run the first": (ENDS, lambda a, b: (a, a)),
+    "only the attention's": (ENDS, lambda a, b: (a, nn.Identity())),
+    "only the feed-forward": (ENDS, lambda a, b: (nn.Identity(), b)),
+    "added twice": (ENDS, lambda a, b: (lambda y: y + a(y), lambda y: y + b(y))),
+}
 
-    assert EXERCISES["insert_adapters"].verdict(returns_handles) == message
+
+@pytest.mark.parametrize("words", PLACES)
+def test_a_place_gets_its_own_message(words):
+    places, adapters = PLACES[words]
+    assert words in EXERCISES["insert_adapters"].verdict(lambda layer, a, b: _hook(layer, places, adapters(a, b)))
 
 
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in STRUCTURAL.items() for case in cases])

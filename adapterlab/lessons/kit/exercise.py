@@ -128,6 +128,17 @@ class Exercise:
 
             yield name, variant
 
+    def through(self, make: Callable) -> Callable:
+        """This table as a check of another exercise: it judges what `make` makes of the learner's function."""
+
+        def check(fn: Callable) -> str | None:
+            verdict = self.verdict(make(fn))
+            if verdict == NOT_ATTEMPTED:
+                raise Blank
+            return None if verdict == CORRECT else verdict
+
+        return check
+
     # ---- the verdict
 
     def _judge(self, fn: Any) -> tuple[str, str]:

@@ -199,9 +199,11 @@ def unchanged(before: Any, after: Any) -> bool:
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, tensor) of every float tensor in a value: `w["l"]`, `states[0]`."""
+    """(name, tensor) of every float tensor in a value: `w["l"]`, `states[0]`, `down.weight`."""
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         yield name, value
+    elif isinstance(value, nn.Module):
+        yield from ((f"{name}.{part}", p) for part, p in value.named_parameters())
     elif isinstance(value, dict):
         for key, part in value.items():
             yield from leaves(part, f'{name}["{key}"]')
