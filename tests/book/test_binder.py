@@ -35,6 +35,17 @@ def test_the_cpu_build_of_the_pinned_torch():
     assert f"torch=={pins(ROOT / 'requirements.txt')['torch']}+cpu" in found and len(found) == 3
 
 
+def test_the_lock_has_every_pin_with_hashes():
+    entries = re.split(r"\n(?=[a-z])", "\n".join(lines(ROOT / "requirements.lock")))
+    locked = {(n.lower(), v) for n, v in (re.match(r"([\w.-]+)==([\w.]+)", entry).groups() for entry in entries)}
+    pinned = pins(ROOT / "requirements.txt").items()
+    missing = {(n.replace("_", "-").lower(), v) for n, v in pinned} - locked
+    assert not missing, (
+        f"requirements.lock is older than requirements.txt ({missing}); its first lines say how it is made"
+    )
+    assert all("--hash=sha256:" in entry for entry in entries) and "://" not in (ROOT / "requirements.lock").read_text()
+
+
 def test_pins_are_exact_and_used():
     found = lines(ROOT / "requirements.txt")
     assert found[-1] == "-e ." and all(re.fullmatch(r"[\w.-]+==[\d.]+", line) for line in found[:-1])
