@@ -7,11 +7,14 @@ from datetime import datetime
 from html import escape
 
 import nbformat
+from jinja2 import pass_context
+from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from .scrub import PLOTLY, WIDGET, flatten_widgets
 
-# nbconvert's page without what it would load from the net: require.js, MathJax, Mermaid, the widget manager.
+# without require.js, MathJax, Mermaid and the widget manager, which would be loaded from the net
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
@@ -28,12 +31,44 @@ addEventListener("DOMContentLoaded", () => document.querySelectorAll("script.fig
 </script>"""
 
 
+class Renderer(IPythonRenderer):
+    """nbconvert's, but formulas become MathML, and <details> ends where it is closed and not where it begins."""
+
+    def block_html(self, html: str) -> str:
+        return html
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body)
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, "block")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+
+def mathml(tex: str, display: str = "inline") -> str:
+    """A formula as browsers set it without a network; as code where the converter cannot read it."""
+    try:
+        return convert(tex, display=display)
+    except Exception:  # of many kinds, on what somebody wrote by hand
+        return f"<code>{escape(tex)}</code>"
+
+
+class Exporter(HTMLExporter):
+    """nbconvert's page without what it would load from the net, and with our Markdown."""
+
+    @pass_context
+    def markdown2html(self, context, source):
+        attachments = context.get("cell", {}).get("attachments", {})
+        return MarkdownWithMath(renderer=Renderer(escape=False, attachments=attachments)).render(source)
+
+
 def html_page(nb, title: str) -> str:
     """One self-contained HTML page: figures stay interactive, plotly.js is in the file (once, if there are any)."""
     nb, figures = _for_html(nb)
     nb.metadata["title"] = title
-    exporter = HTMLExporter(template_name="lab", raw_template=TEMPLATE, embed_images=True)
-    page, _ = exporter.from_notebook_node(nb)
+    page, _ = Exporter(template_name="lab", raw_template=TEMPLATE).from_notebook_node(nb)
     if figures:
         from plotly.offline import get_plotlyjs
 
@@ -52,11 +87,14 @@ def _for_html(nb):
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             data.pop(WIDGET, None)
+            text = escape(data.get("text/plain", ""))
             if PLOTLY in data:
-                text = data.get("text/plain", "")
-                summary = "" if not text or text.startswith("Figure(") else f"<p>{escape(text)}</p>"
+                summary = f"<p>{text}</p>" if text and not text.startswith("Figure(") else ""
                 output.data = nbformat.from_dict({"text/html": figure_html(data[PLOTLY]) + summary})
                 figures += 1
+            elif "image/png" in data:
+                html = f'<img alt="{text or "a picture"}" src="data:image/png;base64,{data["image/png"]}">'
+                output.data = nbformat.from_dict({"text/html": html})
     return nb, figures
 
 
@@ -66,7 +104,22 @@ def figure_html(figure: dict) -> str:
     parts = {key: figure[key] for key in ("data", "layout", "frames", "config") if key in figure}
     parts.get("config", {}).pop("plotlyServerURL", None)
     text = json.dumps(parts, separators=(",", ":")).replace("</", "<\\/").replace("<!--", "<\\!--")
-    return f'<div style="height:{int(height)}px"></div><script type="application/json" class="figure">{text}</script>'
+    place = f'class="figure-place" role="img" aria-label="{escape(figure_text(figure))}" style="height:{height:.0f}px"'
+    return f'<div {place}></div><script type="application/json" class="figure">{text}</script>'
+
+
+def figure_text(figure: dict) -> str:
+    """What a figure shows, in one sentence: its title, its axes, its kinds of marks and their names."""
+
+    def title(part: str) -> str:
+        words = (layout if part == "figure" else layout.get(part, {})).get("title") or ""
+        return re.sub(r"<[^>]+>", " ", words if isinstance(words, str) else words.get("text") or "").strip()
+
+    layout, traces = figure.get("layout", {}), figure.get("data", [])
+    axes = " over ".join(filter(None, map(title, ("yaxis", "xaxis"))))
+    names = ", ".join(dict.fromkeys(name for trace in traces if (name := trace.get("name"))))
+    kinds = " and ".join(dict.fromkeys(trace.get("type", "scatter") for trace in traces))
+    return ": ".join(filter(None, (title("figure"), axes, f"{kinds}: {names}" if names else kinds)))
 
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;

@@ -22,9 +22,11 @@ from adapterlab import __main__
 from adapterlab.book import notebooks as book
 from adapterlab.book import run as runner
 from adapterlab.book import times
+from adapterlab.book.pages import MarkdownWithMath, Renderer, html_page
 from adapterlab.errors import UserError
-from adapterlab.paths import ROOT
+from adapterlab.paths import NOTEBOOKS, ROOT
 from adapterlab.profiles import pick_profile
+from notebooks import notebooks as stored
 
 FIGURES = """import os, sys
 import plotly.graph_objects as go
@@ -34,7 +36,7 @@ out = ipywidgets.Output()
 with out:
     display(go.Figure(go.Bar(y=[1, 2])))
 display(ipywidgets.VBox([out]))
-go.Figure(go.Scatter(y=[1, 3, 2], name="</script>"))"""
+go.Figure(go.Scatter(y=[1, 3, 2], name="</script>"), {"title": "Two<br>lines", "xaxis.title": "x", "yaxis.title": "y"})"""
 FACTS = """import adapterlab.errors
 ballast = b"x" * 150_000_000
 print(PROFILE, SEED, os.path.basename(os.getcwd()), sys.executable, os.environ["OMP_NUM_THREADS"])"""
@@ -43,8 +45,11 @@ PARAMETERS = 'PROFILE = ""\nSEED = 0\nRATE = 0.1\nTASK = "a"\nSIZES = [8, 64]\nD
 
 def write(folder, name, *cells, parameters=PARAMETERS):
     v4 = nbformat.v4
+    folded = "".join(
+        f"<details><summary>{s}</summary>\n\nOpen *{s}*, $a < b_1$.\n\n</details>\n" for s in ("Hint 1", "Hint 2")
+    )
     text = f"# {name[:2]} · {name[3:]}\n\n**The question:** does it run? It does.\n\n**Time:** not measured yet"
-    first = v4.new_markdown_cell(f"{text}\n\n[next](01_next.ipynb)")
+    first = v4.new_markdown_cell(f"{text}\n\n[next](01_next.ipynb)\n\n$$y' = W_{{up}} y$$\n\n{folded}")
     tagged = v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     nb = v4.new_notebook(cells=[first, tagged, *map(v4.new_code_cell, cells)])
     nb.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -133,24 +138,79 @@ def test_index_links_everything(finished):
     assert not list(folder.glob("*.part"))
 
 
-@pytest.mark.browser
-def test_pages_in_a_browser_without_network(finished):
+#: What a reader sees that should not be there: an answer before it was asked for, a raw formula, a figure without a text.
+SEEN = """() => {
+  const text = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), raw = [];
+  for (let n = text.nextNode(); n; n = text.nextNode())
+    if (n.data.includes("$") && !n.parentElement.closest("pre, code, script, style, .jp-OutputArea")) raw.push(n.data);
+  const within = d => [...d.querySelectorAll(":scope > :not(summary)")];
+  return {
+    raw,
+    open: [...document.querySelectorAll("details")].filter(d => d.open || !within(d).length || within(d).some(e => e.checkVisibility({contentVisibilityAuto: true}))).length,
+    silent: [...document.querySelectorAll("img, .figure-place")].filter(e => !(e.alt || e.ariaLabel || "").trim()).length,
+    kinds: [...document.querySelectorAll(".js-plotly-plot")].map(d => d.data[0]?.type),
+    folded: document.querySelectorAll("details").length, formulas: document.querySelectorAll("math").length,
+    texts: [...document.querySelectorAll("img, .figure-place")].map(e => e.alt || e.ariaLabel),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def look():
+    """A function from a page's path to what a reader sees, as SEEN says, without a network."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser or not importlib.util.find_spec("playwright"):
         pytest.skip("no chromium")
     from playwright.sync_api import sync_playwright
 
+    def look(path):
+        page, trouble = chromium.new_page(), []
+        page.on("request", lambda r: trouble.append(r.url) if r.url.startswith("http") else None)
+        page.on("pageerror", lambda e: trouble.append(str(e)))
+        page.goto(path.as_uri(), timeout=120_000)
+        page.wait_for_function(
+            "document.querySelectorAll('script.figure').length == document.querySelectorAll('.js-plotly-plot .main-svg:first-child').length",
+            timeout=120_000,
+        )
+        seen = page.evaluate(SEEN)
+        page.close()
+        assert trouble == []
+        return seen
+
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
         chromium = playwright.chromium.launch(executable_path=browser, args=flags)
-        page, outside, errors = chromium.new_page(), [], []
-        page.on("request", lambda r: outside.append(r.url) if r.url.startswith("http") else None)
-        page.on("pageerror", lambda e: errors.append(str(e)))
-        page.goto((finished[2] / "00_plain.html").as_uri(), timeout=120_000)
-        page.wait_for_selector(".js-plotly-plot .main-svg", timeout=120_000)
-        kinds = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map(d => d.data[0].type)")
+        yield look
         chromium.close()
-    assert sorted(kinds) == ["bar", "scatter"] and outside == [] and errors == []
+
+
+@pytest.mark.browser
+def test_pages_in_a_browser_without_network(finished, look):
+    seen = look(finished[2] / "00_plain.html")
+    assert sorted(seen["kinds"]) == ["bar", "scatter"] and (seen["folded"], seen["formulas"]) == (2, 3)
+    assert seen["texts"] == ["bar", "Two lines: y over x: scatter: </script>"]
+    assert (seen["raw"], seen["open"], seen["silent"]) == ([], 0, 0)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "name", ["01_build_an_adapter", "04_bottleneck_size"]
+)  # with the most formulas; a figure without a title
+def test_a_notebook_of_the_book_as_a_page(name, tmp_path, look):
+    (page := tmp_path / "page.html").write_text(html_page(nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4), "A title"))
+    seen = look(page)
+    assert seen["folded"] >= 7 and (seen["raw"], seen["open"], seen["silent"]) == ([], 0, 0)
+    assert name[:2] != "01" or seen["formulas"] >= 6
+
+
+@pytest.mark.parametrize("path", stored(), ids=lambda p: p.stem)
+def test_every_formula_of_the_book_can_be_set(path):
+    prose = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    bare = re.sub(r"```.*?```|`[^`]*`", "", prose, flags=re.S)
+    html = MarkdownWithMath(renderer=Renderer(escape=False)).render(prose)
+    assert "$" not in bare.replace(r"\$", "") or "<math" in html
+    text = re.sub(r"(?s)<(pre|code).*?</\1>", "", html)
+    assert "$" not in text and "\\" not in "".join(re.findall(r"<math.*?</math>", text))
 
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
