@@ -13,7 +13,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.methods import VariantConfig, houlsby
 from adapterlab.studies.ledger import Ledger
-from adapterlab.studies.stats import mean_interval
+from adapterlab.studies.stats import mean_interval, paired
 from adapterlab.studies.ways import learning_rate, prepare, unfreeze
 from adapterlab.tasks import Encoded, batches
 from adapterlab.train import Run, Verdict, evaluate, fit, judge_logits, linear_schedule, predict
@@ -286,3 +286,11 @@ def test_interval_is_students():
     mean, half = mean_interval([1.0, 2.0, 3.0])
     assert mean == 2 and half == pytest.approx(4.303 / math.sqrt(3))
     assert math.isnan(mean_interval([1.0])[1])
+
+
+def test_a_paired_interval_knows_rows_and_seeds():
+    one, other = torch.zeros(100), torch.tensor([1.0] * 10 + [0.0] * 90)
+    gap, half = paired(one, other)
+    assert gap == pytest.approx(10) and half == pytest.approx(196 * other.std().item() / 10)
+    gap, more = paired(torch.stack([one, one]), torch.stack([other, 1 - other]))  # seeds differ by 80 points
+    assert gap == pytest.approx(50) and more > 12.7 * 80 / 2 - 1

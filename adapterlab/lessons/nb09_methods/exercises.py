@@ -8,30 +8,34 @@ from ..kit.exercise import exercise, random_tensors
 # ---- 09a: four methods, a line each
 
 
+def _change(name, x, w):
+    """What "lora" (A, B, s) and "parallel" (down, up, s) add to y."""
+    if name == "lora":
+        return w["s"] * x @ w["A"].T @ w["B"].T
+    return w["s"] * torch.relu(x @ w["down"].T) @ w["up"].T
+
+
 def _one_line(name, x, y, w):
-    """y' of "bitfit" (w["delta"]), "ia3" (w["l"]), "lora" (A, B, s) or "parallel" (down, up, s)."""
+    """y' of "bitfit" (w["delta"]), "ia3" (w["l"]), "lora" or "parallel"."""
     if name == "bitfit":
         return y + w["delta"]
-    if name == "ia3":
-        return y * w["l"]
-    if name == "lora":
-        return y + w["s"] * x @ w["A"].T @ w["B"].T
-    return y + w["s"] * torch.relu(x @ w["down"].T) @ w["up"].T
+    return y * w["l"] if name == "ia3" else y + _change(name, x, w)
 
 
 _X, _Y, _VECTOR, _IN, _OUT = random_tensors((2, 3, 4), (2, 3, 4), (4,), (2, 4), (4, 2), seed=9)
-METHODS = {
-    "bitfit": ("bitfit", _X, _Y, {"delta": _VECTOR}),
-    "ia3": ("ia3", _X, _Y, {"l": _VECTOR}),
-    "lora": ("lora", _X, _Y, {"A": _IN, "B": _OUT, "s": 3.0}),
-    "parallel": ("parallel", _X, _Y, {"down": _IN, "up": _OUT, "s": 3.0}),
+WEIGHTS = {
+    "bitfit": {"delta": _VECTOR},
+    "ia3": {"l": _VECTOR},
+    "lora": {"A": _IN, "B": _OUT, "s": 3.0},
+    "parallel": {"down": _IN, "up": _OUT, "s": 3.0},
 }
+CASES = {name: (name, _X, _Y, w) for name, w in WEIGHTS.items()}
 ADAPTED = """
-    w['s'] * (CHANGE)      # the frozen output y is missing from the sum
-    y + w['s'] * (OF_Y)    # it must read x, not y
-    x + w['s'] * (CHANGE)  # it adds to x; the change belongs on y
-    y + (CHANGE)           # the scale s is missing
-    w['s'] * (y + CHANGE)  # s scales the change alone, not y
+    change(name, x, w)               # the frozen output y is missing from the sum
+    y + change(name, y, w)           # it must read x, not y
+    x + change(name, x, w)           # it adds to x; the change belongs on y
+    y + change(name, x, w) / w['s']  # the scale s is missing
+    w['s'] * y + change(name, x, w)  # s scales the change alone, not y
 """
 #: method -> what its line may be instead
 LINES = {
@@ -46,32 +50,30 @@ LINES = {
     y * (1 + w['l'])              # (IA)^3's l starts at 1, so it is y * l; with 1 + l a new one would double y
     """,
     "lora": """
-    y + w['s'] * F.relu(x @ w['A'].T) @ w['B'].T
-    y + w['s'] * F.gelu(x @ w['A'].T) @ w['B'].T            # there is no activation between A and B
-    y + w['s'] / len(w['A']) * x @ w['A'].T @ w['B'].T      # s is alpha / r already; do not divide again
+    y + w['s'] * F.relu(x @ w['A'].T) @ w['B'].T            # there is no activation between A and B
+    y + change(name, x, w) / len(w['A'])                    # s is alpha / r already; do not divide again
     """
-    + ADAPTED.replace("CHANGE", "x @ w['A'].T @ w['B'].T").replace("OF_Y", "y @ w['A'].T @ w['B'].T"),
+    + ADAPTED,
     "parallel": """
     y + w['s'] * x @ w['down'].T @ w['up'].T                # the relu between down and up is missing, and so it is LoRA
-    y + w['s'] * F.relu(x @ w['down'].T @ w['up'].T)        # the relu belongs between down and up, not behind both
-    F.relu(y + w['s'] * F.relu(x @ w['down'].T) @ w['up'].T)  # the relu bends y, too; it belongs between down and up
-    y + w['s'] * F.gelu(x @ w['down'].T) @ w['up'].T        # it is a relu between down and up, not a gelu
-    y + w['s'] * torch.tanh(x @ w['down'].T) @ w['up'].T    # it is a relu between down and up, not a tanh
+    y + w['s'] * F.relu(x @ w['down'].T @ w['up'].T)
+    F.relu(y + change(name, x, w))                          # the relu belongs between down and up, not behind both
+    y + w['s'] * F.gelu(x @ w['down'].T) @ w['up'].T
+    y + w['s'] * torch.tanh(x @ w['down'].T) @ w['up'].T    # the activation between down and up is a relu
     """
-    + ADAPTED.replace("CHANGE", "F.relu(x @ w['down'].T) @ w['up'].T").replace(
-        "OF_Y", "F.relu(y @ w['down'].T) @ w['up'].T"
-    ),
+    + ADAPTED,
 }
 
 one_line = exercise(
     "09a",
     "name, x, y, w",
     _one_line,
-    list(METHODS.values()),
+    list(CASES.values()),
     [
         "y  # y comes back unchanged",
-        *(([METHODS[name]], lines.replace("# ", f"# {name}: ")) for name, lines in LINES.items()),
+        *(([CASES[name]], table.replace("# ", f"# {name}: ")) for name, table in LINES.items()),
     ],
+    names={"change": _change},
     gradients=True,
     keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
 )
@@ -100,26 +102,27 @@ HEADS = [
     tuple(random_tensors((3, 4), (3, 4), (3, 4), (2, 4), (2, 4), seed=3)),
     tuple(random_tensors((2, 2), (2, 2), (2, 2), (2, 2), (2, 2), seed=4)),
 ]
-GATE, TEXT, PREFIX = "share(q, K, P_k)", "attend(q, K, V)", "attend(q, P_k, P_v)"
+ARGS, GATE, TEXT, PREFIX = "q, K, V, P_k, P_v", "share(q, K, P_k)", "attend(q, K, V)", "attend(q, P_k, P_v)"
 
 gated_prefix = exercise(
     "09b",
-    "q, K, V, P_k, P_v",
+    ARGS,
     _gated,
     HEADS,
     f"""
-    (1 - {GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})  # λ is the text's share; it is the prefix's
-    (1 - {GATE}, right(q, K, V, P_k, P_v)[1])                # λ is the text's share; it is the prefix's
-    ({GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})      # the two outputs have each other's share
+    (1 - {GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})
+    (1 - {GATE}, right({ARGS})[1])         # λ is the text's share; it is the prefix's
+    ({GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})  # the two outputs have each other's share
     ({GATE}, {TEXT} + {GATE} * {PREFIX})   # the prefix takes from the text what it gets: attn(C) times 1 - λ
     ({GATE}, {TEXT} + {PREFIX})            # the gate is not used: (1 - λ) attn(C) + λ attn(P)
     ({GATE}, {TEXT})                       # the prefix is missing from the output
     ({GATE}, {PREFIX})                     # the text is missing from the output
-    right(q * q.shape[-1] ** 0.5, K, V, P_k, P_v)  # the scores are not divided by √d, d = q.shape[-1]
-    (share(q * q.shape[-1] ** 0.5, K, P_k), right(q, K, V, P_k, P_v)[1])  # the scores in λ are divided by √d, too
-    ((q @ P_k.T).sum(-1, keepdim=True) / (q @ torch.cat([P_k, K]).T).sum(-1, keepdim=True), right(q, K, V, P_k, P_v)[1])
+    right(q * q.shape[-1] ** 0.5, K, V, P_k, P_v)
+    (share(q * q.shape[-1] ** 0.5, K, P_k), right({ARGS})[1])
+        # the scores are divided by √d, d = q.shape[-1], in λ as in both attentions
+    ((q @ P_k.T).sum(-1, keepdim=True) / (q @ torch.cat([P_k, K]).T).sum(-1, keepdim=True), right({ARGS})[1])
         # λ is a share of the exponentials of the scores, not of the scores
-    (len(P_k) / (len(P_k) + len(K)) * torch.ones(len(q), 1), right(q, K, V, P_k, P_v)[1])
+    (len(P_k) / (len(P_k) + len(K)) * torch.ones(len(q), 1), right({ARGS})[1])
         # that is the prefix's share of the positions; λ is its share of the softmax
     """,
     names={"share": _share, "attend": _attend},
@@ -136,50 +139,41 @@ def _is_affine(f, width):
 
 
 WIDTH = 24  # wide enough that two random points never lie on the same side of every relu
-
-
-def _functions():
-    """name -> (function, is it affine?)"""
-    W, V, b = random_tensors((WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH,), seed=9)
-    return {
-        "W x": (lambda x: W @ x, True),
-        "W x + b": (lambda x: W @ x + b, True),
-        "relu": (lambda x: V @ torch.relu(W @ x), False),
-        "relu + b": (lambda x: V @ torch.relu(W @ x + b), False),
-        "gelu": (lambda x: x + V @ F.gelu(W @ x + b), False),
-        "|x|": (lambda x: x.abs(), False),
-        "x^2": (lambda x: x + x * x, False),
-        "x^3": (lambda x: (W @ x) ** 3, False),
-        "x + x^2 / 10": (lambda x: x + x * x / 10, False),
-    }
-
-
-FUNCTIONS = _functions()
+_W, _V, _B = random_tensors((WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH,), seed=9)
+#: name -> (function, is it affine?, what a test lacks that is wrong here before anywhere else)
+FUNCTIONS = {
+    "W x": (lambda x: _W @ x, True, ""),
+    "W x + b": (
+        lambda x: _W @ x + _B,
+        True,
+        "with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias",
+    ),
+    "relu": (lambda x: _V @ torch.relu(_W @ x), False, "scaling by a positive number goes through it; add two points"),
+    "|x|": (lambda x: x.abs(), False, ""),
+    "relu + b": (lambda x: _V @ torch.relu(_W @ x + _B), False, ""),
+    "gelu": (lambda x: x + _V @ F.gelu(_W @ x + _B), False, ""),
+    "x^2": (lambda x: x + x * x, False, ""),
+    "x^3": (lambda x: (_W @ x) ** 3, False, "f(-a) = -f(a) holds for it as well; add two different points"),
+    "x + x^2 / 10": (lambda x: x + x * x / 10, False, "the tolerance is too wide, rounding is off by 1e-4 at most"),
+}
 
 
 def _judges_affine(fn):
     """The learner may choose the points: what can be compared is the verdict on known functions."""
-    verdicts = {name: {fn(f, WIDTH) for _ in range(3)} for name, (f, _) in FUNCTIONS.items()}
-    wrong = {name for name, verdict in verdicts.items() if verdict != {FUNCTIONS[name][1]}}
+    verdicts = {name: {fn(f, WIDTH) for _ in range(3)} for name, (f, *_) in FUNCTIONS.items()}
+    wrong = [name for name, (_, affine, _) in FUNCTIONS.items() if verdicts[name] != {affine}]
     if not wrong:
         return None
     if set.union(*verdicts.values()) == {False}:
         return "it says False of every function: compare with torch.allclose, for sums of floats are seldom equal"
     if set.union(*verdicts.values()) == {True}:
         return "it says True of every function"
-    if all(verdicts[name] == {not affine} for name, (_, affine) in FUNCTIONS.items()):
+    if all(verdicts[name] == {not affine} for name, (_, affine, _) in FUNCTIONS.items()):
         return "it is turned round: True must mean affine"
-    if "W x + b" in wrong and "W x" not in wrong:
-        return "W x + b is affine too: with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias"
-    if wrong == {"x + x^2 / 10"}:
-        return "x + x^2 / 10 passes your test: the tolerance is too wide, rounding is off by 1e-4 at most"
-    if wrong == {"relu"} or wrong == {"relu", "|x|"}:
-        return "a relu without a bias passes your test: scaling by a positive number goes through it, so add two points"
-    if {"x^3"} <= wrong <= {"x^3", "relu", "gelu", "relu + b"}:
-        return "a cube passes your test, for f(-a) = -f(a) holds for it as well; add two different points"
-    name = min(wrong, key=list(FUNCTIONS).index)
-    kind = "affine" if FUNCTIONS[name][1] else "not affine"
-    return f"{name} is {kind}, and your test says otherwise"
+    _, affine, lack = FUNCTIONS[wrong[0]]
+    return f"{wrong[0]} is {'' if affine else 'not '}affine, and your test says otherwise" + (
+        f": {lack}" if lack else ""
+    )
 
 
 is_affine = exercise("09c", "f, width", _is_affine, (), "", _judges_affine, returns=True)

@@ -1,8 +1,9 @@
-"""Figures and tables of 09_one_idea_many_methods: the family, what a new method does, accuracy against cost."""
+"""Tables and figures of 09_one_idea_many_methods: the family, accuracy against cost, and a block with its places."""
 
+import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ...methods import METHODS
 from ...studies.experiments import FAMILY, family_rates
@@ -17,29 +18,9 @@ GROUPS = {
     "added positions": ("prefix_tuning", "prompt_tuning"),
     "beside the model": ("kadapter",),
     "combinations": (),
-    "without a method": (),
+    "without a method": ("head only", "full"),
     "yours": (),
 }
-EXACTLY, NEARLY, NOT = "exactly", "nearly", "no"
-IDENTITY = {
-    **dict.fromkeys(("parallel", "lora", "dora", "vera", "ia3", "bitfit", "layernorm"), EXACTLY),
-    **dict.fromkeys(("bottleneck", "pfeiffer", "variant", "compacter", "invertible"), NEARLY),
-    **dict.fromkeys(("loreft", "prefix_tuning", "prompt_tuning", "kadapter"), NOT),
-}
-"""Does a new one leave the model's output as it was? With each method's default settings."""
-
-
-def group_of(name: str) -> str:
-    """The group of a method, of an entry of FAMILY, of "head only" and "full"; any other name is the learner's."""
-    if name in ("head only", "full"):
-        return "without a method"
-    parts = [part["method"] for part in FAMILY[name][1:]] if name in FAMILY else [name]
-    found = [group for group, members in GROUPS.items() if set(parts) & set(members)]
-    if len(found) > 1 and parts[-1] != "layernorm":
-        return "combinations"
-    return found[0] if found else "yours"
-
-
 READS = {
     "bottleneck": "y", "pfeiffer": "LN(y + x)", "parallel": "x", "variant": "y or x", "compacter": "y", "loreft": "y",
     "invertible": "y", "lora": "x", "dora": "x", "vera": "x", "ia3": "nothing", "bitfit": "nothing",
@@ -54,159 +35,107 @@ COMBINES = {
 """The axes of He et al. 2022, Table 1, beside a method's formula and its places: what f reads, how it meets y."""
 
 
+def group_of(name: str) -> str:
+    """The group of a method, of an entry of FAMILY, of "head only" and "full"; any other name is the learner's."""
+    parts = [part["method"] for part in FAMILY[name][1:]] if name in FAMILY else [name]
+    groups = [group for group, members in GROUPS.items() if set(parts) & set(members)]
+    return "combinations" if len(groups) > 1 and parts[-1] != "layernorm" else [*groups, "yours"][0]
+
+
 def family(sites: dict, base: int) -> pd.DataFrame:
     """Every method with its default settings, on a model with these sites and `base` parameters; the head is left out.
 
-    Columns: group, method, formula, reads, changes (kinds of sites), combines, merges, identity, trained, %, paper.
+    Index: the method; columns formula, reads, changes (kinds of sites), combines, merges, trained, %.
     """
-    rows = []
-    for group, members in GROUPS.items():
-        for name in members:
-            cls = METHODS[name]
-            trained = cls().total(sites)
-            rows.append(
-                {
-                    "group": group,
-                    "method": name,
-                    "formula": cls.formula,
-                    "reads": READS[name],
-                    "changes": ", ".join(dict.fromkeys(site.kind for site in cls().targets(sites))),
-                    "combines": COMBINES[name],
-                    "merges": "yes" if cls.merges else "no",
-                    "identity": IDENTITY[name],
-                    "trained": trained,
-                    "%": round(100 * trained / base, 3),
-                    "paper": cls.paper,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def starts(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
-    """How far each new method moves the logits, a dot each: columns method, moved; words where it is 0."""
-    rows = frame.sort_values("moved", ascending=False).iloc[::-1]
-    still, moves = rows[rows["moved"] == 0], rows[rows["moved"] > 0]
-    title = f"What a new method does to the logits: {len(still)} of {len(rows)} change nothing beyond rounding"
-    if guess is not None:
-        title += f" (your guess: {guess})"
-    fig = theme.figure(
-        title={"text": title, "font": {"size": 17}},
-        xaxis=theme.log("largest change of a logit (log scale)", 1e-6, 1),
-        height=110 + 28 * len(rows),
-        margin={"l": 150},
-    )
-    fig.add_scatter(
-        x=moves["moved"].tolist(),
-        y=moves["method"].tolist(),
-        hovertemplate="%{y}: moves a logit by up to %{x:.1e}<extra></extra>",
-        **theme.series("live", mode="markers", showlegend=False),
-    )
-    for name in still["method"]:
-        write(fig, -5.9, name, "nothing beyond rounding", xanchor="left")
-    return fig.update_yaxes(categoryorder="array", categoryarray=rows["method"].tolist())
-
-
-def _by_group(fig: go.Figure, rows: pd.DataFrame, x: str, hover: str, source: str = "live", **more) -> None:
-    """A dot a method, with the colour and the marker of its group."""
-    for i, group in enumerate(GROUPS):
-        part = rows[rows["group"] == group]
-        if len(part):
-            style = theme.series(source, "", i, mode="markers") | {"name": group, "legendgroup": group}
-            interval = {"error_x": theme.error(part["half"])} if x == "accuracy" else {}
-            text = f"{hover}<extra>{group}</extra>"
-            values, names = part[x].tolist(), part["method"].tolist()
-            fig.add_scatter(x=values, y=names, hovertemplate=text, **style, **interval, **more)
+    rows = {
+        name: {
+            "formula": METHODS[name].formula,
+            "reads": READS[name],
+            "changes": ", ".join(dict.fromkeys(site.kind for site in METHODS[name]().targets(sites))),
+            "combines": COMBINES[name],
+            "merges": "yes" if METHODS[name].merges else "no",
+            "trained": METHODS[name]().total(sites),
+        }
+        for name in READS
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+    return table.assign(**{"%": (100 * table["trained"] / base).round(3)})
 
 
 # ---- accuracy against cost
 
-COSTS = {
+PANELS = {
+    "accuracy": "test accuracy, %",
     "trained_percent": "trained, % of the model",
     "step_ms": "training step, ms",
     "memory_mb": "memory of a step, MB",
 }
 
 
-def summary(frame: pd.DataFrame, rows: int | None = None) -> pd.DataFrame:
-    """One row a method: method, group, accuracy, half, to_full, to_full_half, verdict, seeds, lr, edge, costs.
+def compared(frame: pd.DataFrame, rows: int, disagree: float, to: str = "full") -> pd.DataFrame:
+    """One row a method, by group: accuracy, half, gap and gap_half to the method `to`, seeds, lr, edge, costs, verdict.
 
-    frame: columns method, seed, lr, accuracy (in %), trained_percent, step_ms, memory_mb, one row a run of the chosen
-    learning rate. rows: of the test; they alone give a single run its interval. half: of the 95% interval of the mean,
-    to_full: points from full fine-tuning, seed by seed. Three seeds that happen to agree say little, so both intervals
-    take a method's own spread or the median over all methods, whichever is larger. edge: the rate is the lowest or
-    the highest that was tried.
-    The costs are medians over the runs.
+    frame: columns method, seed, lr, accuracy (in %) and the costs, a row a run of the chosen rate; rows: of the test.
+    disagree: the share of them that two methods answer differently, as far as is known. Both halves are of 95%
+    intervals and hold what seeds and test rows add to one another: gap is taken over the seeds that both have; a
+    method's seeds spread as they do, or as those of the median method where they happen to agree more. edge: the rate
+    is the lowest or the highest that was tried.
     """
-    by_seed = frame.pivot_table(index="seed", columns="method", values="accuracy")
-    gaps = by_seed.sub(by_seed["full"], axis=0) if "full" in by_seed else by_seed * float("nan")
-    spread, spread_of_gaps = (_spread(runs.drop(columns="full", errors="ignore")) for runs in (by_seed, gaps))
-    table = []
-    for name, part in frame.groupby("method", sort=False):
-        mean, gap, seeds = by_seed[name].mean(), gaps[name].mean(), int(by_seed[name].count())
-        half = 1.96 * spread.get(name, spread.median()) / seeds**0.5
-        if half != half and rows:
-            half = 100 * accuracy_error(mean / 100, rows)
-        to_full_half = 1.96 * spread_of_gaps.get(name, float("nan")) / seeds**0.5
-        lr, tried = float(part["lr"].iloc[0]), family_rates(name)
-        table.append(
-            {
-                "method": name,
-                "group": group_of(name),
-                "accuracy": mean,
-                "half": half,
-                "to_full": gap,
-                "to_full_half": to_full_half,
-                "verdict": _told(gap, to_full_half),
-                "seeds": seeds,
-                "lr": lr,
-                "edge": bool(tried) and lr in (min(tried), max(tried)),
-                **{cost: float(part[cost].median()) for cost in COSTS},
-            }
-        )
-    return pd.DataFrame(table).sort_values("accuracy", ascending=False, ignore_index=True)
+    scores = frame.pivot_table(index="seed", columns="method", values="accuracy")
+    gaps = scores.sub(scores.get(to, np.nan), axis=0)
+
+    def half(runs: pd.DataFrame, of_rows: pd.Series | float) -> pd.Series:
+        spread = runs.drop(columns=to, errors="ignore").std()
+        spread = runs.std().clip(lower=spread.median()).fillna(spread.median())
+        return ((1.96 * spread).pow(2).div(runs.count()).fillna(0) + np.square(of_rows)).pow(0.5)
+
+    table = frame.groupby("method").agg({"lr": "first", **dict.fromkeys(set(PANELS) & set(frame), "median")})
+    table["accuracy"], table["gap"], table["seeds"] = scores.mean(), gaps.mean(), scores.count()
+    table["half"] = half(scores, scores.mean().map(lambda mean: 100 * accuracy_error(mean / 100, rows)))
+    table["gap_half"] = half(gaps, 196 * (disagree / rows) ** 0.5).where(gaps.count() > 0)
+    tried = [family_rates(name) or (0,) for name in table.index]
+    table["edge"] = [lr in (min(rates), max(rates)) for lr, rates in zip(table["lr"], tried, strict=True)]
+    told = zip(table["gap"], table["gap_half"], gaps.count(), strict=True)
+    table["verdict"] = [_verdict(*row, to) for row in told]
+    table.loc[table.index == to, "verdict"] = ""
+    order = [list(GROUPS).index(group_of(name)) for name in table.index]
+    table = table.assign(order=order).sort_values(["order", "accuracy"], ascending=[True, False])
+    return table.drop(columns="order").reset_index()
 
 
-def _spread(by_seed: pd.DataFrame) -> pd.Series:
-    """Of every method, the standard deviation between seeds, or the methods' median where that is larger."""
-    own = by_seed.std()
-    return own.clip(lower=own.median())
-
-
-def _told(gap: float, half: float) -> str:
-    if half != half:
+def _verdict(gap: float, half: float, seeds: int, to: str) -> str:
+    if seeds == 0:
         return ""
-    return "not told apart" if abs(gap) <= half else "below full" if gap < 0 else "above full"
+    if seeds == 1:
+        return f"one seed beside {to}: no verdict"
+    return f"not told apart from {to}" if abs(gap) <= half else f"{'below' if gap < 0 else 'above'} {to}"
 
 
-def board(table: pd.DataFrame, source: str = "recorded", guess: float | None = None, note: str = "") -> go.Figure:
-    """`summary` as dots, a row a method: accuracy with its interval, and the three costs beside.
+def board(table: pd.DataFrame, source: str, note: str = "", guess: float | None = None) -> go.Figure:
+    """`compared`, joined with costs, as dots, a row a method and its rate: accuracy with its interval, three costs.
 
-    The rows stand by group, the best of each on top: a ranking of all would say more than the intervals do.
-    source: of the accuracy, "live" or "recorded"; times and memory are measured live. guess: the learner's, for the
-    best accuracy. note: of the accuracies, under the figure.
+    The rows stand by group: a ranking of all would say more than the intervals do. source: of the accuracies, "live" or
+    "recorded"; note: under the figure; guess: the learner's, for the best accuracy.
     """
-    places = {group: i for i, group in enumerate(GROUPS)}
-    rows = table.assign(place=table["group"].map(places)).sort_values(["place", "accuracy"], ascending=[False, True])
-    seeds, panels = int(table["seeds"].max()), {"accuracy": "test accuracy, %", **COSTS}
-    fig = theme.apply(
-        make_subplots(1, 4, shared_yaxes=True, horizontal_spacing=0.03, column_widths=[0.4, 0.2, 0.2, 0.2]),
-        title=f"One task, {seeds} seed{'s' * (seeds > 1)} a method; accuracy {source}, time and memory live",
-        width=1100,
-        height=270 + 26 * len(rows),
-        **theme.above(3),
-    )
-    for column, (what, title) in enumerate(panels.items(), 1):
-        hover = f"%{{y}}: %{{x:.4g}}<br>{title}"
-        _by_group(fig, rows, what, hover, source, row=1, col=column, showlegend=column == 1)
-        fig.update_xaxes(
-            title={"text": title, "font": {"size": 15}}, tickfont={"size": 15}, nticks=5, row=1, col=column
-        )
-    axis = theme.log(COSTS["trained_percent"], rows["trained_percent"].min(), rows["trained_percent"].max())
-    fig.update_xaxes({key: value for key, value in axis.items() if key != "title"}, row=1, col=2)
-    names = rows["method"].tolist()
-    fig.update_yaxes(categoryorder="array", categoryarray=names, showgrid=True, tickfont={"size": 15})
-    fig = theme.caption(fig, note, shift=85) if note else fig
-    return theme.mark(fig, guess, name="the best", axis="x", unit="%")
+    table = table.assign(group=table["method"].map(group_of))
+    table["label"] = [f"{method} ({lr:g})" for method, lr in zip(table["method"], table["lr"], strict=True)]
+    dots = table.melt(["label", "group", "half"], list(PANELS), "panel")
+    dots["half"] = dots["half"].where(dots["panel"] == "accuracy")
+    fig = px.scatter(
+        dots, x="value", y="label", color="group", symbol="group", facet_col="panel", error_x="half",
+        category_orders={"label": table["label"].tolist(), "group": list(GROUPS)}, facet_col_spacing=0.03,
+        color_discrete_sequence=theme.OKABE_ITO, template=theme.TEMPLATE,
+        symbol_sequence=[marker + theme.SOURCES[source][0] for marker in theme.MARKERS],
+    )  # fmt: skip
+    fig.update_traces(marker_size=11)
+    fig.layout.annotations = ()
+    title = f"One task; accuracy {source}, time and memory live"
+    fig.update_layout(theme.above(3), title_text=title, legend_title_text="", width=1100, height=270 + 26 * len(table))
+    fig.update_xaxes(matches=None, nticks=5, tickfont_size=15).update_yaxes(title="", tickfont_size=15)
+    fig.update_xaxes(theme.log("", table["trained_percent"].min(), table["trained_percent"].max()), col=2)
+    for column, text in enumerate(PANELS.values(), 1):
+        fig.update_xaxes(title={"text": text, "font": {"size": 15}}, col=column)
+    return theme.mark(theme.caption(fig, note, shift=85), guess, name="the best", axis="x", unit="%")
 
 
 # ---- a transformer block with methods at its places
@@ -235,27 +164,23 @@ def block(placed: dict[str, tuple[str, int]], title: str) -> go.Figure:
 
     placed: kind of site -> (method, how many sites of that kind carry it).
     """
-    blue, red, grey = theme.OKABE_ITO[0], theme.OKABE_ITO[1], "#888888"
-    fig = theme.figure(
-        title={"text": title, "font": {"size": 17}},
-        height=90 + 40 * len(PLACES),
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
-    )
+    blue, red, grey = *theme.OKABE_ITO[:2], "#888888"
+    fig = theme.figure(title=title, title_font_size=17, height=90 + 40 * len(PLACES))
+    fig.update_layout(margin={"l": 10, "r": 10, "t": 60, "b": 10})
     fig.update_xaxes(visible=False, range=[-0.2, 10]).update_yaxes(visible=False, range=[-0.7, len(PLACES) - 0.3])
     for x in (0.5, 1.75, 3.0):
         fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=4, line={"color": grey, "width": 2}, layer="below")
     arrow(fig, 1.75, 4, 1.75, len(PLACES) - 0.45, grey)
     for y, (kind, name, solid) in enumerate(PLACES):
         left, right = BESIDE.get(kind, (0, 3.5))
-        look = {"edge": blue if solid else grey, "width": 2.5, "dash": "solid" if solid else "dot"}
-        box(fig, left, y - 0.38, right - left, 0.76, **look)
+        look = {"edge": blue, "dash": "solid"} if solid else {"edge": grey, "dash": "dot"}
+        box(fig, left, y - 0.38, right - left, 0.76, width=2.5, **look)
         write(fig, (left + right) / 2, y, name, 14, bgcolor="white")
-        if kind not in placed:
-            continue
-        method, sites = placed[kind]
-        what = "y + k at the last layer" if method == "kadapter" else f"y' = {METHODS[method].formula}"
-        text = f"<b>{method}</b>  {what}  (× {sites}{', both places' * (kind == 'norm')})"
-        fig.add_shape(type="line", x0=right, x1=4.1, y0=y, y1=y, line={"color": red, "width": 3})
-        frame = {"bordercolor": red, "borderwidth": 2, "borderpad": 3, "bgcolor": "white"}
-        write(fig, 4.1, y, text, 14, xanchor="left", **frame)
+        if kind in placed:
+            method, sites = placed[kind]
+            what = "y + k at the last layer" if method == "kadapter" else f"y' = {METHODS[method].formula}"
+            text = f"<b>{method}</b>  {what}  (× {sites}{', both places' * (kind == 'norm')})"
+            fig.add_shape(type="line", x0=right, x1=4.1, y0=y, y1=y, line={"color": red, "width": 3})
+            frame = {"bordercolor": red, "borderwidth": 2, "borderpad": 3, "bgcolor": "white"}
+            write(fig, 4.1, y, text, 14, xanchor="left", **frame)
     return fig

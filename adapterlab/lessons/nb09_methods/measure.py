@@ -1,79 +1,80 @@
-"""What 09_one_idea_many_methods measures: an attention with a prefix, and the cost of a step of every method."""
+"""What 09_one_idea_many_methods measures: a method by itself, the cost of a step, and what was recorded."""
+
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from ...adapters import Adapters
-from ...compose import Block
+from ...methods import METHODS, Method
 from ...studies import experiments, results
 from ...studies.cost import step_memory, step_times
 from ...studies.ways import prepare
 from ..kit import theme
 
 
-@torch.no_grad()
-def attention(adapters: Adapters, setup: str | Block | None, inputs: dict[str, Tensor], layer: int = 0) -> dict:
-    """q, K, V and out, what comes of them, of one layer and one text: (heads, tokens, head_width) each, on the CPU.
+def as_function(adapters: Adapters, name: str) -> tuple[Callable[[Tensor], Tensor], int]:
+    """Method `name`, with random weights, as a function of x and y, one behind the other; and how long they are."""
+    config = METHODS[name](first=None) if name == "loreft" else METHODS[name]()  # LoReFT at every token
+    adapter = adapters.add("probe", config, seed=0)
+    for p in adapter.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    module = next(iter(adapter.at.values()))[0].cpu()
+    adapters.delete("probe")
+    return lambda xy: module(*xy.chunk(2)).detach(), 2 * adapters.sites["layers.0.query"].width
 
-    K and V are the text's own, without what a prefix puts in front of them.
+
+def costs(
+    adapters: Adapters,
+    recipes: Mapping[str, Iterable[Method] | None],
+    labels: tuple[str, ...],
+    batch: tuple,
+    repeats: int,
+) -> pd.DataFrame:
+    """Time and memory of a training step of every recipe, one after another; None stands for full fine-tuning.
+
+    Index: the recipes' names; columns step_ms, memory_mb. batch: (inputs, targets).
     """
-    model, seen = adapters.model, {}
-    names = {"q": "query", "K": "key", "V": "value"}
-    modules = {key: model.get_submodule(adapters.sites[f"layers.{layer}.{kind}"].module) for key, kind in names.items()}
-    hooks = [m.register_forward_hook(lambda m, x, y, key=key: seen.update({key: y})) for key, m in modules.items()]
-    dense = model.get_submodule(adapters.sites[f"layers.{layer}.attention_dense"].module)
-    hooks.append(dense.register_forward_pre_hook(lambda m, x: seen.update({"out": x[0]})))
-    try:
-        with adapters.use(setup):
-            model(**inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    heads = model.config.num_attention_heads
-    return {key: value[0].unflatten(-1, (heads, -1)).transpose(0, 1).cpu() for key, value in seen.items()}
-
-
-def costs(adapters: Adapters, labels: tuple[str, ...], inputs: dict, targets: Tensor, repeats: int) -> pd.DataFrame:
-    """Time and memory of a training step of every method of FAMILY, of a head alone and of full fine-tuning.
-
-    Index: the method; columns step_ms, memory_mb. The adapters are put beside those that are there and deleted again.
-    """
-    device = next(adapters.model.parameters()).device
-    full, _, _ = prepare("full", labels, device=device)
-    rows = {"full": _cost(full, inputs, targets, repeats)}
-    for name in ["head only", *experiments.FAMILY]:
-        recipe = experiments.family_recipe(name) if name in experiments.FAMILY else ()
-        adapters.add("costs", recipe, head=labels)
-        adapters.train("costs")
-        rows[name] = _cost(adapters.model, inputs, targets, repeats)
-        adapters.delete("costs")
+    rows = {}
+    for name, recipe in recipes.items():
+        if recipe is None:
+            model, _, _ = prepare("full", labels, device=next(adapters.model.parameters()).device)
+        else:
+            model = adapters.model
+            adapters.add("costs", recipe, head=labels)
+            adapters.train("costs")
+        times, memory = step_times(model, *batch, repeats), step_memory(model, *batch)
+        rows[name] = {"step_ms": sum(times.values()), "memory_mb": sum(memory.values())}
+        if recipe is not None:
+            adapters.delete("costs")
     return pd.DataFrame(rows).T
 
 
-def _cost(model, inputs, targets, repeats) -> dict[str, float]:
-    times, memory = step_times(model, inputs, targets, repeats), step_memory(model, inputs, targets)
-    return {"step_ms": sum(times.values()), "memory_mb": sum(memory.values())}
-
-
-def recorded(task: str) -> tuple[pd.DataFrame | None, str]:
-    """(the recorded runs at the rate that validation chose, what is to be known of them); None where there are none.
+def recorded(task: str) -> pd.DataFrame:
+    """The recorded runs at the rate that validation chose, a row a run, with accuracy in %; empty where there are none.
 
     Rows that say which pooling their head had go before those of the old head.
     """
     frame = results.frame_or_none("methods")
-    if frame is None:
-        return None, "nothing is recorded here"
+    frame = pd.DataFrame(columns=["task", "base", "method", "lr"]) if frame is None else frame
     frame = frame[(frame["task"] == task) & (frame["base"] == "minilm")]
     if frame.empty:
-        return None, f"nothing is recorded for {task}"
-    new = frame["pooling"].notna() if "pooling" in frame else pd.Series(False, frame.index)
-    frame = experiments.choose(frame[new] if new.any() else frame)
-    frame = frame.drop(columns="step_ms").assign(accuracy=100 * frame["test"].fillna(frame["majority"]))
-    one, last = frame.iloc[0], (frame["best_epoch"] == frame["epochs"]).mean()
+        return frame
+    if "pooling" in frame and frame["pooling"].notna().any():
+        frame = frame[frame["pooling"].notna()]
+    frame = experiments.choose(frame).drop(columns="step_ms")
+    return frame.assign(accuracy=100 * frame["test"].fillna(frame["majority"]))
+
+
+def source(frame: pd.DataFrame) -> str:
+    """Two lines on what recorded runs are: sentences, steps, seeds, head, and how often the last epoch was best."""
+    one, seeds = frame.iloc[0], frame.groupby("method")["seed"].nunique()
     steps = -(-one["rows_train"] // one["batch_size"]) * one["epochs"]
-    text = (
-        f"{one['rows_train']:.0f} sentences, {steps:.0f} steps, {frame['seed'].nunique()} seeds, "
-        f"{min(frame['date'])[:10]}; in {100 * last:.0f}% of the chosen runs the best epoch is the last"
+    last = 100 * (frame["best_epoch"] == frame["epochs"]).mean()
+    many = "–".join(str(n) for n in sorted({seeds.min(), seeds.max()}))
+    head = f"the head reads the {one['pooling']}" if isinstance(one.get("pooling"), str) else theme.OLD_HEAD
+    return (
+        f"{one['rows_train']:,.0f} sentences, {steps:,.0f} steps, {many} seeds a method; {head}"
+        f"<br>in brackets the rate that validation chose; the last epoch was best in {last:.0f}%"
     )
-    return frame, text if new.any() else f"{text}; {theme.OLD_HEAD}"

@@ -11,13 +11,9 @@ from . import figures as plots
 
 NOTHING = "–"
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
-KNOBS = {
-    **dict.fromkeys(("bottleneck", "pfeiffer", "parallel", "compacter", "kadapter"), "size"),
-    **dict.fromkeys(("lora", "dora", "vera", "loreft"), "rank"),
-    **dict.fromkeys(("prefix_tuning", "prompt_tuning"), "length"),
-}
-OFFERED = ("bottleneck", "pfeiffer", "parallel", "compacter", "lora", "dora", "vera", "ia3", "bitfit", "layernorm",
-           "loreft", "prefix_tuning", "prompt_tuning", "kadapter")  # fmt: skip
+OFFERED = [
+    m for members in plots.GROUPS.values() for m in members if m in METHODS and m not in ("variant", "invertible")
+]
 ONLY = {"layernorm": "norm", "kadapter": "block"}  # offered at one kind of site alone
 LINEAR = ("query", "key", "value", "attention_dense", "inner", "outer")
 PRESETS = {
@@ -36,100 +32,79 @@ PRESETS = {
     "prefix tuning": {"memory": "prefix_tuning"},
     "prompt tuning": {"prompt": "prompt_tuning"},
     "Mix-and-Match": {"memory": "prefix_tuning", "feedforward": "parallel"},
-    "UniPELT, without its gates": {
-        "query": "lora", "value": "lora", "memory": "prefix_tuning", "feedforward": "pfeiffer"
-    },
     "K-Adapter": {"block": "kadapter"},
     "nothing": {},
-}  # fmt: skip
+}
+IDENTITY = {
+    **dict.fromkeys(("parallel", "lora", "dora", "vera", "ia3", "bitfit", "layernorm"), "exactly"),
+    **dict.fromkeys(("bottleneck", "pfeiffer", "variant", "compacter", "invertible"), "nearly"),
+    **dict.fromkeys(("loreft", "prefix_tuning", "prompt_tuning", "kadapter"), "no"),
+}
+"""Does a new one leave the model's output as it was? With each method's default settings."""
 
 
 def recipe(placed: dict[str, str], size: int, layers: tuple[int, ...] | None = None) -> tuple[Method, ...]:
     """Configs of what is placed: kind of site -> method. size: of whatever has a size, a rank or a length."""
     configs = []
     for name in dict.fromkeys(placed.values()):
+        fields = METHODS[name].__dataclass_fields__
+        more = {next((f for f in ("size", "rank", "length") if f in fields), None): size}
+        more |= {"hidden": 0} if name == "prefix_tuning" else {}
         kinds = tuple(kind for kind, method in placed.items() if method == name)
-        more = {KNOBS[name]: size} if name in KNOBS else {}
-        if name == "prefix_tuning":
-            more["hidden"] = 0
-        configs.append(METHODS[name](sites=kinds, layers=layers, **more))
+        configs.append(METHODS[name](sites=kinds, layers=layers, **{k: v for k, v in more.items() if k}))
     return tuple(configs)
 
 
-def tell(placed: dict[str, str], configs: tuple[Method, ...], sites: dict[str, Site], base_count: int) -> str:
+def tell(configs: tuple[Method, ...], sites: dict[str, Site], base_count: int) -> str:
     """One line: parameters, share, whether it can be merged, whether it starts as the identity."""
     if not configs:
         return "nothing is placed: the frozen model"
-    trained = sum(config.total(sites) for config in configs)
-    names = dict.fromkeys(placed.values())
-    unmergeable = [name for name in names if not METHODS[name].merges]
-    merge = f"no, {' and '.join(unmergeable)} must stay attached" if unmergeable else "yes, into the frozen weights"
-    worst = max(names, key=lambda name: (plots.EXACTLY, plots.NEARLY, plots.NOT).index(plots.IDENTITY[name]))
-    start = {
-        plots.EXACTLY: "yes, exactly",
-        plots.NEARLY: f"nearly ({worst})",
-        plots.NOT: f"no ({worst} changes the output at once)",
-    }[plots.IDENTITY[worst]]
+    trained, names = sum(config.total(sites) for config in configs), [config.name for config in configs]
+    stuck = [config.name for config in configs if not config.merges]
+    merge = f"no, {' and '.join(stuck)} must stay attached" if stuck else "yes, into the frozen weights"
+    start = max((IDENTITY[name] for name in names), key=["exactly", "nearly", "no"].index)
     return (
         f"{' + '.join(names)}: {trained:,} parameters ({100 * trained / base_count:.3f}% of the model); "
         f"merges: {merge}; starts as the identity: {start}"
     )
 
 
-def _fits(method: str, kind: str, form: str) -> bool:
-    return form in METHODS[method].fits and ONLY.get(method, kind) == kind
-
-
-class PlaceBoard(base.Presets):
+def places_view(sites: dict[str, Site], base_count: int, preset: str = "Houlsby") -> base.Presets:
     """A dropdown a place, a size, the layers, and presets that set all places at once.
 
-    sites: of the model, as `find_sites` gives them; base_count: its parameters. Controls: one for every kind of site in
-    `figures.PLACES` (`query`, `feedforward`, ...), `amount` (size, rank or length), `where` (layers) and `preset`.
+    sites: of the model, as `find_sites` gives them; base_count: its parameters; preset: a key of PRESETS. Controls: one
+    for every kind of site in `figures.PLACES` (`query`, ...), `amount` (size, rank or length), `where` and `preset`.
     """
+    forms = {site.kind: site.form for site in sites.values()}
+    depth = 1 + max(site.layer for site in sites.values() if site.layer is not None)
+    halves = {"the lower half": tuple(range(depth // 2)), "the upper half": tuple(range(depth // 2, depth))}
 
-    def __init__(self, sites: dict[str, Site], base_count: int):
-        self._sites, self._base = sites, base_count
-        forms = {site.kind: site.form for site in sites.values()}
-        names = {kind: name for kind, name, _ in plots.PLACES if kind in forms}
-        depth = 1 + max(site.layer for site in sites.values() if site.layer is not None)
-        layers = {
-            "all layers": None,
-            "the lower half": tuple(range(depth // 2)),
-            "the upper half": tuple(range(depth // 2, depth)),
-        }
-        super().__init__(
-            self._draw_places,
-            {
-                kind: base.choice(name, [NOTHING, *(m for m in OFFERED if _fits(m, kind, forms[kind]))])
-                for kind, name in names.items()
-            },
-            PRESETS,
-            label="a known method",
-            grid={"grid_template_columns": "repeat(auto-fill, minmax(280px, 1fr))", "grid_gap": "2px 12px"},
-            begin="nothing",
-            height=90 + 40 * len(plots.PLACES),
-            amount=base.select("size, rank or length", SIZES, 24),
-            where=base.choice("layers", list(layers.items())),
-        )
-
-    def _draw_places(self, amount: int, where: tuple[int, ...] | None, **places: str) -> tuple[go.Figure, str]:
-        placed = {kind: method for kind, method in places.items() if method != NOTHING}
-        configs = recipe(placed, amount, where)
+    def draw(amount: int, where: tuple[int, ...] | None, **places: str) -> tuple[go.Figure, str]:
+        configs = recipe({kind: method for kind, method in places.items() if method != NOTHING}, amount, where)
         badges = {}
         for config in configs:
-            targets = config.targets(self._sites)
+            targets = config.targets(sites)
             with torch.random.fork_rng(devices=[]):  # built once where it is narrowest, so that it may refuse
                 config.build(min(targets, key=lambda site: min(site.width, site.source_width)))
-            for kind in config.sites:
-                badges[kind] = (config.name, sum(site.kind == kind for site in targets))
-        if "kadapter" in placed.values() and where is not None:
+            badges |= {kind: (config.name, sum(site.kind == kind for site in targets)) for kind in config.sites}
+        if where is not None and any(config.name == "kadapter" for config in configs):
             raise UserError("K-Adapter reads chosen layers of the whole model: set the layers to all")
-        line = tell(placed, configs, self._sites, self._base)
+        line = tell(configs, sites, base_count)
         return plots.block(badges, line.split(";")[0]), line
 
+    def fitting(kind: str) -> list[str]:
+        return [m for m in OFFERED if forms[kind] in METHODS[m].fits and ONLY.get(m, kind) == kind]
 
-def places_view(sites: dict[str, Site], base_count: int, preset: str = "Houlsby") -> PlaceBoard:
-    """The widget, with a known method in place: a key of PRESETS."""
-    view = PlaceBoard(sites, base_count)
+    view = base.Presets(
+        draw,
+        {kind: base.choice(name, [NOTHING, *fitting(kind)]) for kind, name, _ in plots.PLACES if kind in forms},
+        PRESETS,
+        label="a known method",
+        grid={"grid_template_columns": "repeat(auto-fill, minmax(280px, 1fr))", "grid_gap": "2px 12px"},
+        begin="nothing",
+        height=90 + 40 * len(plots.PLACES),
+        amount=base.select("size, rank or length", SIZES, 24),
+        where=base.choice("layers", [("all layers", None), *halves.items()]),
+    )
     view.preset.value = preset
     return view
