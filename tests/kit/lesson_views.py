@@ -17,8 +17,7 @@ from adapterlab.lessons.nb03_counts.views import budget_view
 from adapterlab.lessons.nb04_size.views import size_view
 from adapterlab.lessons.nb05_ablation.views import Board
 from adapterlab.lessons.nb06_variants.views import variant_view
-from adapterlab.lessons.nb07_glue import figures as glue
-from adapterlab.lessons.nb07_glue.views import glue_view
+from adapterlab.lessons.nb07_glue.views import metric_view
 from adapterlab.lessons.nb08_questions.views import question_view
 from adapterlab.lessons.nb09_methods.views import places_view
 from adapterlab.lessons.nb10_lora.views import lora_view
@@ -159,7 +158,7 @@ VIEWS = {
     "04 size": lambda _: size_view(SIZES, SHARES),
     "05 switches": lambda _: switches(),
     "06 variant": lambda _: variant_view(VARIANTS, SUBLAYERS, size=4, total=10_000),
-    "07 glue": lambda _: glue_view(glue.best_rows(GLUE)),
+    "07 metric": lambda _: metric_view(),
     "08 question": lambda _: question_view(readers("span"), tokenizer(), load_questions().first(8)),
     "09 places": lambda _: places_view(measure("minilm")[1], measure("minilm")[0]),
     "10 lora": lambda _: lora_view(LORA, LINEARS, total=100_000),

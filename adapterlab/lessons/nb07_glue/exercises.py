@@ -4,10 +4,8 @@ import math
 
 from ..kit.exercise import divides, exercise
 
-# ---- 07a: a metric from the four counts
-
 COUNTS = "tp, fp, fn, tn"
-ACCURACY = "(tp + tn) / (tp + fp + fn + tn)"
+PRODUCT = "((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))"
 
 
 def _matthews(tp, fp, fn, tn):
@@ -16,31 +14,28 @@ def _matthews(tp, fp, fn, tn):
     return (tp * tn - fp * fn) / below if below else 0.0
 
 
-PRODUCT = "((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))"
-
 matthews_by_hand = exercise(
     "07a",
     COUNTS,
     _matthews,
     [(50, 20, 10, 20), (7, 1, 2, 3), (2, 5, 4, 1), (70, 30, 0, 0), (0, 0, 20, 10)],
     f"""
-    {ACCURACY}                                       # that is the accuracy
+    (tp + tn) / (tp + fp + fn + tn)                  # that is the accuracy
     (tp * tn - fp * fn) / ({PRODUCT} or 1)           # the square root below the line is missing
-    (tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)  # above the line the errors are subtracted, not added
-    (tp * fp - fn * tn) / math.sqrt({PRODUCT} or 1)  # the counts are mixed up: above the line is tp·tn - fp·fn
-    (fp * fn - tp * tn) / math.sqrt({PRODUCT} or 1)  # the sign is turned round: tp·tn - fp·fn
+    (tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)
+    (tp * fp - fn * tn) / math.sqrt({PRODUCT} or 1)
+    (fp * fn - tp * tn) / math.sqrt({PRODUCT} or 1)  # the counts are mixed up: above the line is tp·tn - fp·fn
     100 * right(tp, fp, fn, tn)                      # that is in per cent; return a fraction of 1
-    abs(right(tp, fp, fn, tn))                       # worse than chance is below 0: no abs
-    max(0.0, right(tp, fp, fn, tn))                  # worse than chance is below 0: it is not cut off there
+    abs(right(tp, fp, fn, tn))
+    max(0.0, right(tp, fp, fn, tn))                  # worse than chance is below 0: no abs, nothing cut off
     round(right(tp, fp, fn, tn), 2)
     round(right(tp, fp, fn, tn), 3)                  # do not round
     """,
-    divides("who always says 1 makes the formula divide by 0; the score is then 0", 70, 30, 0, 0),
-    divides("who always says 0 makes the formula divide by 0; the score is then 0", 0, 0, 20, 10),
+    *(
+        divides(f"who always says {word} makes the formula divide by 0; the score is then 0", *counts)
+        for word, counts in ((1, (70, 30, 0, 0)), (0, (0, 0, 20, 10)))
+    ),
 )
-
-
-# ---- 07b: how much was forgotten
 
 forgotten = exercise(
     "07b",

@@ -1,17 +1,18 @@
-"""Figures and tables of 07_glue: metrics, the grid, Table 1, forgetting."""
+"""Figures and tables of 07_glue: metrics, what validation chose, Table 1's gaps, forgetting."""
 
 import math
 
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from ...paths import DATA
 from ...studies.experiments import choose
 from ...studies.stats import accuracy_error, mean_interval
 from ..kit import theme
+from ..kit.rows import todays
 
-COLUMNS = {"CoLA": "CoLA", "SST-2": "SST", "MRPC": "MRPC", "STS-B": "STS-B", "QQP": "QQP", "MNLI": "MNLIm",
-           "QNLI": "QNLI", "RTE": "RTE"}  # fmt: skip
+COLUMNS = {"SST-2": "SST", "MNLI": "MNLIm"} | {n: n for n in ("CoLA", "MRPC", "STS-B", "QQP", "QNLI", "RTE")}
 """Our name of a task -> its column in the paper's Table 1."""
 
 
@@ -20,142 +21,83 @@ def table1() -> pd.DataFrame:
     return pd.read_csv(DATA / "paper" / "table1.csv", comment="#").set_index("method")
 
 
-def constant_scores(share: float = 0.7, steps: int = 11) -> pd.DataFrame:
-    """What somebody scores who says class 1 with probability p and never reads: in the long run, closed form.
+def constant_scores(share: float) -> pd.DataFrame:
+    """What somebody scores, in %, who says class 1 with probability p and never reads: in the long run, closed form.
 
-    share: of class 1 in the data. Columns p, metric, score (in %).
+    share: of class 1 in the data. Columns p, metric, score.
     """
-    rows = []
-    for p in (i / (steps - 1) for i in range(steps)):
-        scores = {"accuracy": share * p + (1 - share) * (1 - p), "F1": 2 * share * p / (share + p), "Matthews": 0.0}
-        rows += [{"p": p, "metric": name, "score": 100 * value} for name, value in scores.items()]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame({"p": [i / 10 for i in range(11)]})
+    table["accuracy"] = 100 * (share * table["p"] + (1 - share) * (1 - table["p"]))
+    table["F1"] = 100 * 2 * share * table["p"] / (share + table["p"])
+    return table.assign(Matthews=0.0).melt("p", var_name="metric", value_name="score")
 
 
-def misleading(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """The scores of not reading: columns p, metric, score (in %); guess: the learner's Matthews at p = 1."""
+def misleading(share: float, guess: float | None = None) -> go.Figure:
+    """`constant_scores`; guess: the learner's Matthews at p = 1, in %."""
     fig = theme.figure(
         title="Scores of somebody who never reads the sentence",
         xaxis={"title": 'how often "acceptable" is said, as a share p'},
-        yaxis={"title": "score, %", "range": [-5, 100]},
+        yaxis={"title": "score, %", "range": [-5, 105]},
         **theme.LEGEND,
     )
-    theme.lines(fig, frame, "p", "score", "metric", "%{y:.1f}% at p = %{x}")
+    theme.lines(fig, constant_scores(share), "p", "score", "metric", "%{y:.1f}% at p = %{x}")
     return theme.star(fig, 1.0, guess, "Matthews")
 
 
-def token_types(tokens: list[str], types: list[int]) -> go.Figure:
-    """One row of tokens, coloured and numbered by token type."""
-    places = list(range(len(tokens)))
-    fig = theme.figure(
-        title="Token types of a pair: 0 the first text, 1 the second",
-        height=240,
-        xaxis={"tickvals": places, "ticktext": tokens, "tickangle": -45},
-        yaxis={"visible": False},
-    )
-    hover, text = "%{customdata}: type %{z}", [[str(t) for t in types]]
-    return theme.heat(fig, [types], places, [0], text, hover, -0.4, 1.4, customdata=[tokens], showscale=False)
+def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the size and learning rate that validation chose, for adapters and for full fine-tuning.
 
-
-def grid(frame: pd.DataFrame, task: str, source: str = "live") -> go.Figure:
-    """One task's grid: mean validation score, in %, by method (rows) and learning rate (columns).
-
-    frame: columns task, method, lr, validation (a fraction). The colours go from 0 to 100% in every grid.
+    frame: the columns of `experiments`; of each task today's head comes before the old one, then the runs with the most
+    training rows count and, of these, those with the most epochs. Adds kind ("adapters" or "full") and score (on test,
+    in %); task is "CoLA" for "glue/CoLA".
     """
-    part = frame[(frame["task"] == task) & frame["method"].str.startswith("adapter")]
-    table = part.assign(size=part["method"].str.split().str[-1].astype(int))
-    table = 100 * table.pivot_table(index="size", columns="lr", values="validation").sort_index(ascending=False)
-    fig = theme.figure(
-        title=f"{task.removeprefix('glue/')}: validation score, % ({source})",
-        xaxis={"title": "learning rate", "type": "category"},
-        yaxis={"title": "bottleneck size", "type": "category"},
-        height=380,
+    frame = todays(frame, "task")
+    frame = frame.assign(
+        task=frame["task"].str.removeprefix("glue/"),
+        kind=frame["method"].str.replace(r"^adapter \d+$", "adapters", regex=True),
+        score=100 * frame["test"].astype(float).fillna(0),
     )
-    x, y = [f"{lr:g}" for lr in table.columns], [str(size) for size in table.index]
-    text = table.map("{:.1f}".format).to_numpy()
-    return theme.heat(fig, theme.f32(table), x, y, text, "size %{y}, lr %{x}: %{z:.1f}%", 0, 100)
-
-
-def best_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Size and learning rate chosen on validation, as Table 1 does, for adapters and for full fine-tuning.
-
-    frame: the columns of `experiments`; of each task the runs with the most training rows count and, of these, those
-    with the most epochs. Columns: task ("CoLA"), method ("adapters" or "full"), chosen, metric, mean, half
-    (of the 95% interval, in points), seeds, trained_percent, scores (test, in %, by seed).
-    """
-    rows = []
-    frame = frame[frame["method"].str.startswith("adapter") | (frame["method"] == "full")]
-    frame = frame.assign(kind=frame["method"].where(frame["method"] == "full", "adapters"))
+    frame = frame[frame["kind"].isin(["adapters", "full"])]
     for column in ("n_train", "epochs"):
         much = frame[column].astype(float).fillna(math.inf)  # None: all rows
         frame = frame[much == much.groupby(frame["task"]).transform("max")]
-    for (task, kind), part in choose(frame, by=("task", "kind"), among=("method", "lr")).groupby(["task", "kind"]):
-        scores = dict(zip(part["seed"].astype(int), 100 * part["test"].astype(float).fillna(0), strict=True))
-        mean, half = mean_interval(scores.values())
-        first = part.iloc[0]
-        rows.append(
-            {
-                "task": task.removeprefix("glue/"),
-                "method": kind,
-                "chosen": f"{first['method']}, lr {first['lr']:g}",
-                "metric": first["metric"],
-                "mean": mean,
-                "half": half,
-                "seeds": len(scores),
-                "trained_percent": float(part["trained_percent"].mean()),
-                "scores": scores,
-            }
-        )
-    return pd.DataFrame(rows)
+    return choose(frame, by=("task", "kind"), among=("method", "lr"))
 
 
 def gaps(best: pd.DataFrame) -> pd.DataFrame:
-    """Adapters less full fine-tuning, seed by seed: task, ours, half, seeds, paper (sizes 8-256, in points; None)."""
-    paper, rows = table1(), []
-    for task, part in best.groupby("task", sort=False):
-        by = part.set_index("method")["scores"]
-        if {"adapters", "full"} - set(by.index):
-            continue
-        both = sorted(by["adapters"].keys() & by["full"].keys())
-        mean, half = mean_interval([by["adapters"][s] - by["full"][s] for s in both])
-        column = COLUMNS.get(task)
-        printed = (
-            None if column is None else paper.loc["adapters 8-256", column] - paper.loc["full fine-tuning", column]
-        )
-        rows.append({"task": task, "ours": mean, "half": half, "seeds": len(both), "paper": printed})
-    return pd.DataFrame(rows)
+    """Adapters less full fine-tuning in points, seed by seed, of rows of `chosen`, and the paper's with sizes 8 to 256.
+
+    Columns: task, mean, half (of the 95% interval), runs, head ("today's" or "old"), paper (NaN: not in Table 1).
+    """
+    scores = best.pivot_table(index=["task", "seed"], columns="kind", values="score")
+    points = scores.get("adapters", math.nan) - scores.get("full", math.nan)
+    points = pd.Series(points, scores.index).dropna().groupby(level="task")
+    columns = ["task", "mean", "half", "runs"]
+    table = pd.DataFrame([(task, *mean_interval(part), len(part)) for task, part in points], columns=columns)
+    old = set(best["task"]) if "pooling" not in best else set(best[best["pooling"].isna()]["task"])
+    table["head"] = ["old" if task in old else "today's" for task in table["task"]]
+    printed = table1()[[*COLUMNS.values()]].astype(float)
+    difference = printed.loc["adapters 8-256"] - printed.loc["full fine-tuning"]
+    table["paper"] = [difference.get(COLUMNS.get(task), math.nan) for task in table["task"]]
+    return table
 
 
-def gap_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
-    """The gaps of `gaps`, ours with 95% intervals and the paper's."""
+def gap_points(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
+    """The gaps of `gaps`, ours with 95% intervals, and the paper's; seeds and head stand under the task."""
+    seeds = [f"{n} seed{'s' * (n > 1)}" for n in table["runs"]]
+    table = table.assign(x=table["task"] + "<br>" + seeds + "<br>" + table["head"] + " head")
     fig = theme.figure(
-        title="Adapters less full fine-tuning", yaxis={"title": "difference in score, points"}, **theme.LEGEND
+        title="Adapters less full fine-tuning",
+        yaxis={"title": "points", "zeroline": True, "zerolinecolor": "#666666"},
+        height=520,
+        scattermode="group",
+        **theme.LEGEND,
     )
-    ours, paper = table["ours"].astype(float), table["paper"].astype(float)
-    theme.columns(
-        fig, table["task"], ours, "%{x}: %{y:+.1f} points, %{customdata} seeds", "+.1f", source=source, inside=True,
-        name="MiniLM, dev set", error_y=theme.error(table["half"].astype(float)), customdata=table["seeds"].tolist(),
-    )  # fmt: skip
-    hover, name = "%{x}: %{y:+.1f} points in the paper", "BERT-Large, test server"
-    theme.columns(fig, table["task"], paper, hover, "+.1f", source="paper", name=name)
-    return fig.add_hline(0, line={"color": "#666666", "width": 1})
-
-
-def task_bars(task: str, ours: pd.DataFrame | None = None, source: str = "recorded") -> go.Figure:
-    """One task: Table 1's full fine-tuning and adapters beside ours (rows of `best_rows`)."""
-    axis = {"title": "score, %", "range": [0, 108]}
-    fig = theme.figure(title=f"{task}: full fine-tuning and adapters", yaxis=axis, barmode="group", **theme.LEGEND)
-    names = {"full": "full fine-tuning", "adapters": "adapters 8-256"}
-    if task in COLUMNS:
-        printed = [float(table1().loc[name, COLUMNS[task]]) for name in names.values()]
-        theme.columns(fig, names, printed, "%{x}: %{y:.1f}, Table 1", source="paper", name="BERT-Large, test server")
-    if ours is not None and (ours["task"] == task).any():
-        rows = ours[ours["task"] == task].set_index("method").reindex(list(names))
-        means = rows["mean"].astype(float)
-        more = {"error_y": theme.error(rows["half"].astype(float)), "customdata": rows["chosen"].fillna("").tolist()}
-        hover = "%{x}: %{y:.1f}, %{customdata}"
-        theme.columns(fig, names, means, hover, source=source, name="MiniLM", inside=True, **more)
-    return fig
+    look = {"mode": "markers+text", "texttemplate": " %{y:+.1f}", "textposition": "middle right"}
+    ours, paper = table.assign(who="MiniLM, dev set"), table.assign(who="BERT-Large, test server")
+    hover = "%{y:+.1f} ± %{customdata:.1f} points"
+    theme.lines(fig, ours, "x", "mean", "who", hover, source=source, half="half", note="half", **look)
+    return theme.lines(fig, paper, "x", "paper", "who", "%{y:+.1f} points", source="paper", **look)
 
 
 def forgetting(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
@@ -164,23 +106,19 @@ def forgetting(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     Means over the seeds, with 95% intervals where there are several. guess: the score, in %, that the learner expects
     of the first task at the end of full fine-tuning.
     """
-    frame = frame.sort_values("step", kind="stable")
-    order, methods = frame["after"].drop_duplicates().tolist(), list(dict.fromkeys(frame["method"]))
-    fig = theme.figure(
-        title="Tasks one after another on one base",
-        xaxis={"title": "after learning", "type": "category", "categoryarray": order, "categoryorder": "array"},
-        yaxis={"title": "score on test, %"},
-        height=540,
-        **theme.above(4),
+    keys, order = (
+        ["task", "method", "after"],
+        frame.sort_values("step", kind="stable")["after"].drop_duplicates().tolist(),
     )
-    for (task, method), part in frame.groupby(["task", "method"], sort=False):
-        points = theme.means(part.assign(percent=100 * part["score"]), "after", "percent")
-        way, own = methods.index(method), theme.OKABE_ITO[order.index(task)]  # colour a task, dash a method
-        theme.lines(
-            fig, points.assign(name=f"{task}: {method}"), "after", "mean", "name", "after %{x}: %{y:.1f}%",
-            index=lambda _, i=way: i, half="half", line_color=own, marker_color=own,
-            marker_line_color=own,
-        )  # fmt: skip
+    rows = [(*key, *mean_interval(100 * part)) for key, part in frame.groupby(keys, sort=False)["score"]]
+    points = pd.DataFrame(rows, columns=[*keys, "score on test, %", "half"])
+    fig = px.line(
+        points, x="after", y="score on test, %", error_y="half",
+        color="task", line_dash="method", symbol="method", category_orders={"after": order, "task": order},
+        color_discrete_sequence=theme.OKABE_ITO, labels={"after": "after learning"}, template=theme.TEMPLATE,
+        title="Tasks one after another on one base", height=540,
+    )  # fmt: skip
+    fig.update_layout(**theme.above(4), legend_title=None).update_traces(marker_size=11, line_width=3)
     return theme.star(fig, order[-1], guess, f"{order[0]}, full")
 
 
@@ -189,23 +127,23 @@ def kept(frame: pd.DataFrame, mine: pd.DataFrame, rows: int) -> go.Figure:
 
     frame, mine: as for `forgetting`; mine: the learner's way. rows: test rows, of which a single run has its interval.
     """
+    first, final = frame["task"].iloc[0], frame["after"].iloc[-1]
     ways = pd.concat([frame, mine.assign(method="yours")])
+    last = ways[ways["step"] == ways["step"].max()].assign(score=lambda t: 100 * t["score"])
+    points = last.pivot(index=["method", "seed"], columns="task", values="score").reset_index()
+    points["half"] = [100 * accuracy_error(value / 100, rows) for value in points[first]]
+    points["note"] = "seed " + points["seed"].astype(str)
     fig = theme.figure(
         title="Learn the last task, keep the first",
-        xaxis={"title": f"{frame['after'].iloc[-1]} at the end, %"},
-        yaxis={"title": f"{frame['task'].iloc[0]} at the end, %"},
+        xaxis={"title": f"{final} at the end, %"},
+        yaxis={"title": f"{first} at the end, %"},
         **theme.LEGEND,
     )
-    last = ways[ways["step"] == ways["step"].max()]
-    first, final = frame["task"].iloc[0], last["after"].iloc[0]
-    for i, (method, part) in enumerate(last.groupby("method", sort=False)):
-        scores = 100 * part.pivot(index="seed", columns="task", values="score")
-        half = 100 * accuracy_error(scores[first].mean() / 100, rows)
-        fig.add_scatter(
-            x=theme.f32(scores[final]),
-            y=theme.f32(scores[first]),
-            error_y=theme.error([half] * len(scores)),
-            hovertemplate=f"{method}<br>%{{x:.1f}}% and %{{y:.1f}}%<extra></extra>",
-            **theme.series("live", str(method), i, mode="markers"),
-        )
-    return fig
+    look = {
+        "mode": "markers+text",
+        "texttemplate": "  %{customdata}",
+        "textposition": "middle right",
+        "cliponaxis": False,
+    }
+    hover = "%{customdata}<br>%{x:.1f}% and %{y:.1f}%"
+    return theme.lines(fig, points, final, first, "method", hover, half="half", note="note", **look)
