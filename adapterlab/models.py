@@ -57,7 +57,7 @@ def load_base(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = _end_token(tokenizer, name)
         model.config.pad_token_id = tokenizer.pad_token_id
-    model.config._name_or_path = Path(name).name if Path(folder).is_dir() else name  # no path of this machine
+    model.config._name_or_path = name if name in BUNDLED else folder
     model = model.to(where).eval()
     model = model if quantize is None else pack(model, quantize)
     setattr(model, ORIGIN, Origin(frozenset(missing), pooling_of(folder)))

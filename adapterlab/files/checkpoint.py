@@ -21,7 +21,7 @@ from ..adapter import CHILD, Adapter, Info
 from ..errors import UserError
 from ..methods import HeadConfig, Method, from_dict
 from ..quantize import quantized
-from ..sites import HEADS, Site
+from ..sites import HEADS
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -213,22 +213,25 @@ def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head
     config, packed = _read(folder)
     name = config["name"] if name is None else name
     adapters.claim(name)
-    recipe = _recipe(folder, config)
-    heads = tuple(method for method in recipe if head and isinstance(method, HeadConfig))
-    if heads and "head" not in adapters.sites:
-        raise UserError(f'"{folder}" has a head, and this model has no site for one; say head=False')
-    _same_base(folder, config["base"], adapters, bool(heads))
-    _whole_head(folder, config["recipe"] if heads else [], adapters.sites)
-    recipe = tuple(method for method in recipe if method in heads or not isinstance(method, HeadConfig))
-    try:
-        with torch.device("meta"):  # shapes only: the numbers come from the file
-            adapter = Adapter(Info(recipe, *(config.get(key) for key in INFO)), adapters.sites)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'"{folder / CONFIG}" asks for what cannot be built: {error}') from None
+    recipe = tuple(method for method in _recipe(folder, config) if head or not isinstance(method, HeadConfig))
+    info = Info(recipe, *(config.get(key) for key in INFO))
+    _same_base(folder, config["base"], adapters)
+    _same_head(folder, config, adapters, info.head)
     tensors = parse(folder / TENSORS, packed)
-    fill(adapter, folder / TENSORS, {k: v for k, v in tensors.items() if head or not k.startswith("head.")})
-    adapters.insert(name, adapter)
-    return name
+    return put(adapters, name, folder, info, {k: v for k, v in tensors.items() if head or not k.startswith("head.")})
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of bounded size."""
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise UserError(f'"{path}" is larger than any adapter\'s config')
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'"{path}" is not readable JSON ({error}); have the adapter saved again') from None
+    if not isinstance(config, dict):
+        raise UserError(f'"{path}" must hold one JSON object')
+    return config
 
 
 def _read(folder: Path) -> tuple[dict, bytes]:
@@ -236,13 +239,8 @@ def _read(folder: Path) -> tuple[dict, bytes]:
     path = folder / CONFIG
     if not path.is_file() or not (folder / TENSORS).is_file():
         raise UserError(f'"{folder}" is not an adapter\'s folder: it needs {CONFIG} and {TENSORS}')
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise UserError(f'"{path}" is larger than any adapter\'s config')
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'"{path}" is not readable JSON ({error}); save the adapter again') from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = config_of(path)
+    if config.get("format") != FORMAT:
         raise UserError(f'"{path}" was not written by adapterlab; this loader reads its own format only')
     version = config.get("version")
     if type(version) is not int or version < 1:
@@ -281,9 +279,8 @@ def _recipe(folder: Path, config: dict) -> tuple[Method, ...]:
     return tuple(recipe)
 
 
-def _same_base(folder: Path, saved: dict, adapters: "Adapters", head: bool) -> None:
-    """UserError when the adapter was trained on another base than the model's; `head`: what that reads counts too."""
-    model = adapters.model
+def _same_base(folder: Path, saved: dict, adapters: "Adapters") -> None:
+    """UserError when the adapter was trained on another base than the model's."""
     here = base_identity(adapters)
     for key in ("family", "width", "layers"):
         if saved.get(key) != here[key]:
@@ -292,34 +289,39 @@ def _same_base(folder: Path, saved: dict, adapters: "Adapters", head: bool) -> N
             )
     if saved.get("dtype") != here["dtype"]:  # the same weights in another precision have another fingerprint
         return
-    base, rows = base_of(model), saved.get("vocabulary")
-    if "vocabulary" not in saved:  # as 0.1.0 saved it
-        same = saved.get("fingerprint") == fingerprint(base)
-    elif rows is not None and (
-        type(rows) is not int or here["vocabulary"] is None or not 0 < rows <= here["vocabulary"]
-    ):
-        raise UserError(f'"{folder}" was trained with a vocabulary of {rows!r}, this model has {here["vocabulary"]!r}')
-    else:
-        same = saved.get("fingerprint") == fingerprint(base, rows, heads(adapters))
-    if not same:
+    base, rows, count = base_of(adapters.model), saved.get("vocabulary"), here["vocabulary"]
+    if rows is not None and (type(rows) is not int or count is None or not 0 < rows <= count):
+        raise UserError(f'"{folder}" was trained with a vocabulary of {rows!r}, this model has {count!r}')
+    # 0.1.0 saved no vocabulary, and the pooler counted as the base's
+    mark = fingerprint(base, rows, heads(adapters)) if "vocabulary" in saved else fingerprint(base)
+    if saved.get("fingerprint") != mark:
         raise UserError(
             f'"{folder}" was trained on "{saved.get("name")}", of the same shape but with other weights than this model'
         )
-    for site, wanted in (saved.get("between") or {}).items() if head else ():
-        if site not in adapters.sites:
-            raise UserError(f'"{folder}" has a head behind "{site}", which this model lacks; say head=False')
-        if fingerprint(model.get_submodule(adapters.sites[site].module)) != wanted:
-            raise UserError(f'"{folder}" has a head behind "{site}", which has other weights here; say head=False')
 
 
-def _whole_head(folder: Path, recipe: list[dict], sites: dict[str, Site]) -> None:
-    """Files from before a head held all of its task's numbers lack some, where the model's head has several maps."""
-    lacking = [site.module for site in sites.values() if site.missing]
-    if lacking and any(method.get("method") == "head" and "pooling" not in method for method in recipe):
-        raise UserError(
+def _same_head(folder: Path, config: dict, adapters: "Adapters", head: HeadConfig | None) -> None:
+    """UserError when a head would not read what it was trained to read."""
+    if head is None:
+        return
+    try:
+        head.targets(adapters.sites)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'"{folder}" has a head that does not fit this model: {error}; say head=False') from None
+    lacking = [site.module for site in adapters.sites.values() if site.missing]
+    if lacking and any(method.get("method") == "head" and "pooling" not in method for method in config["recipe"]):
+        raise UserError(  # 0.1.0 saved a head's last map alone
             f'"{folder}" was saved when a head was its last map alone; what it learnt upon a random "{lacking[0]}" '
             "cannot be found again: train it anew"
         )
+    was, here = config["base"].get("between"), between(adapters, head)
+    if was is None or was == here or config["base"].get("dtype") != base_identity(adapters)["dtype"]:
+        return
+    was = was if isinstance(was, dict) else {}
+    site = next((site for site in {**was, **here} if was.get(site) != here.get(site)), "?")
+    differs = "has other weights here" if site in here else "this model lacks"
+    trained = f'behind "{site}", which {differs}' if site in was else f'that was not behind "{site}", as it is here'
+    raise UserError(f'"{folder}" has a head {trained}; say head=False')
 
 
 def parse(path: Path, packed: bytes) -> dict:
@@ -330,20 +332,27 @@ def parse(path: Path, packed: bytes) -> dict:
         raise UserError(f'"{path}" is not a safetensors file ({error}); save the adapter again') from None
 
 
-def fill(adapter: Adapter, path: Path, tensors: dict) -> None:
-    """Give the shapes their numbers: the same names, the same shapes, all finite."""
+def put(adapters: "Adapters", name: str, folder: Path, info: Info, tensors: dict) -> str:
+    """Add an adapter with these numbers: the same names as its own, the same shapes, all finite. Returns its name."""
+    try:
+        with torch.device("meta"):  # shapes only: the numbers come from the file
+            adapter = Adapter(info, adapters.sites)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'"{folder}" asks for what cannot be built: {error}') from None
     wanted = adapter.state_dict()
     differ = {"lacks": wanted.keys() - tensors.keys(), "has an unexpected": tensors.keys() - wanted.keys()}
     for problem, keys in differ.items():
         if keys:
-            raise UserError(f'"{path}" {problem} tensor "{sorted(keys)[0]}" ({len(keys)} in all)')
+            raise UserError(f'"{folder}" {problem} tensor "{min(keys)}" ({len(keys)} in all)')
     for key, tensor in tensors.items():
         if tensor.shape != wanted[key].shape:
-            raise UserError(f'"{path}": "{key}" is {tuple(tensor.shape)} and must be {tuple(wanted[key].shape)}')
+            raise UserError(f'"{folder}": "{key}" is {tuple(tensor.shape)} and must be {tuple(wanted[key].shape)}')
         if tensor.is_floating_point() != wanted[key].is_floating_point():
-            raise UserError(f'"{path}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
-    finite(tensors, f'"{path}"')
+            raise UserError(f'"{folder}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
+    finite(tensors, f'"{folder}"')
     adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
+    adapters.insert(name, adapter)
+    return name
 
 
 def finite(tensors: dict, whose: str) -> None:

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import save as pack_tensors
 
-from ..adapter import Adapter, Info
+from ..adapter import Info
 from ..errors import UserError, suggest
 from ..methods import FusionConfig
 from . import adapterhub, checkpoint, peft
@@ -28,10 +27,12 @@ PEERS = {"peft": "PEFT (the library `peft`)", "adapterhub": "AdapterHub (the lib
 MARKS = ("adapter_config.json", "adapter_fusion_config.json")
 
 
-def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool = False, head: bool = True) -> Path:
+def export(
+    adapters: "Adapters", name: str, folder, form: str, overwrite: bool = False, head: bool = True, away: bool = False
+) -> Path:
     """Write an adapter for "peft" or "adapterhub": safetensors, JSON and a README that says how to load it, or nothing.
 
-    head: with its head, if it has one.
+    head: with its head, if it has one. away: for another machine; a base that is a folder has its last name alone.
     Errors: UserError for a method that the format cannot hold, with the reason; see also `checkpoint.save`.
     """
     if form not in FORMATS:
@@ -39,14 +40,15 @@ def export(adapters: "Adapters", name: str, folder, form: str, overwrite: bool =
     folder = checkpoint.check_target(folder, overwrite, MARKS)
     metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
     files: dict[str, str | bytes] = {}
-    for filename, content in FORMATS[form].write(adapters, name, head).items():
+    base = base_name(adapters.model, away)
+    for filename, content in FORMATS[form].write(adapters, name, base, head).items():
         if filename.endswith(".json"):
             files[filename] = json.dumps(content, indent=2) + "\n"
         else:
             content = {k: v.detach().to("cpu").contiguous().clone() for k, v in content.items()}
             checkpoint.finite(content, f'adapter "{name}"')
             files[filename] = pack_tensors(content, metadata=metadata)
-    return checkpoint.write_folder(folder, files | {checkpoint.CARD: _readme(adapters, name, form, head)})
+    return checkpoint.write_folder(folder, files | {checkpoint.CARD: _readme(adapters, name, base, form, head)})
 
 
 def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
@@ -63,18 +65,14 @@ def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = Tr
             f"\"{folder}\" is neither PEFT's nor AdapterHub's: it needs adapter_config.json and its tensors"
         )
     try:
-        found, recipe, tensors = form.read(adapters, folder, head, pickle)
-        chosen = name or found or folder.name.replace(".", "_")
+        called, recipe, tensors = form.read(adapters, folder, head, pickle)
+        chosen = name or called or folder.name.replace(".", "_")
         adapters.claim(chosen)
-        with torch.device("meta"):
-            adapter = Adapter(Info(tuple(recipe)), adapters.sites)
+        return checkpoint.put(adapters, chosen, folder, Info(tuple(recipe)), tensors)
+    except UserError:
+        raise
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, OverflowError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f'"{folder}" asks for what cannot be built: {error}') from None
-    checkpoint.fill(adapter, folder, tensors)
-    adapters.insert(chosen, adapter)
-    return chosen
 
 
 LOADING = {
@@ -89,8 +87,7 @@ model = AutoAdapterModel.from_pretrained("{base}")
 model.load_adapter("path/to/{name}", use_safetensors=True, set_active=True)
 model.eval()""",
     # adapters 1.3.0 reads a fusion from a pickle alone
-    "fusion": """import torch
-from adapters import AutoAdapterModel
+    "fusion": """from adapters import AutoAdapterModel
 from safetensors.torch import load_file
 
 for part in {parts}:
@@ -104,10 +101,10 @@ model.eval()""",
 }
 
 
-def _readme(adapters: "Adapters", name: str, form: str, head: bool) -> str:
+def _readme(adapters: "Adapters", name: str, base: str, form: str, head: bool) -> str:
     """What the reader's class must be, and the lines that load it."""
     info, kind = adapters[name].info, type(adapters.model).__name__
-    base, labels = base_name(adapters.model) or "the base", info.head.labels if info.head and head else ()
+    base, labels = base or "the base", info.head.labels if info.head and head else ()
     auto = next((f"AutoModel{end}" for end in ENDS if kind.endswith(end)), kind)
     classifies = labels and auto.endswith("SequenceClassification")
     fusion = next((config for config in info.recipe if isinstance(config, FusionConfig)), None)

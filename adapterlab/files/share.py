@@ -45,13 +45,13 @@ def write(adapters: "Adapters", name: str, folder, form: str = "adapterlab", ove
     """An adapter in a folder, in our format, PEFT's or AdapterHub's."""
     if form == "adapterlab":
         return checkpoint.save(adapters, name, folder, overwrite)
-    return formats.export(adapters, name, folder, form, overwrite)
+    return formats.export(adapters, name, folder, form, overwrite, away=True)
 
 
-def read(adapters: "Adapters", folder, name: str | None = None) -> str:
-    """Add the adapter in a folder, whoever wrote it; returns its name."""
+def read(adapters: "Adapters", folder, name: str | None = None, head: bool = True) -> str:
+    """Add the adapter in a folder, whoever wrote it, with its head or without; returns its name."""
     ours = (Path(folder) / checkpoint.CONFIG).is_file()
-    return checkpoint.load(adapters, folder, name) if ours else formats.adopt(adapters, folder, name)
+    return (checkpoint.load if ours else formats.adopt)(adapters, folder, name, head)
 
 
 # ---- a zip
@@ -196,10 +196,10 @@ def fetch(
     return checkpoint.write_folder(folder, files)
 
 
-def pull(adapters: "Adapters", repo: str, name: str | None = None, **settings) -> str:
+def pull(adapters: "Adapters", repo: str, name: str | None = None, head: bool = True, **settings) -> str:
     """Add the adapter of a Hub repository to the model; returns its name. settings: of `fetch`."""
     with tempfile.TemporaryDirectory() as temporary:
-        return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name)
+        return read(adapters, fetch(repo, Path(temporary) / "adapter", **settings), name, head)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_a_tokenizer_that_has_neither(folder):
 
 
 def test_the_name_of_a_base(folder, monkeypatch):
-    """A Hub id stays whole, of a folder its last name alone: even where the two look the same."""
+    """A Hub id or a folder as it was given: what PEFT writes down, and where it looks again."""
     saved = Path(folder(eos_token="</s>"))
     for auto in (AutoTokenizer, AutoModelForSequenceClassification):
         read = auto.from_pretrained
@@ -51,5 +51,6 @@ def test_the_name_of_a_base(folder, monkeypatch):
     assert load_base("owner/name", device="cpu")[0].config._name_or_path == "owner/name"
     monkeypatch.chdir(saved.parent.parent)
     relative = f"{saved.parent.name}/{saved.name}"
-    assert load_base(relative, device="cpu")[0].config._name_or_path == saved.name
-    assert load_base(str(saved), device="cpu")[0].config._name_or_path == saved.name
+    assert load_base(relative, device="cpu")[0].config._name_or_path == relative
+    assert load_base(str(saved), device="cpu")[0].config._name_or_path == str(saved)
+    assert load_base(device="cpu")[0].config._name_or_path == "minilm"

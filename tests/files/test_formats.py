@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from formats_cases import HEADS, HERE, OURS, adapted, digest, every, fresh, inputs, logits
+import transformers as T
+from formats_cases import HEADS, HERE, OURS, adapted, digest, every, fresh, inputs, logits, scramble
 from safetensors.torch import load_file, save_file
 from tiny_bert import hooks, same_state, snapshot
 
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Fuse
 from adapterlab.errors import UserError
+from adapterlab.files import share
 from adapterlab.methods import (
     BitFitConfig,
     BottleneckConfig,
@@ -69,22 +71,26 @@ def refuses(adapters, folder, match, **more):
     [
         ("owner/name", "owner/name"),
         ("minilm", "sentence-transformers/all-MiniLM-L6-v2"),
-        ("/home/me/models/mine", "mine"),
-        ("models/mine", "mine"),
+        ("models/mine", "models/mine"),
     ],
 )
 def test_the_base_that_the_peers_look_for(tmp_path, monkeypatch, name, written):
-    """A name that they can fetch, and never a path of this machine."""
+    """A name that they can fetch, or the folder as it was given; what leaves this machine names no path of it."""
     (tmp_path / "models" / "mine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     adapters = fresh()
     adapters.add("a", LoRAConfig(rank=2))
     adapters.model.config._name_or_path = name
+    away = "mine" if name == "models/mine" else written
     for form, key in (("peft", "base_model_name_or_path"), ("adapterhub", "model_name")):
-        folder = adapters.export("a", tmp_path / form, form)
-        assert json.loads((folder / "adapter_config.json").read_text())[key] == written
-    saved = json.loads((adapters.save("a", tmp_path / "saved") / "adapter.json").read_text())
-    assert saved["base"]["name"] == ("minilm" if name == "minilm" else written)
+        for folder, base in (
+            (adapters.export("a", form, form), written),
+            (share.write(adapters, "a", f"{form}, away", form), away),
+        ):
+            assert json.loads((folder / "adapter_config.json").read_text())[key] == base
+            assert f'from_pretrained("{base}"' in (folder / "README.md").read_text()
+    saved = json.loads((adapters.save("a", "saved") / "adapter.json").read_text())
+    assert saved["base"]["name"] == ("minilm" if name == "minilm" else away)
 
 
 @pytest.mark.parametrize("form", ["peft", "adapterhub"])
@@ -192,7 +198,7 @@ CANNOT = {
     ("peft", "both sides"): (IA3Config(sites=("hidden", "outer")), "before and behind"),
     ("peft", "two"): ((LoRAConfig(rank=2), LayerNormConfig()), "has one method, and this has lora and layernorm"),
     ("peft", "head alone"): (HeadConfig(), "a head alone"),
-    ("adapterhub", "houlsby"): (houlsby(4), "it has no layernorm"),
+    ("adapterhub", "houlsby"): (houlsby(4), "it has no layernorm.*; what can leave is BottleneckConfig alone"),
     ("adapterhub", "variant"): (VariantConfig(size=4), "it has no variant"),
     ("adapterhub", "bitfit"): (BitFitConfig(), "it has no bitfit"),
     ("adapterhub", "vera"): (VeRAConfig(rank=2), "it has no vera"),
@@ -306,10 +312,10 @@ def test_wrong_tensors(copied, peer, which, case):
         ("adapters", "houlsby", {"reduction_factor": 0}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": {"1": 3}}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": 2}, "must be"),
-        ("adapters", "houlsby", {"non_linearity": "mish"}, '"mish" is not known'),
+        ("adapters", "houlsby", {"non_linearity": "mish"}, 'unknown activation "mish"'),
         ("adapters", "houlsby", {"ln_before": True}, '"ln_before" = True'),
         ("adapters", "houlsby", {"inv_adapter": "nice"}, "'nice' has no counterpart"),
-        ("adapters", "houlsby", {"scaling": 2.0}, "mixture"),
+        ("adapters", "houlsby", {"scaling": 2.0}, '"scaling" = 2.0'),
         ("adapters", "houlsby", {"leave_out": [9]}, "must list layers"),
         ("adapters", "houlsby", {"leave_out": [1]}, "unexpected tensor"),
         ("adapters", "houlsby", {"mh_adapter": False, "output_adapter": False}, "at no site"),
@@ -406,17 +412,29 @@ def test_the_readme_says_how_to_load_it(form, name, head, tmp_path):
     compile(text.split("```python")[1].split("```")[0], "README.md", "exec")
 
 
-def test_saved_on_the_bare_base(copied):
-    """PEFT's names lack "bert." when the model had no head; a model with a head takes them all the same."""
+CLASSES = ("BertModel", "BertForSequenceClassification", "BertForQuestionAnswering", "BertForMaskedLM")
 
-    def bare(tensors):
-        return {k.replace("model.bert.", "model."): v for k, v in tensors.items() if "classifier" not in k}
 
-    folder = edit(copied("peft", "lora"), bare, modules_to_save=None, task_type=None)
-    adapters = fresh()
-    adapters.adopt(folder, "bare")
-    adapters.adopt(HERE / "peft" / "lora", "full", head=False)
-    assert torch.equal(logits(adapters, "bare"), logits(adapters, "full"))
+@pytest.mark.parametrize("theirs", CLASSES[:3])
+@pytest.mark.parametrize("ours", CLASSES)
+def test_another_class_of_the_same_base(ours, theirs, tmp_path):
+    """In every format an adapter goes onto every class; a head that does not fit is named, and can be left out."""
+    writer, reader = (Adapters(getattr(T, kind).from_pretrained(HERE / "base")) for kind in (theirs, ours))
+    head = None if theirs == "BertModel" else ("start", "end")
+    scramble(writer.add("a", LoRAConfig(rank=2), head=head, seed=0).parameters())
+    for form in ("adapterlab", "peft", "adapterhub"):
+        if form == "adapterhub" and theirs == "BertForQuestionAnswering":
+            continue  # its head is none that classifies
+        folder, fits = share.write(writer, "a", tmp_path / form, form), head is None or ours == theirs
+        if not fits:
+            with pytest.raises(UserError, match="head.*say head=False"):
+                share.read(reader, folder, "b")
+        name = share.read(reader, folder, form, head=fits)
+        state = reader[name].state_dict()
+        assert same_state(state, {key: writer["a"].state_dict()[key] for key in state})
+        assert [site for site in state if not site.startswith("head")] and (reader[name].info.head is None) != (
+            fits and head is not None
+        )
 
 
 def test_files(tmp_path, copied):

@@ -22,7 +22,7 @@ from adapterlab.methods import (
     PromptTuningConfig,
 )
 
-__all__ = ["HEADS", "HERE", "OURS", "adapted", "digest", "every", "fresh", "inputs", "logits"]
+__all__ = ["HEADS", "HERE", "OURS", "adapted", "digest", "every", "fresh", "inputs", "logits", "scramble"]
 
 ALL = ("query", "key", "value", "inner", "outer")
 OURS = {
@@ -65,8 +65,9 @@ HEADS = {
 
 def fresh(case: str = "", seed: int = 0):
     torch.manual_seed(seed)  # of what the base lacks
-    base = HERE / base_of(case)
-    return Adapters(AutoModelForSequenceClassification.from_pretrained(base, num_labels=3).eval())
+    model = AutoModelForSequenceClassification.from_pretrained(HERE / base_of(case), num_labels=3).eval()
+    model.config._name_or_path = base_of(case)  # as the peers have it, who work in that folder
+    return Adapters(model)
 
 
 def every(form: str):
