@@ -8,7 +8,7 @@ adapters.save("reviews", "reviews_adapter")
 adapters.detach()                  # the model is bit for bit what it was
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ class Adapters:
         self.here = Here()  # this thread's own pass
         self._uses: dict[object, list[str]] = {}  # for every `use` block of any thread: the adapters in it
         self.attachment = Attachment(self)
-        self.skipped: frozenset[int] = frozenset()  # the layers whose adapters do not run, see `methods.adapterdrop`
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
         self.originals: dict[str, tuple[Tensor, Tensor | None]] = {}  # the weights that it replaced
         self.attached = False
@@ -138,7 +137,7 @@ class Adapters:
 
     def evaluate(self, setup: Setup, site: str, x: Tensor | None, y: Tensor, norm: nn.Module | None = None) -> Tensor:
         """y' of a setup at a site, in y's dtype. x: (..., source_width), y: (..., width); norm: as in `evaluate`."""
-        if self.skipped and self.sites[site].layer in self.skipped:
+        if self.sites[site].layer in self.here.skipped:
             return y
         in_weights = self.merged if site != "head" else None  # but for a head that cannot be merged
         methods = {name: self.store[name].at.get(site, ()) for name in compose.names(setup) if name != in_weights}
@@ -261,12 +260,12 @@ class Adapters:
 
     def activate(self, setup: Setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
-        self.setup = self._check(setup)
+        self.setup = suits.checked(self, setup)
 
     @contextmanager
     def use(self, setup: Setup) -> Iterator["Adapters"]:
         """Run this setup within the `with` block, in this thread only."""
-        setup = self._check(setup)
+        setup = suits.checked(self, setup)
         block = object()
         self._uses[block] = compose.names(setup)
         self.here.setups.append(setup)
@@ -283,11 +282,12 @@ class Adapters:
         used = any(name in names for names in list(self._uses.values()))
         return "a `with` block of another thread" if used else ""
 
-    def _check(self, setup: Setup) -> Setup:
-        """The setup as it will run, see `suits.checked`, with the hooks that it needs."""
-        setup = suits.checked(self, setup)
-        self.attachment.expect(setup)
-        return setup
+    def hold(self, function: Callable) -> Callable:
+        """The function as it runs now, whenever it is called again: `torch.utils.checkpoint` recomputes in backward.
+
+        checkpoint(adapters.hold(layer), x, use_reentrant=False); what transformers checkpoints is held by itself.
+        """
+        return self.here.hold(self.active, function)
 
     def answers(self, logits: Tensor, setup: Setup = None) -> dict[Setup, Tensor]:
         """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
@@ -296,7 +296,7 @@ class Adapters:
         child after child. A head with fewer labels than the widest is filled up with -inf in `logits`, and cut here.
         setup: the one that ran; None for the one that is active. Any other setup is its own only child.
         """
-        setup = self.active if setup is None else self._check(setup)
+        setup = self.active if setup is None else suits.checked(self, setup)
         return suits.answers(self, logits, setup)
 
     def train(self, name: str, within: Setup = None) -> list[nn.Parameter]:
@@ -306,7 +306,7 @@ class Adapters:
         A fusion is trained with the adapters that it attends over frozen.
         """
         self.free(name)
-        setup = self._check(name if within is None else within)
+        setup = suits.checked(self, name if within is None else within)
         if name not in compose.names(setup):
             raise UserError(f'{within} does not use "{name}", so nothing would be learned')
         self.freeze()

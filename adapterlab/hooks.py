@@ -5,26 +5,27 @@ is what a thread knows of its own pass, so that several threads can run one mode
 """
 
 import threading
+from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from . import compose
 from .sites import Site
-from .special import SPECIAL, Pass, Rows, first
+from .special import SPECIAL, Pass, first
 
 if TYPE_CHECKING:
     from .adapters import Adapters
 
-PASS, ROWS = "", "*"  # among the handles by site: the hooks on the base model, and those on the whole
-WHOLE: dict[str, Any] = {PASS: Pass, ROWS: Rows}
+PASS = ""  # among the handles by site: what hangs on the whole model
 
 
 class Here(threading.local):
     """What one thread knows of its own pass through the model.
 
     setups: those of the `use` blocks that it is in. inputs: x of the sites that have been entered and not yet left.
-    rows: of the batch, where a setup divides them (`special.Rows`). context: for methods that ask (`special.Pass`).
+    rows: of the batch; context: for methods that ask (`special.Pass`). skipped: layers whose adapters do not run.
     """
 
     def __init__(self):
@@ -32,9 +33,27 @@ class Here(threading.local):
         self.inputs: dict[str, Any] = {}
         self.rows: int | None = None
         self.context: dict[Any, Any] = {}
+        self.skipped: frozenset[int] = frozenset()
 
     def __reduce__(self):
         return Here, ()  # it stays behind when the adapters are copied or pickled
+
+    def hold(self, setup: compose.Setup, function: Callable) -> Callable:
+        """The function, which when it is called again finds this setup, and the rest as it is now."""
+        then = {"setups": [setup], "rows": self.rows, "skipped": self.skipped}
+        context, calls = dict(self.context), count()
+
+        def run(*args, **kwargs):
+            if next(calls) == 0:
+                return function(*args, **kwargs)
+            now = dict(vars(self))
+            vars(self).update(then, context=dict(context), inputs={})
+            try:
+                return function(*args, **kwargs)
+            finally:
+                vars(self).update(now)
+
+        return run
 
 
 class Hook:
@@ -59,31 +78,16 @@ class Hook:
 
 
 class Attachment:
-    """The hooks of some adapters on their model, at exactly the sites that one of them uses.
-
-    divides: whether a setup was asked for that divides the batch's rows, so that they have to be counted.
-    """
+    """The hooks of some adapters on their model, at exactly the sites that one of them uses."""
 
     def __init__(self, owner: "Adapters"):
         self.owner = owner
-        self.divides = False
         self.handles: dict[str, list] = {}
-
-    def expect(self, setup: compose.Setup) -> None:
-        """From now on count the batch's rows, where this setup divides them."""
-        divides = (compose.Split, compose.BatchSplit, compose.Parallel)
-        if not self.divides and any(isinstance(block, divides) for block in compose.blocks(setup)):
-            self.divides = True
-            if self.owner.attached:
-                self.update()
 
     def update(self) -> None:
         """Hang what is missing and take off what no adapter needs any more."""
-        adapters = self.owner.store.values()
-        used = {site for adapter in adapters for site in adapter.at}
-        if used and self.divides:
-            used.add(ROWS)
-        if any(m.wants_context for adapter in adapters for modules in adapter.at.values() for m in modules):
+        used = {site for adapter in self.owner.store.values() for site in adapter.at}
+        if used:
             used.add(PASS)
         installed = set(self.handles)
         self.remove(*(installed - used | ({"head"} & installed if used - installed else set())))
@@ -98,8 +102,8 @@ class Attachment:
 
     def _install(self, name: str, frozen: dict[str, nn.Module]) -> list:
         """Hooks for one site. What changes a linear map comes before what changes its sub-layer."""
-        if name in WHOLE:
-            return WHOLE[name](self.owner).handles
+        if name == PASS:
+            return Pass(self.owner).handles
         site = self.owner.sites[name]
         if site.form in SPECIAL:
             return SPECIAL[site.form](self.owner, site, frozen).handles

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INTERFACE = "adapterlab"  # our name in transformers' registry of attention functions
 MASKED = ("eager", "sdpa")  # attention functions whose mask can be made longer
+CHECKPOINT = "_gradient_checkpointing_func"  # where transformers keeps the function that runs a layer
 
 
 def given(module: nn.Module, args: tuple, kwargs: dict) -> dict:
@@ -225,41 +226,43 @@ class Tokens:
 
 
 class Pass:
-    """Notes on the base model's way in what methods may have to know of the pass, in the thread's `context`.
+    """What a pass is to know of itself, noted on the way in: one a model, on the whole and on its base.
 
-    mask: (batch, tokens), 1 for a token and 0 for padding, or None; past: how many tokens a cache holds already, when a
-    text is being generated.
+    rows: of the batch; for `Parallel` the input is repeated. context: mask, (batch, tokens), 1 for a token and 0 for
+    padding, or None; past: how many tokens a cache holds already, when a text is being generated. A layer that is
+    checkpointed is recomputed in backward as it ran here, see `Held`.
     """
 
     def __init__(self, owner: "Adapters"):
-        self.owner, base = owner, getattr(owner.model, "base_model", owner.model)
+        self.owner, whole = owner, owner.model
+        base = getattr(whole, "base_model", whole)
+        self.layers = [module for module in whole.modules() if hasattr(module, "gradient_checkpointing")]
         self.handles = [
+            self,
+            whole.register_forward_pre_hook(self.divide, with_kwargs=True, prepend=True),
+            whole.register_forward_hook(self.end),
             base.register_forward_pre_hook(self.enter, with_kwargs=True),
-            base.register_forward_hook(self.leave, always_call=True),
+            base.register_forward_hook(self.leave),
         ]
 
-    def enter(self, model, args, kwargs):
-        call = given(model, args, kwargs)
+    def remove(self):
+        for layer in self.layers:
+            if isinstance(function := vars(layer).get(CHECKPOINT), Held):
+                setattr(layer, CHECKPOINT, function.function)
+
+    def enter(self, base, args, kwargs):
+        for layer in self.layers:
+            if CHECKPOINT in vars(layer) and not isinstance(function := vars(layer)[CHECKPOINT], Held):
+                setattr(layer, CHECKPOINT, Held(self.owner, function))
+        call = given(base, args, kwargs)
         past = call.get("past_key_values")
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
-        self.owner.here.context.clear()
-        self.owner.here.context.update(mask=call.get("attention_mask"), past=length)
+        self.owner.here.context = {"mask": call.get("attention_mask"), "past": length}
 
-    def leave(self, model, args, output):
-        self.owner.here.context.clear()
+    def leave(self, base, args, output):
+        self.owner.here.context = {}
 
-
-class Rows:
-    """Hooks on the whole model for setups that divide its rows: counts them, and repeats the input for `Parallel`."""
-
-    def __init__(self, owner: "Adapters"):
-        self.owner = owner
-        self.handles = [
-            owner.model.register_forward_pre_hook(self.enter, with_kwargs=True, prepend=True),
-            owner.model.register_forward_hook(self.leave, always_call=True),
-        ]
-
-    def enter(self, model, args, kwargs):
+    def divide(self, model, args, kwargs):
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]
         rows, copies = len(tensors[0]) if tensors else None, compose.copies(self.owner.active)
         self.owner.here.rows = rows and rows * copies
@@ -274,8 +277,24 @@ class Rows:
 
         return tuple(map(repeat, args)), {key: repeat(v) for key, v in kwargs.items()}
 
-    def leave(self, model, args, output):
+    def end(self, model, args, output):
         self.owner.here.rows = None
+
+
+class Held:
+    """A layer's checkpointing function: what it recomputes runs with what the pass had, in whatever thread.
+
+    torch's reentrant way would lose the gradient of what passes from layer to layer besides their arguments, as
+    K-Adapter's state does; so the other one is taken.
+    """
+
+    def __init__(self, owner: "Adapters", function):
+        self.owner, self.function = owner, function
+
+    def __call__(self, layer, *args, **kwargs):
+        if "use_reentrant" in getattr(self.function, "keywords", ()):
+            kwargs["use_reentrant"] = False
+        return self.function(self.owner.hold(layer), *args, **kwargs)
 
 
 def by_rows(setup: compose.Block, rows: int | None, x, y):

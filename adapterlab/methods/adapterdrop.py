@@ -10,11 +10,11 @@ from ..errors import UserError
 def drop_layers(adapters, lowest: int):
     """Within the block no adapter runs in the lowest layers (section 3.1: fewer operations, nearly the same score)."""
     depth = _depth(adapters, lowest)
-    before, adapters.skipped = adapters.skipped, frozenset(range(min(lowest, depth)))
+    before, adapters.here.skipped = adapters.here.skipped, frozenset(range(min(lowest, depth)))
     try:
         yield adapters
     finally:
-        adapters.skipped = before
+        adapters.here.skipped = before
 
 
 @contextmanager
@@ -25,17 +25,17 @@ def robust_training(adapters, most: int | None = None, seed: int = 0):
     layers that were left out, so that training is faster too.
     """
     depth = _depth(adapters, 0 if most is None else most)
-    most, draw, before = depth - 1 if most is None else most, random.Random(seed), adapters.skipped
+    most, draw, before = depth - 1 if most is None else most, random.Random(seed), adapters.here.skipped
 
     def choose(model, args):
-        adapters.skipped = frozenset(range(draw.randint(0, most))) if model.training else before
+        adapters.here.skipped = frozenset(range(draw.randint(0, most))) if model.training else before
 
     handle = adapters.model.register_forward_pre_hook(choose)
     try:
         yield adapters
     finally:
         handle.remove()
-        adapters.skipped = before
+        adapters.here.skipped = before
 
 
 def _depth(adapters, asked: int) -> int:

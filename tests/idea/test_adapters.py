@@ -278,7 +278,7 @@ def test_delete(model):
     shake(adapters["a"])
     adapters.activate("a")
     adapters.delete("a")
-    assert adapters.active is None and torch.equal(logits(model), before) and hooks(model) == 4
+    assert adapters.active is None and torch.equal(logits(model), before) and hooks(model) == 4 + 4
     adapters.delete("b")
     assert hooks(model) == 0 and len(adapters) == 0
     with pytest.raises(UserError, match='no adapter "a"'):

@@ -24,6 +24,8 @@ from adapterlab.methods import (
     houlsby,
     unipelt,
 )
+from adapterlab.methods.adapterdrop import drop_layers
+from adapterlab.special import Held
 
 HEAD = HeadConfig(labels=("no", "yes"))
 HEADLESS = ("dora", "vera", "bitfit")  # here the model's own head answers
@@ -37,6 +39,11 @@ RECIPES = {
     "unipelt": (*unipelt(size=4, rank=2, length=3), HEAD),
     "multiply": (VariantConfig(size=4, place="multiply", depth=2, norm="layer"), HEAD),
 }
+
+TOGETHER = [
+    Parallel("a", "b", "c"), BatchSplit("a", "b", "c", "a", "b", "c"), Fuse("a", "b", name="f"),
+    Stack("c", Average("a", "b")), Split("a", "b", at=3), "a", "b", None,
+]  # fmt: skip
 
 
 def shake(adapters, *which, seed=5):
@@ -432,28 +439,66 @@ def test_threads_with_different_setups():
     """Each with an adapter or a composition of its own, or with none, on one model at the same time."""
     adapters = trio(RECIPES["houlsby"])
     adapters.add_fusion("ab", name="f", head=HEAD.labels, seed=1)
-    setups = [
-        Parallel("a", "b", "c"), BatchSplit("a", "b", "c", "a", "b", "c"), Fuse("a", "b", name="f"),
-        Stack("c", Average("a", "b")), Split("a", "b", at=3), "a", "b", None,
-    ]  # fmt: skip
-    alone = [run(adapters, setup) for setup in setups]
-    wrong, start = [], threading.Barrier(len(setups))
+    alone = [run(adapters, setup) for setup in TOGETHER]
+    wrong, start = [], threading.Barrier(len(TOGETHER))
 
     def work(i):
         start.wait()
         try:
             for _ in range(30):
-                if not torch.equal(run(adapters, setups[i]), alone[i]):
-                    wrong.append(setups[i])
+                if not torch.equal(run(adapters, TOGETHER[i]), alone[i]):
+                    wrong.append(TOGETHER[i])
         except Exception as error:
             wrong.append(error)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(setups))]
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(TOGETHER))]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     assert wrong == []
+
+
+def gradients(adapters, setups, kwargs=None, dropped=0):
+    """Of every adapter, after a pass with each setup, and one backward pass, outside of them and in another thread."""
+    model = adapters.model.train()
+    adapters.freeze()
+    adapters.store.requires_grad_(True)
+    if kwargs:
+        model.gradient_checkpointing_enable(kwargs)
+    loss = 0
+    for seed, setup in enumerate(setups):
+        torch.manual_seed(seed)
+        with adapters.use(setup), drop_layers(adapters, dropped * (seed % 2)):
+            logits = model(**tokens(rows=6, seed=seed)).logits
+            loss = loss + logits.masked_fill(logits.isinf(), 0).square().mean()
+    thread = threading.Thread(target=loss.backward)  # as torch does on a GPU
+    thread.start()
+    thread.join()
+    return {n: torch.zeros(()) if p.grad is None else p.grad for n, p in adapters.store.named_parameters()}
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("kind", [*RECIPES, "compositions", "dropped"])
+def test_checkpointed_gradients_are_the_same(kind, reentrant):
+    """A layer is recomputed with what its pass had: setup, rows, context, layers left out; and detach takes it off."""
+
+    def made():
+        torch.manual_seed(0)
+        adapters = trio(RECIPES.get(kind, RECIPES["houlsby"]))
+        if kind == "compositions":
+            adapters.add_fusion("ab", name="f", head=HEAD.labels, seed=1)
+        return adapters
+
+    setups = TOGETHER if kind == "compositions" else ["a", "b", None]
+    dropped = int(kind == "dropped")
+    want = gradients(made(), setups, dropped=dropped)
+    adapters = made()
+    got = gradients(adapters, setups, {"use_reentrant": reentrant}, dropped)
+    assert got.keys() == want.keys() and all(map(torch.equal, got.values(), want.values()))
+    assert sum(bool(g.any()) for g in got.values()) > 1
+    functions = {vars(m).get("_gradient_checkpointing_func") for m in adapters.detach().modules()}
+    assert not any(isinstance(function, Held) for function in functions)
 
 
 def test_delete_of_a_part(three):

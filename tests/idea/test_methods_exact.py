@@ -416,7 +416,7 @@ def test_robust_training_leaves_out_what_it_draws():
             depths.append(min(reached))
             assert reached == set(range(min(reached), 4))
         assert torch.equal(logits(model.eval()), full)
-    assert set(depths) == {0, 1, 2, 3} and adapters.skipped == frozenset() and hooks(model) == 2 * 8
+    assert set(depths) == {0, 1, 2, 3} and adapters.here.skipped == frozenset() and hooks(model) == 2 * 8 + 4
 
 
 # ---- K-Adapter
