@@ -47,9 +47,9 @@ class Adapters:
     def __init__(self, model: nn.Module, sites: dict[str, str] | None = None, overwrite: bool = False):
         if hasattr(model, CHILD):
             if not overwrite:
-                raise UserError("this model has adapters already; use those, or detach them first")
-            getattr(model, CHILD)._owner.detach()
-        self.model = model
+                raise UserError("this model has adapters already: Adapters.of(model) gives them; or detach them first")
+            Adapters.of(model).detach()
+        self.model = model = getattr(model, "_orig_mod", model)  # of what torch.compile made
         self.sites = find_sites(model, sites)
         self.overwrite = overwrite
         self.store = nn.ModuleDict()
@@ -64,13 +64,20 @@ class Adapters:
         self.attached = False
         self.attach()
 
+    @staticmethod
+    def of(model: nn.Module) -> "Adapters":
+        """The adapters that are attached to a model, also to a copy of one, or one that torch.load read."""
+        if not hasattr(model, CHILD):
+            raise UserError("this model has no adapters attached; Adapters(model) makes room for some")
+        return getattr(model, CHILD)._owner
+
     # ---- attach and detach
 
     def attach(self) -> "Adapters":
         """Hang the adapters on the model (done by the constructor; again after `detach`)."""
         if not self.attached:
             if hasattr(self.model, CHILD):
-                raise UserError("this model has other adapters attached; detach them first")
+                raise UserError("this model has other adapters attached: Adapters.of(model).detach() takes them off")
             self._flags = {name: p.requires_grad for name, p in self.model.named_parameters()}
             self.model.add_module(CHILD, self.store)
             self.attached = True
@@ -212,10 +219,16 @@ class Adapters:
             if self.overwrite:
                 return
             raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
-        if not isinstance(name, str) or not name or "." in name or hasattr(self.store, name):
-            raise UserError(f"{name!r} cannot name an adapter; choose another word, without dots")
+        if isinstance(name, str) and "." in name:
+            raise UserError(
+                f'"{name}" cannot name an adapter: torch allows no dot there; "{name.replace(".", "_")}" can'
+            )
+        if not isinstance(name, str) or not name or hasattr(self.store, name):
+            raise UserError(f"{name!r} cannot name an adapter; choose another word")
 
     def __getitem__(self, name: str) -> Adapter:
+        if not isinstance(name, str):
+            raise UserError(f"{name!r} is no adapter's name; several together are a setup, as Stack('a', 'b')")
         if name not in self.store:
             raise UserError(
                 f'no adapter "{name}"{suggest(name, self.store)}; there are: {", ".join(self.store) or "none"}'
@@ -391,7 +404,7 @@ class Adapters:
         return base_count(self.model)
 
     def summary(self) -> list[dict]:
-        """One row an adapter: name, methods, sites, parameters, share of the base in %, active, trained."""
+        """One row an adapter: name, methods, sites, parameters, share of the base in %, active, trainable."""
         base, active = self.base_count(), compose.names(self.active)
         return [
             {
@@ -401,7 +414,7 @@ class Adapters:
                 "parameters": self.count(name),
                 "share_percent": round(100 * self.count(name) / base, 3),
                 "active": name in active,
-                "trained": any(p.requires_grad for p in adapter.parameters()),
+                "trainable": any(p.requires_grad for p in adapter.parameters()),
             }
             for name, adapter in self.store.items()
         ]
@@ -409,7 +422,7 @@ class Adapters:
     def __repr__(self) -> str:
         lines = [f"Adapters on {type(self.model).__name__} ({self.base_count():,} parameters)"]
         for row in self.summary():
-            marks = ", ".join(mark for mark in ("active", "trained") if row[mark])
+            marks = ", ".join(mark for mark in ("active", "trainable") if row[mark])
             lines.append(
                 f"  {row['adapter']}: {row['methods']}, {row['parameters']:,} parameters "
                 f"({row['share_percent']:.2f}%) at {row['sites']} sites{', ' + marks if marks else ''}"

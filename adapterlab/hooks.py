@@ -9,6 +9,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import torch
+import torch._dynamo
 from torch import nn
 
 from . import compose
@@ -77,6 +79,13 @@ class Hook:
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
 
+def guard_hooks() -> None:
+    """Have torch.compile look for hooks that come later, which it leaves out; what it made before is made anew."""
+    if torch._dynamo.config.skip_nnmodule_hook_guards:
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
+        torch._dynamo.reset()
+
+
 class Attachment:
     """The hooks of some adapters on their model, at exactly the sites that one of them uses."""
 
@@ -84,8 +93,13 @@ class Attachment:
         self.owner = owner
         self.handles: dict[str, list] = {}
 
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        guard_hooks()  # a pickled model may come to a process that has not
+
     def update(self) -> None:
         """Hang what is missing and take off what no adapter needs any more."""
+        guard_hooks()
         used = {site for adapter in self.owner.store.values() for site in adapter.at}
         if used:
             used.add(PASS)

@@ -13,7 +13,7 @@ from torch import nn
 from . import compose
 from .errors import UserError
 from .methods import Change
-from .quantize import matrix, quantized, write
+from .quantize import matrix, quantized, sharers, write
 from .sites import Site
 
 if TYPE_CHECKING:
@@ -104,6 +104,14 @@ def _plan(adapters: "Adapters", name: str) -> dict[str, tuple[nn.Module, torch.T
                     f"{len(_tensors(frozen)[0])}: load the model with labels={len(weight)} to merge it"
                 )
             plan[site.module] = frozen, weight, bias
+    for path, (frozen, *new) in plan.items():
+        for key, value, old in zip(("weight", "bias"), new, _tensors(frozen), strict=True):
+            if value is not None and not torch.equal(value, old) and (others := sharers(adapters.model, frozen, key)):
+                raise UserError(
+                    f'"{name}" cannot be merged: "{path}" shares its {key} with "{others[0]}", which would change too; '
+                    f"keep it attached, or untie the two first: model.{path}.{key} = "
+                    f"torch.nn.Parameter(model.{path}.{key}.clone()); model.config.tie_word_embeddings = False"
+                )
     return plan
 
 

@@ -33,6 +33,9 @@ def quantize(model: nn.Module, kind: str) -> nn.Module:
     if not linears:
         raise UserError(f'a "{model.config.model_type}" has no nn.Linear in its layers that could be quantized')
     for layer, name in linears:
+        if others := sharers(model, layer.get_submodule(name)):
+            raise UserError(f'"{name}" shares its weight with "{others[0]}": untie the two before quantizing')
+    for layer, name in linears:
         parent, _, last = name.rpartition(".")
         setattr(layer.get_submodule(parent), last, _pack(library, layer.get_submodule(name), kind))
     return model
@@ -72,6 +75,13 @@ def _pack(library: ModuleType, linear: nn.Linear, kind: str) -> nn.Module:
 def quantized(module: nn.Module) -> bool:
     """Is this a linear map of bitsandbytes, int8 or 4-bit?"""
     return type(module).__name__ in ("Linear8bitLt", "Linear4bit")
+
+
+def sharers(model: nn.Module, module: nn.Module, key: str = "weight") -> list[str]:
+    """The other modules that use a module's weight too, as input embeddings do that are tied to the output's."""
+    tensor = getattr(module, key)
+    others = ((name, other) for name, other in model.named_modules() if other is not module)
+    return [n for n, m in others if any(p.data_ptr() == tensor.data_ptr() != 0 for p in m.parameters(recurse=False))]
 
 
 def matrix(module: nn.Module) -> torch.Tensor:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 METHODS: dict[str, type["Method"]] = {}
 BLOCKS = frozenset({"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"})
 OUTPUTS = ("linear", "norm", "sublayer", "block", "module", "hidden", "stream")
+PEFT = {
+    "r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "stabilised",
+    "target_modules": "sites", "layers_to_transform": "layers", "num_virtual_tokens": "length",
+}  # fmt: skip
 FUSED = {"query": "qkv", "key": "qkv", "value": "qkv", "gate": "gate_inner", "inner": "gate_inner"}
 
 
@@ -78,6 +82,14 @@ class Method:
     def __init_subclass__(cls):
         super().__init_subclass__()
         METHODS[cls.name] = cls
+
+    def __new__(cls, *unnamed, **settings):
+        known = [f.name for f in fields(cls)]
+        for key in (*map(str, unnamed), *settings):
+            if key not in known:
+                mend = f", which is {PEFT[key]} here" if PEFT.get(key) in known else suggest(key, known)
+                raise UserError(f'method "{cls.name}" has no setting "{key}"{mend}; it has: {", ".join(known)}')
+        return super().__new__(cls)
 
     def __post_init__(self):
         for key in ("sites", "layers"):
@@ -183,9 +195,4 @@ def from_dict(data: dict) -> Method:
     name = data.pop("method", None)
     if name not in METHODS:
         raise UserError(f'unknown method "{name}"{suggest(name, METHODS)}; known: {", ".join(sorted(METHODS))}')
-    cls = METHODS[name]
-    unknown = set(data) - {f.name for f in fields(cls)}
-    if unknown:
-        raise UserError(f'method "{name}" has no setting "{sorted(unknown)[0]}"')
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    return cls(**values)
+    return METHODS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Stack
 from adapterlab.errors import UserError
-from adapterlab.methods import Bottleneck, BottleneckConfig, HeadConfig, houlsby
+from adapterlab.methods import Bottleneck, BottleneckConfig, HeadConfig, LoRAConfig, houlsby
 from adapterlab.models import load_base
 
 
@@ -236,7 +236,7 @@ BAD = {
     "nothing to add": ("x", (), {}, "has no method"),
     "no label": ("x", houlsby(4), {"head": ()}, "at least one label"),
     "name taken": ("a", houlsby(4), {}, "already"),
-    "dotted name": ("a.b", houlsby(4), {}, "cannot name"),
+    "dotted name": ("v1.0", houlsby(4), {}, 'torch allows no dot there; "v1_0" can'),
     "empty name": ("", houlsby(4), {}, "cannot name"),
     "a module's own attribute": ("training", houlsby(4), {}, "cannot name"),
     "no text": (3, houlsby(4), {}, "cannot name"),
@@ -318,6 +318,13 @@ def test_clear_errors(model):
     for wrong in (adapters.activate, adapters.train, adapters.delete):
         with pytest.raises(UserError, match='did you mean "reviews"'):
             wrong("review")
+        with pytest.raises(UserError, match=r"\['a'\] is no"):
+            wrong(["a"])
+    for word, here in {"r": "rank", "lora_alpha": "alpha", "target_modules": "sites"}.items():
+        with pytest.raises(UserError, match=f'"lora" has no setting "{word}", which is {here} here; it has: sites'):
+            LoRAConfig(**{word: 8})
+    with pytest.raises(UserError, match='"lora" has no setting "8"; it has: sites'):
+        LoRAConfig(8)
     with pytest.raises(UserError, match="std must be above 0"):
         BottleneckConfig(std=0)
     for size in (0, 2.5, True, "8"):
@@ -349,11 +356,16 @@ def test_a_copy_is_independent(model, way):
     before = logits(model)
     twin = way(model)
     assert torch.equal(logits(twin), before)
+    with pytest.raises(UserError, match=r"has adapters already: Adapters.of\(model\) gives them"):
+        Adapters(twin)
+    assert Adapters.of(model) is adapters is not Adapters.of(twin) and Adapters.of(twin).model is twin
     for p in twin.adapterlab.parameters():
         p.data.zero_()
     assert torch.equal(logits(model), before) and not torch.equal(logits(twin), before)
     adapters.detach()
     assert hooks(model) == 0 and hooks(twin) > 0
+    with pytest.raises(UserError, match="no adapters attached"):
+        Adapters.of(model)
 
     both = way(adapters)
     both.attach()
@@ -361,6 +373,21 @@ def test_a_copy_is_independent(model, way):
     both.activate(None)
     both.delete("a")
     assert hooks(both.model) == 0 and "a" in adapters
+
+
+def test_a_compiled_model_runs_what_is_active():
+    """Also one that ran bare before there were adapters; torch.compile leaves out hooks that come later."""
+    torch._dynamo.config.skip_nnmodule_hook_guards = True
+    model = tiny_bert(layers=1)
+    fast = torch.compile(model, backend="eager")
+    bare = logits(fast)
+    adapters = Adapters(fast)
+    for seed, (name, recipe) in enumerate({"a": houlsby(4), "b": LoRAConfig(rank=2)}.items()):
+        shake(adapters.add(name, recipe), seed=seed)
+        adapters.activate(name)
+        assert torch.equal(logits(fast), logits(model)) and not torch.equal(logits(fast), bare)
+    with adapters.use(None):
+        assert torch.equal(logits(fast), bare)
 
 
 def test_to_and_train_reach_the_adapters(model):
@@ -474,7 +501,7 @@ def test_summary(model):
             "parameters": count,
             "share_percent": round(100 * count / base, 3),
             "active": True,
-            "trained": True,
+            "trainable": True,
         }
     ]
-    assert f"a: bottleneck + head, {count:,} parameters" in repr(adapters) and "active, trained" in repr(adapters)
+    assert f"a: bottleneck + head, {count:,} parameters" in repr(adapters) and "active, trainable" in repr(adapters)

@@ -3,9 +3,11 @@
 import copy
 
 import pytest
+import tiny
 import torch
-from tiny_bert import hooks, logits, ready, same_state, snapshot, tiny_bert
+from tiny_bert import hooks, logits, ready, same_state, shake, snapshot, tiny_bert
 
+from adapterlab.adapters import Adapters
 from adapterlab.compose import Stack
 from adapterlab.errors import UserError
 from adapterlab.methods import (
@@ -145,6 +147,20 @@ def refused(adapters, message, name="a"):
 )
 def test_what_is_not_linear(recipe, message, model):
     refused(ready(model, recipe), message)
+
+
+def test_a_weight_that_is_shared():
+    """A tied output matrix: merging would change the input embeddings; untied, as the error says, it goes in."""
+    model = tiny.model("gpt2, generating")
+    adapters = Adapters(model, {"out": "lm_head"})
+    shake(adapters.add("a", LoRAConfig(rank=2, sites="out"), seed=0))
+    refused(adapters, r'"lm_head" shares its weight with "transformer.wte", .*: (model.lm_head.weight = .*)')
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
+    adapters.activate("a")
+    batch = tiny.inputs(model)
+    active = model(**batch).logits
+    adapters.merge("a")
+    torch.testing.assert_close(model(**batch).logits, active, rtol=1e-4, atol=1e-4)
 
 
 def test_merging_twice(model):

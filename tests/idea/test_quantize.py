@@ -114,6 +114,11 @@ def test_refusals(monkeypatch):
         quantize(quantize(small(), "int8"), "int8")
     with pytest.raises(UserError, match='a "gpt2" has no nn.Linear in its layers'):
         quantize(tiny.model("gpt2"), "int8")
+    tied = small()
+    attention = tied.bert.encoder.layer[0].attention.self
+    attention.key.weight = attention.query.weight
+    with pytest.raises(UserError, match='"attention.self.query" shares its weight with "bert.*key": untie'):
+        quantize(tied, "int8")
     original = builtins.__import__
 
     def absent(name, *args, **kwargs):
