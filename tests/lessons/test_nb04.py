@@ -22,6 +22,7 @@ def test_rows_of_todays_head_come_before_old_ones_task_by_task():
         [row("full", task="a"), row("full", pooling=None, task="a"), row("full", pooling=None, task="b")]
     )
     assert list(todays(rows).index) == [0] and list(todays(rows, "task").index) == [0, 2]
+    assert list(todays(rows, "task")["source"]) == ["recorded", "recorded, old head"]
     assert list(todays(rows.drop(columns="pooling")).index) == [0, 1, 2]
     assert says(rows[:1]) == "1,000 sentences × 4 epochs; 1 seed; head: mean; CPU, 2026-11-25"
     assert theme.OLD_HEAD in says(rows) and "mean" in says(rows)

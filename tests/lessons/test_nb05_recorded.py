@@ -23,24 +23,26 @@ def made_up(everything, single, rows=500, error=0.01, intact=0.8):
 
 
 @pytest.mark.parametrize(
-    ("everything", "single", "holds"),
+    ("everything", "single", "verdicts"),
     [
-        (0.37, 0.02, [True, True]),
-        (0.37, 0.12, [True, True]),  # 0.37 / 4 and 3 * 0.01 / 0.8 of noise
-        (0.37, 0.14, [True, False]),
-        (0.28, 0.02, [False, True]),  # 57.6% is more than 50% and 6.7 points of noise
+        (0.37, 0.02, ["open", "holds"]),  # 50.4 ± 4.4 holds the majority's 50
+        (0.44, 0.12, ["holds", "open"]),  # 44.8 ± 4.4; 12 ± 2.5 holds a quarter of 44
+        (0.28, 0.12, ["fails", "fails"]),
     ],
 )
-def test_claims_leave_room_for_the_sampling_error(everything, single, holds):
-    assert [claim["holds"] for claim in recorded.claims(made_up(everything, single), 0.5)] == holds
+def test_claims_are_open_where_the_interval_holds_the_bound(everything, single, verdicts):
+    table = recorded.claims(made_up(everything, single), 0.5)
+    assert list(table["verdict"]) == verdicts and table["measured"][1] == pytest.approx(100 * single)
+    assert table["95%"][1] == pytest.approx(2.45, abs=0.06) and table["bound"][1] == pytest.approx(
+        25 * everything, abs=0.06
+    )
 
 
 def test_recorded_runs_come_back_tidy(tmp_path):
-    assert recorded.recorded(tmp_path) is None
-    found = made_up(0.3, 0.02)
-    spans = [[row[key] for key in recorded.COLUMNS] for row in found.spans]
+    assert recorded.recorded(tmp_path).empty
+    spans = [[row[key] for key in recorded.COLUMNS] for row in made_up(0.3, 0.02).spans]
     for base, seed in (("minilm", 0), ("minilm", 1), ("mpnet-v2.1", 0)):
-        run = dict.fromkeys(recorded.RUN_COLUMNS, 0) | {"base": base, "seed": seed, "spans": spans}
+        run = {"base": base, "seed": seed, "n_train": 9, "spans": spans}
         results.record(recorded.record_name(base), run, tmp_path)
     frame = recorded.recorded(tmp_path)
     assert len(frame) == 9 and set(frame["base"]) == {"minilm", "mpnet-v2.1"}

@@ -6,8 +6,12 @@ from . import theme
 
 
 def todays(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """The rows whose head is today's (their "pooling" is told); the old head's where there are none, of every `by`."""
+    """The rows whose head is today's (their "pooling" is told); the old head's where there are none, of every `by`.
+
+    Adds the column source: "recorded" or "recorded, old head".
+    """
     told = rows["pooling"].notna() if "pooling" in rows else pd.Series(False, rows.index)
+    rows = rows.assign(source=told.map({True: "recorded", False: "recorded, old head"}))
     return rows[told == (told.groupby([rows[c] for c in by]).transform("any") if by else told.any())]
 
 

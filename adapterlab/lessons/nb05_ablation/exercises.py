@@ -4,8 +4,6 @@ import torch
 
 from ..kit.exercise import exercise
 
-# ---- 05a: take adapters out, score, put them back
-
 
 def _ablate(at, layer_of, first, last, score):
     """The score without the adapters of layers first to last; `at` is as before afterwards."""
@@ -45,42 +43,37 @@ ablate = exercise(
     [_model(6, 1, 3), _model(6, 0, 5), _model(6, 4, 4), _model(12, 0, 4)],
     """
     score()  # it scores with every adapter in place: empty their lists first, then call score()
-    right(at, layer_of, first, last - 1, score)  # the last layer of the span keeps its adapters; the span includes it
-    right(at, layer_of, first + 1, last, score)  # the first layer of the span keeps its adapters; the span includes it
-    right(at, layer_of, first + 1, last - 1, score)
-        # both ends of the span keep their adapters; the span includes them
+    right(at, layer_of, first, last - 1, score)
+    right(at, layer_of, first + 1, last, score)
+    right(at, layer_of, first + 1, last - 1, score)  # an end of the span keeps its adapters; it includes first and last
     without(at, [site for site, i in layer_of.items() if i in (first, last)], score)
         # only the two ends of the span lose their adapters; the layers between them must, too
     without(at, [site for site, i in layer_of.items() if not first <= i <= last], score)
-        # the layers outside the span lose their adapters; those within it must
+    without(at, list(layer_of), score)  # layers outside the span lose their adapters; only those within it must
     without(at, list(at), score)
         # everything is out, LayerNorms and head as well: only the sites of layer_of hold adapters to take out
-    without(at, list(layer_of), score)  # every layer loses its adapters; only first to last must
     """,
     names={"without": _without},
     keeps={"at": "the score is right, but `at` is not as it was: put the lists back before you return"},
 )
 
-# ---- 05b: every layer once for each beginning
 
+def _run_all(layer, patterns, x, key=lambda pattern, k: pattern[:k]):
+    """{pattern: output of the last layer}; layer(k, h, on) is layer k, called once for every distinct beginning.
 
-def _run_all(layer, patterns, x):
-    """{pattern: output of the last layer}; layer(k, h, on) is layer k, called once for every distinct beginning."""
-    known = {(): x}
+    key: what the output of k layers is remembered by, () for none.
+    """
+    known = {}
     for pattern in patterns:
-        for k, on in enumerate(pattern):
-            if pattern[: k + 1] not in known:
-                known[pattern[: k + 1]] = layer(k, known[pattern[:k]], on)
-    return {pattern: known[pattern] for pattern in patterns}
+        known[key(pattern, 0)] = x
+        for k, on in enumerate(pattern, 1):
+            if key(pattern, k) not in known:
+                known[key(pattern, k)] = layer(k - 1, known[key(pattern, k - 1)], on)
+    return {pattern: known[key(pattern, len(pattern))] for pattern in patterns}
 
 
 def _naive(layer, patterns, x):
-    outputs = {}
-    for pattern in patterns:
-        outputs[pattern] = x
-        for k, on in enumerate(pattern):
-            outputs[pattern] = layer(k, outputs[pattern], on)
-    return outputs
+    return {pattern: _run_all(layer, [pattern], x)[pattern] for pattern in patterns}
 
 
 def _toy(k, h, on):
@@ -97,12 +90,7 @@ def _all(depth):
 def _calls(fn, patterns):
     """How often fn evaluates a layer."""
     calls = []
-
-    def layer(k, h, on):
-        calls.append(k)
-        return _toy(k, h, on)
-
-    fn(layer, patterns, torch.tensor([0.5]))
+    fn(lambda k, h, on: calls.append(k) or _toy(k, h, on), patterns, torch.tensor([0.5]))
     return len(calls)
 
 
@@ -110,22 +98,10 @@ def _shares(fn):
     """The values may be right and the work wasted: count the layers that ran."""
     for patterns in ([(True, True), (True, False), (False, False)], _all(4), _all(6)):
         got, due, naive = (_calls(f, patterns) for f in (fn, _run_all, _naive))
-        if got == naive:
-            return f"right, but it is the naive loop: {got} layer evaluations, where {due} do; remember beginnings"
         if got > due:
-            return f"it runs {got} layers, where {due} do: only the distinct beginnings pattern[:k + 1] have to run"
+            how = "it is the naive loop" if got == naive else "only the distinct beginnings pattern[:k + 1] have to run"
+            return f"right, but with {got} layer evaluations, where {due} do: {how}"
     return None
-
-
-def _last_only(layer, patterns, x):
-    """Remembers by layer and switch, not by beginning."""
-    known, outputs = {}, {}
-    for pattern in patterns:
-        h = x
-        for k, on in enumerate(pattern):
-            h = known[k, on] = known[k, on] if (k, on) in known else layer(k, h, on)
-        outputs[pattern] = h
-    return outputs
 
 
 MASKS = [_all(3), [(True, False), (True, True), (False, True)], [(True, False, True), (False, False, True)]]
@@ -136,14 +112,14 @@ run_all = exercise(
     _run_all,
     [(_toy, masks, torch.tensor([0.5, -1.0])) for masks in MASKS],
     """
-    last_only(layer, patterns, x)
+    right(layer, patterns, x, lambda p, k: (k, p[k - 1]) if k else ())
         # a layer's output depends on all switches below it, not on its own alone: remember by pattern[:k + 1]
-    {p: x for p in patterns}                                     # no layer runs: every pattern gets x itself
-    {p: layer(len(p) - 1, x, p[-1]) for p in patterns}           # only the last layer runs
+    {p: x for p in patterns}                                        # no layer runs: every pattern gets x itself
+    {p: layer(len(p) - 1, x, p[-1]) for p in patterns}              # only the last layer runs
     naive(layer, [tuple(not on for on in p) for p in patterns], x)  # the patterns come back turned round
-    {p: naive(layer, [p[::-1]], x)[p[::-1]] for p in patterns}   # the first entry of a pattern is the lowest layer
-    {p: naive(layer, [p[:-1]], x)[p[:-1]] for p in patterns}     # the last layer does not run
+    {p: naive(layer, [p[::-1]], x)[p[::-1]] for p in patterns}      # the first entry of a pattern is the lowest layer
+    {p: naive(layer, [p[:-1]], x)[p[:-1]] for p in patterns}        # the last layer does not run
     """,
     _shares,
-    names={"naive": _naive, "last_only": _last_only},
+    names={"naive": _naive},
 )

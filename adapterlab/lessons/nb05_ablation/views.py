@@ -10,7 +10,7 @@ from torch import Tensor, inf
 
 from ...studies.spans import HALVES, NAMES, Outcome, Pattern, Toggles, half_pattern
 from ..kit import view as base
-from . import figures as plots
+from .figures import margins
 
 MOST = 12  # sentences listed
 
@@ -28,17 +28,12 @@ def sentences(
         right = logits.gather(1, labels[:, None])[:, 0]
         return right - logits.scatter(1, labels[:, None], -inf).max(1).values
 
-    right = [logits.argmax(1) == labels for logits in (before, after)]
-    kinds = {(1, 1): "still right", (0, 0): "still wrong", (1, 0): "became wrong", (0, 1): "became right"}
-    return pd.DataFrame(
-        {
-            "text": list(texts),
-            "label": [names[i] for i in labels.tolist()],
-            "before": margin(before).tolist(),
-            "after": margin(after).tolist(),
-            "kind": [kinds[int(a), int(b)] for a, b in zip(*right, strict=True)],
-        }
-    )
+    right = [(logits.argmax(1) == labels).tolist() for logits in (before, after)]
+    kinds = [
+        f"{'still' if was == now else 'became'} {'right' if now else 'wrong'}" for was, now in zip(*right, strict=True)
+    ]
+    table = {"text": list(texts), "label": [names[i] for i in labels.tolist()], "kind": kinds}
+    return pd.DataFrame(table | {"before": margin(before).tolist(), "after": margin(after).tolist()})
 
 
 class Board(base.Presets):
@@ -51,8 +46,7 @@ class Board(base.Presets):
     def __init__(self, toggles: Toggles, texts: Sequence[str], labels: Sequence[str]):
         self.toggles, self.texts, self.labels = toggles, list(texts), labels
         self.names = [f"{half}_{layer}" for layer in range(toggles.depth) for half in HALVES]
-        rows = [*self.names[::2], *self.names[1::2]]  # of the grid: attention, feed-forward
-        buttons = {name: widgets.ToggleButton(True, layout={"width": "auto"}) for name in rows}
+        buttons = {name: widgets.ToggleButton(True, layout={"width": "auto"}) for name in sorted(self.names)}
         for name, button in buttons.items():
             _name(name, button)
             button.observe(lambda change, name=name: _name(name, change["owner"]), "value")
@@ -65,38 +59,29 @@ class Board(base.Presets):
             note="below",
         )
 
-    @property
-    def pattern(self) -> Pattern:
-        """The switches as `Toggles` takes them: attention 0, feed-forward 0, attention 1, ..."""
-        return self._pattern(self.values)
-
-    def _pattern(self, switches: dict[str, bool]) -> Pattern:
-        return tuple(switches[name] for name in self.names)
-
     def _combination(self, **switches: bool) -> tuple[go.Figure, str, str]:
-        out = self.outcome = self.toggles(self._pattern(switches))
-        every = self.toggles(self.toggles.on)
+        every, out = self.toggles(self.toggles.on), self.toggles(switches[name] for name in self.names)
+        self.outcome = out
         frame = sentences(every.logits, out.logits, self.toggles.labels, self.texts, self.labels)
         off = [f"{NAMES[HALVES[i % 2]]} {i // 2}" for i, on in enumerate(out.pattern) if not on]
         wrong, right = ((frame["kind"] == kind).sum() for kind in ("became wrong", "became right"))
+        scores = f"{100 * out.score:.1f}% ({100 * every.score:.1f}% with every adapter)"
         summary = (
-            f"off: {', '.join(off) or 'none'} ({len(off)} of {len(out.pattern)}); accuracy {100 * out.score:.1f}% "
-            f"({100 * every.score:.1f}% with every adapter); {len(out.flipped)} of {len(frame)} sentences flipped, "
-            f"{wrong} became wrong, {right} became right"
+            f"off: {', '.join(off) or 'none'} ({len(off)} of {len(out.pattern)}); accuracy {scores}; "
+            f"{len(out.flipped)} of {len(frame)} sentences flipped, {wrong} became wrong, {right} became right"
         )
-        title = f"Accuracy {100 * out.score:.1f}%, with every adapter {100 * every.score:.1f}%"
-        return plots.margins(frame, title), summary, _note(out, frame, self.toggles.depth)
+        return margins(frame, f"Accuracy {scores}"), summary, _note(out, frame, self.toggles.depth)
 
 
 def patterns(depth: int) -> dict[str, Pattern]:
     """The combinations that one choice sets, for a model with so many layers."""
-    lower = depth // 2
+    lower, upper = 2 * (depth // 2), 2 * (depth - depth // 2)
     return {
         "every adapter on": (True,) * (2 * depth),
         "attention only": half_pattern(depth, "attention"),
         "feed-forward only": half_pattern(depth, "feedforward"),
-        "the lower half of the layers": (True,) * (2 * lower) + (False,) * (2 * (depth - lower)),
-        "the upper half of the layers": (False,) * (2 * lower) + (True,) * (2 * (depth - lower)),
+        "the lower half of the layers": (True,) * lower + (False,) * upper,
+        "the upper half of the layers": (False,) * lower + (True,) * upper,
         "every adapter off": (False,) * (2 * depth),
     }
 

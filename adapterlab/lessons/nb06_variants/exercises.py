@@ -5,8 +5,6 @@ from torch import nn
 
 from ..kit.exercise import exercise
 
-# ---- 06a: the initial weights
-
 
 def _new_weight(rows, columns, std):
     """(rows, columns) from N(0, std^2), cut off at two standard deviations (Houlsby et al. 2019, section 3.6)."""
@@ -45,16 +43,13 @@ def _spread(w, std):
         return "the weights are spread evenly between -2 std and 2 std; they should be normal"
     if abs(spread - 1) < 0.1 and most <= 2.01:
         return "clamping heaps the cut-off weights up at exactly 2 std; draw them again, as trunc_normal_ does"
-    if abs(mean) > 0.02:
-        return f"at std={std} their mean is {mean * std:.2g}, not near 0"
-    if most > 2.01 or abs(spread - SPREAD) > 0.02:
-        return f"at std={std} the weights spread {spread:.2f} std and reach {most:.1f} std, expected {SPREAD:.2f} and 2"
+    if abs(mean) > 0.02 or most > 2.01 or abs(spread - SPREAD) > 0.02:
+        measured = f"have the mean {mean:.2f} std, spread {spread:.2f} std and reach {most:.1f} std"
+        return f"at std={std} the weights {measured}, where 0, {SPREAD:.2f} and 2 are due"
     return None
 
 
 new_weight = exercise("06a", "rows, columns, std", _new_weight, (), "", _is_cut_normal, returns=torch.zeros(1))
-
-# ---- 06b: where the adapter sits
 
 
 def _place(place, x, y, f):
@@ -64,17 +59,10 @@ def _place(place, x, y, f):
     return y + f(x) if place == "parallel" else y * (1 + f(x))
 
 
-def _bent(h):
-    return 2 * h * h + 1
-
-
-def _linear(h):
-    return -0.5 * h
-
-
 _X, _Y = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5])
 SERIAL, PARALLEL, MULTIPLY = (
-    [(place, _X, _Y, f) for f in (_bent, _linear)] for place in ("serial", "parallel", "multiply")
+    [(place, _X, _Y, f) for f in (lambda h: 2 * h * h + 1, lambda h: -0.5 * h)]
+    for place in ("serial", "parallel", "multiply")
 )
 
 place_adapter = exercise(
@@ -89,62 +77,18 @@ place_adapter = exercise(
             # the skip is missing: only the adapter's part comes out
         y         # y comes back unchanged
         """,
-        (
-            MULTIPLY,
-            """
+        (MULTIPLY, """
         y * f(x)
             # multiply: a new f is nearly 0, so y * f(x) wipes the sub-layer out; it must be the identity when f is 0
         y * (1 + f(y))  # multiply: f must read x, not y
         x * (1 + f(x))  # multiply: it scales x, so the sub-layer's own output y is lost
         y + f(x)        # multiply: it adds, as parallel does; y is to be scaled by 1 + f(x)
-        """,
-        ),
-        (
-            PARALLEL,
-            """
+        """),
+        (PARALLEL, """
         y + f(y)        # parallel: f must read x, not y
         x + f(x)        # parallel: it adds to x, so the sub-layer's own output y is lost
-        """,
-        ),
-        (
-            SERIAL,
-            """
-        y + f(x)        # serial: f must read y, what the sub-layer made, not x
-        """,
-        ),
+        """),
+        (SERIAL, "y + f(x)  # serial: f must read y, what the sub-layer made, not x"),
     ],
     gradients=True,
-)
-
-# ---- 06c: what a variant costs
-
-
-def _count(width, size, depth, norm):
-    """Parameters of one adapter with `depth` hidden layers of `size` units, each with a norm inside when norm."""
-    ends = 2 * width * size + size + width
-    return ends + (depth - 1) * (size * size + size) + (2 * size * depth if norm else 0)
-
-
-count_variant = exercise(
-    "06c",
-    "width, size, depth, norm",
-    _count,
-    [(4, 2, 1, False), (4, 2, 1, True), (384, 64, 3, False), (384, 64, 2, True)],
-    """
-    depth * (2 * width * size + size + width) + (2 * size * depth if norm else 0)
-        # a further hidden layer goes from size to size, not through the model's width again
-    right(width, size, depth, norm) - (depth - 1) * size  # the further hidden layers have biases too
-    right(width, size, depth, norm) - (2 * size * (depth - 1) if norm else 0)
-        # there is a norm after every hidden layer, not only after one
-    right(width, size, depth, norm) - (size * depth if norm else 0)
-        # a norm has two numbers a unit, a scale and a shift
-    right(width, size, depth + 1, False) + (2 * size * depth if norm else 0)
-        # depth counts the hidden layers; with depth 1 there is no matrix from size to size
-    right(width, size, depth, False)                      # the norms are not counted
-    right(width, size, depth, True)                       # the norms are counted whatever `norm` says
-    right(width, size, 1, norm and depth == 1) + (2 * size * depth if norm and depth > 1 else 0)
-        # `depth` has no effect; every further hidden layer has a matrix from size to size
-    right(width, size, depth, norm) + (2 * (width - size) * depth if norm else 0)
-        # a norm inside is `size` wide, not as wide as the model
-    """,
-)
+)  # fmt: skip

@@ -1,8 +1,7 @@
 """Figures and the table of 06_init_and_variants: initial weights, and what section 3.6 of the paper tried."""
 
-import math
-
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
 
 from ...studies.experiments import VARIANTS
@@ -11,142 +10,76 @@ from ..kit import theme
 from ..kit.drawing import arrow, box, write
 
 ROBUST_BELOW = 1e-2  # Houlsby et al. 2019, section 3.6 and Figure 6, right
-NO_GAIN, SILENT = "tried, no gain", "says nothing"
-PAPER = dict.fromkeys(VARIANTS, NO_GAIN) | {
-    "plain": "the design",
-    "relu": SILENT,
-    "swish": SILENT,
-    "feed-forward only": SILENT,
-}
-"""What section 3.6 says of each of our variants."""
+SILENT = ("relu", "swish", "feed-forward only")
+"""Our variants that section 3.6 does not name; in the others it finds no gain."""
 
 
 def _std_axis() -> dict:
     return theme.log("standard deviation of the initial weights (log scale)", 1e-7, 1)
 
 
-def movement(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """How far a new adapter moves its input: columns std, moved (a share of the input's norm). Both axes log."""
-    frame = frame[frame["moved"] > 0]  # no logarithm of 0
-    low, high = float(frame["moved"].min()), max(1.0, float(frame["moved"].max()))
-    fig = theme.figure(
-        title="A new adapter's change, relative to its input",
-        xaxis=_std_axis(),
-        yaxis=theme.log("change / input, |y' − y| / |y|", low, high),
-        **theme.LEGEND,
-    )
-    theme.lines(fig, frame.assign(name="measured"), "std", "moved", "name", "std %{x:.0e}: moves by %{y:.1e}")
-    return theme.mark(theme.mark(fig, 0.01, "live", text="1%"), guess, axis="x")
-
-
-def gradients(frame: pd.DataFrame) -> go.Figure:
-    """Columns std, quantity, value: one line a quantity, both axes log."""
+def over_std(frame: pd.DataFrame, title: str, axis: str, guess: float | None = None) -> go.Figure:
+    """Columns std, name, value: a line a name, both axes log; what is 0 has no logarithm and is left out."""
     frame = frame[frame["value"] > 0]
-    fig = theme.figure(
-        title="First gradient, and what Adam makes of it",
-        xaxis=_std_axis(),
-        yaxis=theme.log("root mean square", float(frame["value"].min()), float(frame["value"].max())),
-        **theme.LEGEND,
-    )
-    return theme.lines(fig, frame, "std", "value", "quantity", "std %{x:.0e}: %{y:.1e}")
-
-
-def init_curve(
-    live: pd.DataFrame | None = None,
-    recorded: pd.DataFrame | None = None,
-    guess: float | None = None,
-    rows: int | None = None,
-) -> go.Figure:
-    """Figure 6, right: the score over the std; mean and 95% interval over the seeds.
-
-    live, recorded: columns std, accuracy (in %), one row a seed; several tasks in a column `task` make several lines.
-    rows: the live run's test sentences, which alone give it an interval.
-    """
-    fig = theme.figure(
-        title="Score against the size of the initial weights",
-        xaxis=_std_axis(),
-        yaxis={"title": "accuracy, % (CoLA: Matthews)"},
-        **theme.LEGEND,
-    )
-    for source, frame in (("live", live), ("recorded", recorded)):
-        if frame is None or frame.empty:
-            continue
-        frame = frame if "task" in frame else frame.assign(task="Rotten Tomatoes")
-        for i, (task, part) in enumerate(frame.groupby("task", sort=False), source == "recorded"):
-            means = (
-                theme.means(part, "std", rows=rows if source == "live" else None).sort_values("std").assign(task=task)
-            )
-            means = means.assign(
-                up=means["half"].clip(upper=100 - means["mean"]), down=means["half"].clip(upper=means["mean"])
-            )
-            theme.lines(
-                fig, means, "std", "mean", "task", "std %{x:.0e}: %{y:.1f} (%{customdata})", source=source,
-                index=lambda _, i=i: i, half=("up", "down"), note="note",
-            )  # fmt: skip
-    fig.add_vrect(1e-7, ROBUST_BELOW, fillcolor="#000000", opacity=0.06, line_width=0)
-    write(fig, -4.5, 0.99, "paper: robust", yref="y domain", yanchor="top")
+    ends = float(frame["value"].min()), float(frame["value"].max())
+    fig = theme.figure(title=title, xaxis=_std_axis(), yaxis=theme.log(axis, *ends), **theme.LEGEND)
+    theme.lines(fig, frame, "std", "value", "name", "std %{x:.0e}: %{y:.1e}")
     return theme.mark(fig, guess, axis="x")
 
 
-def compare(recorded: pd.DataFrame | None = None, live: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What helped and what did not: a row a variant.
+def init_curve(recorded: pd.DataFrame, live: pd.DataFrame, rows: int, guess: float | None = None) -> go.Figure:
+    """Figure 6, right: accuracy over the std of the initial weights; mean and 95% interval over the seeds.
 
-    recorded: columns variant, seed, accuracy (in %), with rows of "plain"; the difference is taken seed by seed.
-    live: columns variant, accuracy (in %). Columns: variant, paper, recorded, difference, half (of the 95% interval),
-    seeds, verdict, live; None where nothing is known.
+    recorded, live: columns std, accuracy (in %), one row a seed. rows: the live run's test sentences, which alone give
+    it an interval.
     """
-    rows = []
-    for name, says in PAPER.items():
-        row = {"variant": name, "paper": says, "recorded": None, "difference": None, "half": None, "seeds": 0}
-        row |= {"verdict": "not recorded", "live": _mean(live, name)}
-        if recorded is not None and name in set(recorded["variant"]):
-            means = recorded.groupby(["variant", "seed"])["accuracy"].mean()
-            row |= {"recorded": float(means[name].mean()), "seeds": len(means[name]), "verdict": "the design"}
-            if name != "plain" and "plain" in means.index.get_level_values(0):
-                differences = (means[name] - means["plain"]).dropna()
-                mean, half = mean_interval(differences)
-                few = len(differences) < 3  # two differences that happen to be alike would make an interval of nothing
-                row |= {"difference": mean, "half": math.nan if few else half}
-                row["verdict"] = "too few seeds" if few else _verdict(mean, half)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _verdict(mean: float, half: float) -> str:
-    """Of a difference and its 95% interval."""
-    if not abs(mean) > half:
-        return "no difference shown"
-    return "helped" if mean > 0 else "hurt"
-
-
-def _mean(frame, name: str):
-    found = [] if frame is None else frame[frame["variant"] == name]["accuracy"]
-    return float(found.mean()) if len(found) else None
-
-
-def variant_bars(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
-    """The differences of `compare` to the plain bottleneck, in points, with 95% intervals; their numbers beside."""
-    rows = table.dropna(subset=["difference"]).iloc[::-1]
     fig = theme.figure(
-        title=f"Against the plain bottleneck ({source})",
-        xaxis={"title": "difference in accuracy, points (95% interval)"},
-        height=520,
-        margin={"l": 220},
+        title="Accuracy against the size of the initial weights",
+        xaxis=_std_axis(),
+        yaxis={"title": "accuracy on test, %"},
+        **theme.LEGEND,
     )
-    fig.add_bar(
-        orientation="h",
-        y=rows["variant"].tolist(),
-        x=rows["difference"].astype(float).tolist(),
-        error_x=theme.error(rows["half"].astype(float)),
-        customdata=rows[["seeds", "paper", "verdict"]].to_numpy().tolist(),
-        hovertemplate="%{y}: %{x:+.2f} points, %{customdata[0]} seeds<br>paper: %{customdata[1]}"
-        "<br>ours: %{customdata[2]}<extra></extra>",
-        **theme.bars(source, showlegend=False),
-    )
-    return fig.add_vline(0, line={"color": "#000000", "width": 2})
+    for i, (source, frame) in enumerate({"live": live, "recorded": recorded}.items()):
+        means = theme.means(frame, "std", rows=rows if source == "live" else None).sort_values("std")
+        means = means.assign(name="Rotten Tomatoes", down=means["half"].clip(upper=means["mean"]))
+        means["up"] = means["half"].clip(upper=100 - means["mean"])
+        theme.lines(
+            fig, means, "std", "mean", "name", "std %{x:.0e}: %{y:.1f}% (%{customdata})", source=source,
+            index=lambda _, i=i: i, half=("up", "down"), note="note",
+        )  # fmt: skip
+    fig.add_vrect(1e-7, ROBUST_BELOW, fillcolor="#000000", opacity=0.06, line_width=0)
+    write(fig, -4.5, 0.01, "the paper's scores: robust here", yref="y domain", yanchor="bottom")
+    return theme.old_head(theme.mark(fig, guess, axis="x"), recorded)
 
 
-# ---- the forward formula as a drawing
+def against_plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every variant less the plain bottleneck, seed by seed: a row a variant.
+
+    rows: columns variant, seed, accuracy (in %), with rows of "plain". Columns: variant, points, 95%, seeds, verdict,
+    paper; without an interval of three seeds at least nothing is told apart.
+    """
+    scores = rows.pivot_table(index="seed", columns="variant", values="accuracy")
+    table = []
+    for variant in [name for name in VARIANTS if name in scores and name != "plain"]:
+        points = (scores[variant] - scores["plain"]).dropna()
+        mean, half = mean_interval(points)
+        verdict = "not told apart" if len(points) < 3 or not abs(mean) > half else "helped" if mean > 0 else "hurt"
+        paper = "says nothing" if variant in SILENT else "tried, no gain"
+        table.append(
+            {"variant": variant, "points": mean, "95%": half, "seeds": len(points), "verdict": verdict, "paper": paper}
+        )
+    return pd.DataFrame(table)
+
+
+def variant_bars(table: pd.DataFrame, rows: pd.DataFrame) -> go.Figure:
+    """The rows of `against_plain` as bars with their 95% intervals; rows: the recorded ones, for the head they say."""
+    fig = px.bar(
+        table, x="points", y="variant", error_x="95%", color="verdict", orientation="h", height=520,
+        hover_data=["seeds", "paper"], title="Less the plain bottleneck (recorded)", template=theme.TEMPLATE,
+        category_orders={"variant": list(VARIANTS)}, labels={"points": "difference in accuracy, points (95% interval)"},
+    )  # fmt: skip
+    fig.add_vline(0, line={"color": "#000000", "width": 2})
+    return theme.old_head(fig.update_layout(margin_l=220, yaxis_title=None), rows)
 
 
 def formula(name: str) -> str:

@@ -15,14 +15,11 @@ def count(variant: str, size: int, sites: dict[str, Site]) -> int:
     return sum(config.total(sites) for config in recipe)
 
 
-def variant_view(
-    measured: pd.DataFrame, sites: dict[str, Site], size: int = 64, total: int | None = None
-) -> base.FigureView:
+def variant_view(measured: pd.DataFrame, sites: dict[str, Site], size: int = 64, total: int = 1) -> base.FigureView:
     """The widget; its controls are `.variant` and `.std`, of the initial weights.
 
-    measured: columns variant, std, accuracy (in %), source ("live" or "recorded"), one row a run.
-
-    sites: of the model, as `find_sites` gives them; total: the model's parameters, for the share.
+    measured: columns variant, std, accuracy (in %), source ("live" or "recorded"), one row a run. sites: of the model,
+    as `find_sites` gives them; total: the model's parameters.
     """
     stds = sorted(set(measured["std"]) | {1e-2})
     width = next(site.width for site in sites.values() if site.kind == "attention")
@@ -31,9 +28,9 @@ def variant_view(
         runs = measured[(measured["variant"] == variant) & (measured["std"] == std)]
         parts = [base.accuracy(rows, source) for source, rows in runs.groupby("source", sort=False)["accuracy"]]
         trained = count(variant, size, sites)
-        share = f" ({100 * trained / total:.2f}% of the model)" if total else ""
         result = "accuracy " + ", ".join(parts) if parts else f"not measured with std {std:g}"
-        summary = f"{variant}: {plots.formula(variant)}; {trained:,} parameters{share}; {result}"
+        cost = f"{trained:,} parameters, {100 * trained / total:.2f}% of the model"
+        summary = f"{variant}: {plots.formula(variant)}; {cost}; {result}"
         return plots.drawing(variant, size, width), summary
 
     return base.FigureView(
