@@ -38,11 +38,11 @@ def toy() -> dict:
     """Every experiment, a few steps each."""
     small = dict(seeds=(0,), epochs=1, n_train=16, n_validation=8, n_test=8, batch_size=8, max_length=16)
     return {
-        "fine_tune": {**small, "tops": (1,), "size": 4},
+        "fine_tune": {**small, "tops": (1,), "sizes": (4,)},
         "size_sweep": {**small, "sizes": (1, 4), "lrs": (1e-3,)},
-        "init": {**small, "stds": (1e-7, 1e-2), "size": 4},
-        "frontier": {**small, "layers": 1, "sizes": (2,), "lrs": (1e-3,), "full_lrs": (1e-4,)},
-        "variants": {**small, "size": 4, "lrs": (1e-3,)},
+        "init": {**small, "stds": (1e-7, 1e-2), "sizes": (4,)},
+        "frontier": {**small, "tops": (1,), "sizes": (2,), "lrs": (1e-3,), "full_lrs": (1e-4,)},
+        "variants": {**small, "sizes": (4,), "lrs": (1e-3,)},
         "methods": {
             **small,
             "names": ("LoRA, rank 1", "(IA)^3", "prefix", "prompt"),
@@ -196,13 +196,14 @@ def changes(args, name: str, base: str, folders: dict) -> dict:
     if name == "glue" and args.tasks:
         other["tasks"] = tuple(args.tasks)
     if args.data and not args.toy and name in MORE_TASKS:
-        other["task"] = (REVIEWS, *MORE_TASKS[name])
+        other["tasks"] = (REVIEWS, *MORE_TASKS[name])
     if name == "frontier" and not args.toy:
         from transformers import AutoConfig
 
         from adapterlab.models import locate
 
-        other["layers"] = args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
+        layers = args.layers or AutoConfig.from_pretrained(locate(folders.get(base, base))).num_hidden_layers
+        other["tops"] = range(1, layers + 1)
     return other
 
 

@@ -8,6 +8,7 @@ own weights in one batched product. The frozen model knows nothing of it. Sizes 
 unit whose weights in and out are zero puts out act(0) = 0 and gets no gradient, so the filling stays zero by itself.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,65 +25,49 @@ from ..adapters import Adapters
 from ..errors import UserError
 from ..lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from ..methods import Bottleneck, Change, Head, ScaleShift
-from ..methods.head import Reading
 from ..progress import Progress
 from ..tasks import Encoded, batches, score
 from ..train import Run, Verdict, check_recipe, judge_logits, linear_schedule
 
 NAME = "bank of adapters"  # under which a bank hangs on the model while it runs
+BANKED = (Bottleneck, ScaleShift, Head)  # what they do to one member's rows they do to all members', one matrix each
+
+
+class Linears(nn.Module):
+    """The members' linear maps as one. x: (members, n, inputs) -> (members, n, outputs)."""
+
+    weight: Tensor  # (members, outputs, inputs)
+    bias: Tensor  # (members, 1, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight.transpose(1, 2))
 
 
 class Banked(Change):
-    """The members' modules at one site as one: `weights` names this site's slices of the bank's tensor.
+    """The members' modules at one place as one: the first one's computation, with parameters of all.
 
-    x, y: (members * batch, ..., width), member after member -> the same shape.
+    x, y: (members * batch, ..., width), member after member -> the same shape; a head reads x, all others y.
     """
 
-    def __init__(self, bank: "Bank", where: tuple[str, int], like: Change):
+    def __init__(self, first: Change, members: int):
         super().__init__()
-        self.bank = bank
-        self.where, self.act, self.like = where, like.act, (like,)  # in a tuple, so that it is no part of this module
+        self.first, self.members = (first,), members  # in a tuple, so that it is no part of this module
+        self.wants_reading, self.all = first.wants_reading, copy.deepcopy(first)
+        for name, module in list(self.all.named_children()):
+            if isinstance(module, nn.Linear):
+                setattr(self.all, name, Linears())
+        self.all._parameters.clear()
 
-    def linear(self, name: str, x: Tensor) -> Tensor:
-        """x (members, n, inputs) times each member's own matrix, plus its own bias: (members, n, outputs)."""
-        weight = self.bank.views[*self.where, name + ".weight"]  # (members, outputs, inputs)
-        bias = self.bank.views[*self.where, name + ".bias"]  # (members, outputs)
-        return torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    def put(self, key: str, value: Tensor) -> None:
+        """Compute with this parameter: (members, *shape)."""
+        path, _, name = key.rpartition(".")
+        setattr(self.all.get_submodule(path), name, value.unsqueeze(1) if value.ndim == 2 else value)
 
-    def rows(self, x: Tensor) -> Tensor:
-        """(members * batch, ..., width) -> (members, batch * ..., width)"""
-        return x.reshape(len(self.bank), -1, x.shape[-1])
-
-
-class BankedBottleneck(Banked):
-    """Bottlenecks of all members at one site."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        assert self.act is not None
-        hidden = self.act(self.linear("down", self.rows(y)))  # (members, n, largest size)
-        return y + self.linear("up", hidden).view_as(y)
-
-
-class BankedScaleShift(Banked):
-    """LayerNorms' scales and shifts of all members."""
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        scale, shift = (self.bank.views[*self.where, name].unsqueeze(1) for name in ("scale", "shift"))
-        return torch.addcmul(shift, self.rows(y), scale).view_as(y)  # (members, 1, width) with (members, n, width)
-
-
-class BankedHead(Banked):
-    """Classifiers of all members."""
-
-    wants_reading = True
-
-    def forward(self, x: Tensor | Reading, y: Tensor) -> Tensor:
-        x = self.like[0].read(x)  # (members * batch, ..., width), pooled as every member's head does it
-        logits = self.linear("linear", self.rows(x))  # (members, n, labels)
-        return logits.view(*x.shape[:-1], logits.shape[-1])
-
-
-BANKED = {Bottleneck: BankedBottleneck, ScaleShift: BankedScaleShift, Head: BankedHead}
+    def forward(self, x, y: Tensor) -> Tensor:
+        value = self.first[0].read(x) if self.wants_reading else y
+        rows = value.reshape(self.members, -1, value.shape[-1])  # (members, batch * ..., width)
+        result = self.all(rows, rows)
+        return result.view(*value.shape[:-1], result.shape[-1])
 
 
 class Bank:
@@ -99,34 +84,30 @@ class Bank:
         if not self.names or len(set(self.names)) < len(self.names):
             raise UserError("a bank needs at least one adapter, and each only once")
         self.members = [adapters[name] for name in self.names]
-        self.slots: dict[tuple, tuple[int, ...]] = {}  # (site, place, parameter) -> largest shape
+        self.shapes: dict[tuple[str, int, str], tuple[int, ...]] = {}  # (site, place, parameter) -> the largest shape
         self.modules = self._match()
-        self.sizes = [math.prod(shape) for shape in self.slots.values()]
         device = next(adapters.model.parameters()).device
-        self.flat = torch.zeros(len(self.names), sum(self.sizes), device=device)
-        self.views: dict[tuple, Tensor] = {}
+        self.flat = torch.zeros(len(self), sum(map(math.prod, self.shapes.values())), device=device)
         self.read()
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def _match(self) -> dict[str, list[Change]]:
+    def _match(self) -> dict[str, list[Banked]]:
         """Note the largest shape of every parameter, and make the members' modules at each place into a banked one."""
         first = self.members[0]
         for name, adapter in zip(self.names, self.members, strict=True):
             if list(adapter.at) != list(first.at):
                 raise UserError(f'"{name}" sits at other sites than "{self.names[0]}"; a bank needs the same sites')
-        banked: dict[str, list[Change]] = {}
         for site, modules in first.at.items():
             for i, module in enumerate(modules):
                 alike = [self._alike(site, i, name) for name in self.names]
                 for key, _ in module.named_parameters():
                     shapes = [tuple(m.get_parameter(key).shape) for m in alike]
-                    self.slots[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
+                    self.shapes[site, i, key] = tuple(max(d) for d in zip(*shapes, strict=True))
                     if isinstance(module, Head) and len(set(shapes)) > 1:
                         raise UserError("the members' heads have different labels; a bank is for one task")
-                banked.setdefault(site, []).append(BANKED[type(module)](self, (site, i), module))
-        return banked
+        return {site: [Banked(module, len(self)) for module in modules] for site, modules in first.at.items()}
 
     def _alike(self, site: str, i: int, name: str) -> Change:
         """A member's i-th module at a site; UserError if it is not of the first member's kind, or has no banked one."""
@@ -143,33 +124,32 @@ class Bank:
 
     # ---- between the members and the bank's tensor
 
-    def _pairs(self, flat: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(member's parameter, its part of flat) for every parameter of every member."""
-        views = self._split(flat)
-        for b, adapter in enumerate(self.members):
-            for (site, i, key), view in views.items():
-                p = adapter.at[site][i].get_parameter(key)
-                yield p, view[b][tuple(slice(n) for n in p.shape)]  # a small member's part is its corner
-
-    def _split(self, flat: Tensor) -> dict[tuple, Tensor]:
+    def views(self, flat: Tensor) -> dict[tuple[str, int, str], Tensor]:
         """(site, place, parameter) -> (members, *largest shape), as views of flat (members, parameters)."""
-        parts = flat.split(self.sizes, dim=1)
-        return {k: p.view(len(self), *s) for (k, s), p in zip(self.slots.items(), parts, strict=True)}
+        parts = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
+        return {k: part.view(len(self), *s) for (k, s), part in zip(self.shapes.items(), parts, strict=True)}
+
+    def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(member's parameter, its part of flat) for every parameter of every member."""
+        for (site, i, key), view in self.views(self.flat).items():
+            for member, part in zip(self.members, view, strict=True):
+                p = member.at[site][i].get_parameter(key)
+                yield p, part[tuple(slice(n) for n in p.shape)]  # a small member's part is its corner
 
     @torch.no_grad()
     def read(self) -> None:
         """Take the members' weights into the bank."""
-        for p, part in self._pairs(self.flat):
+        for p, part in self._pairs():
             part.copy_(p)
 
     @torch.no_grad()
     def write(self) -> None:
         """Give the bank's weights to the members."""
-        for p, part in self._pairs(self.flat):
+        for p, part in self._pairs():
             p.copy_(part)
 
     @contextmanager
-    def _running(self):
+    def _running(self) -> Iterator[None]:
         """Hang the bank on the model in the place of the members."""
         store = self.adapters.store
         store[NAME] = adapter = Adapter(Info(()), {})
@@ -180,13 +160,14 @@ class Bank:
                 yield
         finally:
             del store[NAME]
-            self.views = {}
             self.adapters.attachment.update()
 
-    def logits(self, inputs: dict) -> Tensor:
+    def logits(self, flat: Tensor, inputs: dict) -> Tensor:
         """inputs: rows of all members, member after member. (members, batch, labels), float32."""
-        out = self.adapters.model(**inputs).logits.float()
-        return out.view(len(self), -1, *out.shape[1:])
+        for (site, i, key), view in self.views(flat).items():
+            self.modules[site][i].put(key, view)
+        logits = self.adapters.model(**inputs).logits.float()
+        return logits.view(len(self), -1, *logits.shape[1:])
 
     # ---- training and measuring
 
@@ -198,51 +179,30 @@ class Bank:
         epochs: int = 3,
         lr: float | Sequence[float] = 1e-3,
         batch_size: int = 32,
-        warmup: float = 0.1,
         clip: float = 1.0,
         seed: int = 0,
         orders: Sequence[int] | None = None,
         metric: str = "accuracy",
-        amp: bool = True,
         name: str = "bank",
         show: bool = True,
     ) -> list[Run]:
-        """Train every member; each is left at its own best state on the validation data. One `Run` a member.
+        """Train every member with the recipe of `train.fit`; each is left at its own best state. One `Run` a member.
 
-        lr: one, or one a member. seed: of the batches' order (and of dropout), as in `train.fit`. orders: one such seed
-        a member, where each is to see its own order; batches are then padded to the longest among the orders.
-        Each member's gradient is clipped by its own norm: the same numbers as `train.fit` up to float32 rounding,
-        without dropout. With dropout every member draws masks of its own, but not those that it would draw alone. A
-        member whose loss is no longer finite gets best = nan and harms no other.
-        seconds, step_ms and peak_mb of a Run are those of the whole pass.
-        amp: bfloat16 on a GPU that has it; on a CPU everything is float32.
+        lr: one, or one a member. seed: of the batches' order (and of dropout). orders: one such seed a member, where
+        each is to see its own order; batches are then padded to the longest among the orders.
+        Each member's gradient is clipped by its own norm: the numbers are `train.fit`'s up to float32 rounding, without
+        dropout; with it every member draws masks of its own. A member whose loss is no longer finite gets best = nan
+        and harms no other. seconds, step_ms and peak_mb of a Run are those of the whole pass.
         """
         lrs, orders = _each(lr, len(self), "lr"), _each(seed if orders is None else orders, len(self), "orders")
         for rate in lrs:
             check_recipe(train, epochs, batch_size, rate)
-        runs, device = self._begin(lrs, orders, epochs, metric), self.flat.device
-        total = epochs * math.ceil(len(train) / batch_size)
-        rows, best = [nn.Parameter(row) for row in self.flat], self.flat.clone()  # rows: views of flat
-        optimizer = torch.optim.Adam([{"params": [row], "lr": r} for row, r in zip(rows, lrs, strict=True)], fused=True)
-        scheduler = LambdaLR(optimizer, partial(linear_schedule, total=total, warmup=warmup))
+        runs = self._begin(lrs, orders, epochs, metric)
+        steps = epochs * math.ceil(len(train) / batch_size)
         seed_everything(seed)
-        reset_peak_memory(device)
-        training, started = 0.0, time.perf_counter()
-        with self._running(), Progress(total, name, show) as bar:
-            for epoch in range(1, epochs + 1):
-                tick, step_done = time.perf_counter(), partial(bar.step, f"epoch {epoch}/{epochs}")
-                feed = rounds(train, batch_size, orders, epoch, device)
-                losses, rates = self._epoch(rows, feed, optimizer, scheduler, clip, amp, step_done)
-                for run, *of_member in zip(runs, losses, rates, strict=True):
-                    run.record(epoch, *of_member)
-                training += time.perf_counter() - tick
-                for b in self._improved(runs, epoch, validation, metric, amp):
-                    best[b] = self.flat[b]
-            seconds, step_ms = time.perf_counter() - started, 1000 * training / total
-            for run in runs:
-                run.seconds, run.step_ms, run.peak_mb = seconds, step_ms, peak_memory_mb(device)
-            bar.done(f"{name}: {len(self)} adapters in {seconds:.1f} s, {step_ms:.0f} ms a step")
-        self.flat = best
+        with self._running(), Progress(steps, name, show) as bar:
+            self._train(runs, partial(rounds, train, batch_size, orders), validation, steps, clip, bar)
+            bar.done(f"{name}: {len(self)} adapters in {runs[0].seconds:.1f} s, {runs[0].step_ms:.0f} ms a step")
         self.write()
         self.adapters.model.eval()
         release_memory()
@@ -258,35 +218,53 @@ class Bank:
             for name, order, lr in zip(self.names, orders, lrs, strict=True)
         ]
 
-    def _epoch(self, rows, feed, optimizer, scheduler, clip: float, amp: bool, step_done: Callable) -> tuple:
-        """Train on every round once, as `train.train_epoch`; (losses, learning rates), a list of the steps a member."""
-        cast, losses, rates = partial(mixed_precision, self.flat.device) if amp else torch.enable_grad, [], []
-        self.adapters.model.train()
-        for inputs, labels, weights in feed:
-            with cast():
-                self.views = self._split(torch.stack(rows))
-                each = member_losses(self.logits(inputs), labels, weights)  # (members,)
-            optimizer.zero_grad()
-            each.sum().backward()  # one member's loss knows no other's row
-            for row in rows:
-                nn.utils.clip_grad_norm_(row, clip)
-            rates.append(scheduler.get_last_lr())
-            optimizer.step()
-            scheduler.step()
-            losses.append(each.detach())
-            step_done()
-        return torch.stack(losses, dim=1).tolist(), list(zip(*rates, strict=True))
+    def _train(self, runs: list[Run], feed: Callable, validation: Encoded | None, steps: int, clip: float, bar) -> None:
+        """Train all epochs, note them in the runs, and leave in `flat` every member's best state."""
+        rows, best, device = [nn.Parameter(row) for row in self.flat], self.flat.clone(), self.flat.device
+        groups = [{"params": [row], "lr": run.lr} for row, run in zip(rows, runs, strict=True)]  # rows: views of flat
+        optimizer = torch.optim.Adam(groups, fused=True)
+        schedule = LambdaLR(optimizer, partial(linear_schedule, total=steps))
+        reset_peak_memory(device)
+        training, started = 0.0, time.perf_counter()
+        for epoch in range(1, runs[0].epochs + 1):
+            tick, losses, rates = time.perf_counter(), [], []
+            self.adapters.model.train()
+            for batch in feed(epoch, device):
+                rates.append(schedule.get_last_lr())
+                losses.append(self._step(rows, optimizer, batch, clip))
+                schedule.step()
+                bar.step(f"epoch {epoch}/{runs[0].epochs}")
+            of_members = torch.stack(losses, dim=1).tolist(), zip(*rates, strict=True)
+            for run, values, taken in zip(runs, *of_members, strict=True):
+                run.record(epoch, values, list(taken))
+            training += time.perf_counter() - tick
+            for b, verdict in enumerate(self._verdicts(validation, runs[0].metric)):
+                if runs[b].judged(epoch, verdict):
+                    best[b] = self.flat[b]
+        self.flat = best
+        for run in runs:
+            run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / steps
+            run.peak_mb = peak_memory_mb(device)
 
-    def _improved(self, runs: list[Run], epoch: int, validation: Encoded | None, metric: str, amp: bool) -> list[int]:
-        """Judge every member on the validation data; which members are better than they ever were."""
-        verdicts: list[Verdict | None] = [None] * len(self)
-        if validation is not None:
-            every = self.predict(validation, amp=amp)  # (members, rows, labels)
-            verdicts = [judge_logits(logits, validation.labels, metric) for logits in every]
-        return [b for b, (run, verdict) in enumerate(zip(runs, verdicts, strict=True)) if run.judged(epoch, verdict)]
+    def _step(self, rows: list[nn.Parameter], optimizer: torch.optim.Optimizer, batch: "Round", clip: float) -> Tensor:
+        """One step of every member; (members,), their losses before it."""
+        inputs, labels, weights = batch
+        with mixed_precision(self.flat.device):
+            losses = member_losses(self.logits(torch.stack(rows), inputs), labels, weights)
+        optimizer.zero_grad()
+        losses.sum().backward()  # one member's loss knows no other's row
+        for row in rows:
+            nn.utils.clip_grad_norm_(row, clip)
+        optimizer.step()
+        return losses.detach()
+
+    def _verdicts(self, validation: Encoded | None, metric: str) -> list[Verdict | None]:
+        if validation is None:
+            return [None] * len(self)
+        return [judge_logits(logits, validation.labels, metric) for logits in self.predict(validation)]
 
     @torch.no_grad()
-    def predict(self, data: Encoded, batch_size: int | None = None, amp: bool = True) -> Tensor:
+    def predict(self, data: Encoded, batch_size: int | None = None) -> Tensor:
         """Every member's logits of every row, in the data's order: (members, rows, labels), float32 on the CPU.
 
         batch_size: rows for each member in one pass; None: 64, on a CPU 64 for all members together.
@@ -295,23 +273,21 @@ class Bank:
             raise UserError("nothing to evaluate on: the split is empty")
         if self.adapters.active != NAME:
             with self._running():
-                return self.predict(data, batch_size, amp)
-        model, device = self.adapters.model, self.flat.device
+                return self.predict(data, batch_size)
+        device = self.flat.device
         batch_size = batch_size or (64 if device.type == "cuda" else max(1, 64 // len(self)))
-        model.eval()
+        self.adapters.model.eval()
         pieces, order = [], []
-        with mixed_precision(device) if amp else torch.no_grad():
-            self.views = self._split(self.flat)
+        with mixed_precision(device):
             for inputs, _, rows in batches(data, batch_size):
-                pieces.append(self.logits(repeat(move(inputs, device), len(self))).cpu())
+                inputs = {k: v.repeat(len(self), *[1] * (v.ndim - 1)) for k, v in move(inputs, device).items()}
+                pieces.append(self.logits(self.flat, inputs).cpu())
                 order.append(rows)
         return torch.cat(pieces, 1)[:, torch.cat(order).argsort()]
 
-    def evaluate(
-        self, data: Encoded, metric: str = "accuracy", batch_size: int | None = None, amp: bool = True
-    ) -> list[float]:
+    def evaluate(self, data: Encoded, metric: str = "accuracy") -> list[float]:
         """Every member's score on the data; as `train.evaluate` for each."""
-        return [score(metric, logits, data.labels) for logits in self.predict(data, batch_size, amp)]
+        return [score(metric, logits, data.labels) for logits in self.predict(data)]
 
 
 def member_losses(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -336,31 +312,13 @@ def rounds(train: Encoded, batch_size: int, orders: list[int], epoch: int, devic
     streams = [batches(train, batch_size, shuffle=True, seed=order, epoch=epoch) for order in distinct]
     pick = torch.tensor([distinct.index(order) for order in orders], device=device)  # (members,) into the streams
     for parts in zip(*streams, strict=True):
-        rows = max(len(labels) for _, labels, _ in parts)
-        inputs = {}
-        for key in parts[0][0]:
-            fill = train.pad_id if key == "input_ids" else 0
-            width = max(i[key].shape[1] for i, _, _ in parts)
-            stacked = torch.stack([_grow(_widen(i[key], width, fill), rows) for i, _, _ in parts]).to(device)
-            inputs[key] = stacked[pick].flatten(0, 1)  # (streams, batch, tokens, ...) -> (members * batch, tokens, ...)
-        labels = torch.stack([_grow(labels, rows) for _, labels, _ in parts]).to(device)[pick]
-        weights = torch.stack([(torch.arange(rows) < len(labels)).float() for _, labels, _ in parts])
-        yield inputs, labels, weights.to(device)[pick]
-
-
-def repeat(inputs: dict[str, Tensor], times: int) -> dict[str, Tensor]:
-    """The same rows for every member, member after member: (batch, tokens, ...) -> (times * batch, tokens, ...)."""
-    return {k: v.repeat(times, *[1] * (v.ndim - 1)) for k, v in inputs.items()}
-
-
-def _widen(values: Tensor, width: int, fill: int) -> Tensor:
-    """(batch, tokens, ...) -> (batch, width, ...)."""
-    return F.pad(values, (0, 0) * (values.ndim - 2) + (0, width - values.shape[1]), value=fill)
-
-
-def _grow(values: Tensor, rows: int) -> Tensor:
-    """(batch, ...) -> (rows, ...): repeat the first row until there are so many."""
-    return torch.cat([values, values[:1].expand(rows - len(values), *values.shape[1:])])
+        cuts = [rows.tolist() for _, _, rows in parts]
+        longest = max(map(len, cuts))
+        rows = torch.tensor([cut + cut[:1] * (longest - len(cut)) for cut in cuts])  # (streams, batch)
+        weights = torch.tensor([[1.0] * len(cut) + [0.0] * (longest - len(cut)) for cut in cuts])
+        inputs = move(train.inputs(rows.flatten().tolist()), device)  # (streams * batch, tokens, ...)
+        inputs = {k: v.unflatten(0, rows.shape)[pick].flatten(0, 1) for k, v in inputs.items()}
+        yield inputs, train.labels[rows].to(device)[pick], weights.to(device)[pick]
 
 
 def _each(value, count: int, what: str) -> list:

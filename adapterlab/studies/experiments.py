@@ -17,9 +17,10 @@ The learning rate is for the reader to choose: by validation, with `choose(frame
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -28,22 +29,19 @@ from ..adapter import count_parameters
 from ..adapters import Adapters
 from ..errors import UserError, suggest
 from ..lab import device_name, pick_device
-from ..methods import LayerNormConfig, VariantConfig, from_dict, houlsby
+from ..methods import LayerNormConfig, VariantConfig, from_dict
 from ..models import load_base, locate, quiet
-from ..paths import RESULTS
 from ..tasks import Encoded, Task, encode, load_task, metrics
 from ..train import Run, fit, predict
 from .bank import Bank
-from .sweep import run_sweep
-from .ways import parse, unfreeze
+from .ways import methods_of, parse, unfreeze
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ADAPTER_LRS = (3e-4, 1e-3, 3e-3)
+ADAPTER_LRS, FULL_LRS = (3e-4, 1e-3, 3e-3), (2e-5, 5e-5, 1e-4)
 LOWER_LRS, LOW_LRS = (1e-4, 3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3, 1e-2)
 HIGH_LRS, HIGHER_LRS = (1e-3, 3e-3, 1e-2, 3e-2), (3e-3, 1e-2, 3e-2, 1e-1)
-FULL_LRS = (2e-5, 5e-5, 1e-4)
 SIZES = tuple(2**n for n in range(10))
 STDS = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1, 1.0)
 GLUE = ("glue/CoLA", "glue/SST-2", "glue/MRPC", "glue/RTE")
@@ -101,9 +99,14 @@ AdapterDrop is its specialised form (Rücklé et al. 2021, section 3.1): the sam
 in use; written for six layers. Left out: the invertible adapter, which belongs to a language and not to a task.
 """
 
-
 PLAIN = {"head only": LOW_LRS, "full": (*FULL_LRS, 3e-4)}
 """What is compared with FAMILY: name -> learning rates to choose from."""
+
+DEFAULTS: dict[str, Any] = {
+    "base": "minilm", "n_train": 2000, "n_validation": 500, "n_test": None, "max_length": 128, "batch_size": 32,
+    "pooling": "mean", "variant": "plain", "std": 1e-2,
+}  # fmt: skip
+"""What a setting says where it is not told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -122,56 +125,38 @@ class Places:
 
 
 def setting(
-    task: str,
-    method: str,
-    *,
-    lr: float,
-    epochs: int,
-    seed: int = 0,
-    variant: str = "plain",
-    recipe: list[dict] | None = None,
-    **more,
+    task: str, method: str, *, lr: float, epochs: int, seed: int = 0, recipe: list[dict] | None = None, **more
 ) -> dict:
-    """One run. method: "adapter 64", "LayerNorm only", "head only", "top 2" or "full"; more: see the module's columns.
+    """One run. method: "adapter 64", "LayerNorm only", "head only", "top 2" or "full"; more: entries of DEFAULTS.
 
     recipe: the methods themselves, as `from_dict` reads them; method is then only what the run is called.
+    Errors: UserError for an unknown method, variant or entry.
     """
-    kind, number = ("recipe", None) if recipe else parse(method)
-    for part in recipe or ():
-        from_dict(part)
-    if variant not in VARIANTS:
+    for name in more:
+        if name not in DEFAULTS:
+            raise UserError(f'a run has no setting "{name}"{suggest(name, DEFAULTS)}')
+    row = {**DEFAULTS, **more, "task": task, "method": method, "lr": lr, "epochs": epochs, "seed": seed}
+    row |= {"recipe": recipe} if recipe else {}
+    if (variant := row["variant"]) not in VARIANTS:
         raise UserError(f'unknown variant "{variant}"{suggest(variant, VARIANTS)}; known: {", ".join(VARIANTS)}')
-    if kind == "adapter":
-        houlsby(number or 0)  # a size of 0 is refused here, one that is too wide when the model is known
-    known = dict(base="minilm", n_train=2000, n_validation=500, n_test=None, std=1e-2, batch_size=32, max_length=128)
-    known["pooling"] = "mean"
-    unknown = set(more) - set(known)
-    if unknown:
-        raise UserError(f'a run has no setting "{min(unknown)}"{suggest(min(unknown), known)}')
-    return {
-        **known,
-        **more,
-        "task": task,
-        "method": method,
-        "variant": variant,
-        "size": number if kind == "adapter" else None,
-        "lr": lr,
-        "epochs": epochs,
-        "seed": seed,
-        **({"recipe": recipe} if recipe else {}),
-    }
+    kind, number = _kind(row)
+    row["size"] = number if kind == "adapter" else None
+    recipe_of(row)  # a size of 0 is refused here, one that is too wide when the model is known
+    return row
 
 
 # ---- one run, and a bank of runs
 
+DATA, LOOP = ("base", "task", "n_train", "n_validation", "n_test", "max_length"), ("epochs", "batch_size")
+
 
 def run_one(setting: dict, places: Places = Places()) -> dict:
     """Train as the setting says, on its own; the row of what came out."""
-    task, data = load_data(*_data_key(setting), places)
+    task, data = load_data(*(setting[name] for name in DATA), places)
     model, _ = build([setting], task, places)
-    train, validation, lr, seed = data["train"], data["validation"], setting["lr"], setting["seed"]
+    lr, seed, loop = setting["lr"], setting["seed"], {name: setting[name] for name in LOOP}
     try:
-        run = fit(model, train, validation, **_loop(setting), lr=lr, seed=seed, metric=task.metric, show=False)
+        run = fit(model, data["train"], data["validation"], lr=lr, seed=seed, metric=task.metric, show=False, **loop)
     except UserError as error:
         if "the loss is" not in str(error):
             raise
@@ -186,10 +171,10 @@ def run_many(settings: list[dict], places: Places = Places()) -> list[dict]:
     if len(settings) == 1:
         return [run_one(settings[0], places)]
     first = settings[0]
-    task, data = load_data(*_data_key(first), places)
+    task, data = load_data(*(first[name] for name in DATA), places)
     _, adapters = build(settings, task, places)
     bank, lrs, seeds = Bank(adapters, list(adapters)), [s["lr"] for s in settings], [s["seed"] for s in settings]
-    loop = _loop(first) | {"seed": seeds[0], "metric": task.metric, "show": False}
+    loop = {name: first[name] for name in LOOP} | {"seed": seeds[0], "metric": task.metric, "show": False}
     runs = bank.fit(data["train"], data["validation"], lr=lrs, orders=seeds, **loop)
     logits = bank.predict(data["test"])  # (members, rows, labels)
     rows = [_row(r, task, data, None if math.isnan(r.best) else of_r) for r, of_r in zip(runs, logits, strict=True)]
@@ -230,17 +215,11 @@ def build(settings: list[dict], task: Task, places: Places) -> tuple[nn.Module, 
 
 def recipe_of(setting: dict) -> tuple:
     """The methods of a setting, without the head."""
-    kind, _ = _kind(setting)
-    if kind == "recipe":
+    if "recipe" in setting:
         return tuple(from_dict(part) for part in setting["recipe"])
-    if kind in ("head only", "top", "full"):
-        return ()
-    if kind == "LayerNorm only":
-        return (LayerNormConfig(),)
-    changes = VARIANTS[setting["variant"]]
-    if not changes:
-        return houlsby(setting["size"], std=setting["std"])
-    return VariantConfig(size=setting["size"], std=setting["std"], **changes), LayerNormConfig()
+    if changes := VARIANTS[setting["variant"]]:
+        return VariantConfig(size=setting["size"], std=setting["std"], **changes), LayerNormConfig()
+    return methods_of(setting["method"], setting["std"])
 
 
 def family_rates(name: str) -> tuple:
@@ -271,14 +250,6 @@ def load_data(
     return task, {k: encode(task.split(k), tokenizer, max_length) for k in ("train", "validation", "test")}
 
 
-def _data_key(s: dict) -> tuple:
-    return s["base"], s["task"], s["n_train"], s["n_validation"], s["n_test"], s["max_length"]
-
-
-def _loop(s: dict) -> dict:
-    return {"epochs": s["epochs"], "batch_size": s["batch_size"]}
-
-
 def _row(run: Run, task: Task, data: dict[str, Encoded], logits: Tensor | None) -> dict:
     scores = metrics(task, logits, data["test"].labels) if logits is not None else {}
     step = max(1, math.ceil(len(run.history) / 50))
@@ -295,118 +266,70 @@ def _row(run: Run, task: Task, data: dict[str, Encoded], logits: Tensor | None) 
         "step_ms": round(run.step_ms, 3),
         "seconds": round(run.seconds, 2),
         "peak_mb": round(run.peak_mb),
-        "rows_train": len(data["train"]),
-        "rows_validation": len(data["validation"]),
-        "rows_test": len(data["test"]),
+        **{f"rows_{split}": len(rows) for split, rows in data.items()},
         "losses": [[h["step"], round(h["loss"], 5)] for h in run.history[::step] if math.isfinite(h["loss"])],
         "bank": 1,
         "device": run.device,
     }
 
 
-# ---- the experiments: each a list of settings; more: what `every` takes besides, and any entry of `setting`
+# ---- the experiments: each a list of settings
 
 
-def every(
-    methods: Iterable[tuple[str, Iterable[float]]], task="rotten_tomatoes", seeds=(0, 1, 2), epochs: int = 5, **more
+def grid(
+    ways: Mapping[str, Sequence[float]] | Sequence[str] = (),
+    sizes: Sequence[int] = (),
+    tops: Sequence[int] = (),
+    names: Sequence[str] = (),
+    *,
+    lrs: Sequence[float] | None = None,
+    full_lrs: Sequence[float] | None = None,
+    tasks: Sequence[str] = ("rotten_tomatoes",),
+    seeds: Sequence[int] = (0, 1, 2),
+    epochs: int | Mapping[str, int] = 5,
+    stds: Sequence[float] = (DEFAULTS["std"],),
+    variants: Sequence[str] = ("plain",),
+    **more,
 ) -> list[dict]:
-    """Every combination of task, seed, method and one of its learning rates; task: one, or several."""
-    return [
-        setting(name, method, lr=lr, epochs=epochs, seed=seed, **more)
-        for name in ((task,) if isinstance(task, str) else task)
-        for seed in seeds
-        for method, lrs in methods
-        for lr in lrs
-    ]
+    """Every combination of task, variant, std, seed and method with one of the method's learning rates.
 
-
-def ladder(sizes, tops, lrs=ADAPTER_LRS, full_lrs=FULL_LRS) -> list[tuple[str, Iterable[float]]]:
-    """Head only, LayerNorm only and adapters of some sizes; the upper layers alone, and full fine-tuning."""
-    few = [(name, lrs) for name in ("head only", "LayerNorm only", *(f"adapter {m}" for m in sizes))]
-    return few + [(name, full_lrs) for name in (*(f"top {k}" for k in tops), "full")]
-
-
-def fine_tune_settings(tops=(1, 2, 3), size: int = 64, epochs: int = 3, **more) -> list[dict]:
-    """Head only, top-k, LayerNorm only, one adapter, full: each with its learning rates."""
-    return every(ladder((size,), tops), epochs=epochs, **more)
-
-
-def size_settings(sizes=SIZES, lrs=ADAPTER_LRS, seeds=range(5), **more) -> list[dict]:
-    """Adapters of all sizes."""
-    return every([(f"adapter {m}", lrs) for m in sizes], seeds=seeds, **more)
-
-
-def frontier_settings(
-    layers: int = 6, sizes=(1, 4, 16, 64, 256), lrs=ADAPTER_LRS, full_lrs=FULL_LRS, **more
-) -> list[dict]:
-    """Figures 1, 3 and 4: adapters of sizes 2^n, top-k fine-tuning for all k, LayerNorm only, head only, full."""
-    return every(ladder(sizes, range(1, layers + 1), lrs, full_lrs), **more)
-
-
-def init_settings(stds=STDS, size: int = 64, lrs=(1e-3,), **more) -> list[dict]:
-    """Figure 6, right: the standard deviation of the initial weights."""
-    return [s for std in stds for s in every([(f"adapter {size}", lrs)], std=std, **more)]
-
-
-def variant_settings(variants=tuple(VARIANTS), size: int = 64, lrs=ADAPTER_LRS, **more) -> list[dict]:
-    """Section 3.6: what was tried beside the plain bottleneck."""
-    return [s for variant in variants for s in every([(f"adapter {size}", lrs)], variant=variant, **more)]
-
-
-def methods_settings(names=tuple(FAMILY), full_lrs=PLAIN["full"], lrs=None, **more) -> list[dict]:
-    """Every method of FAMILY, with head only and full fine-tuning beside it; lrs: in place of each method's own."""
+    ways: methods of `setting`, with their rates or with the usual ones; sizes: of adapters; tops: k of "top k"; names:
+    entries of FAMILY, with their rates. lrs, full_lrs: in place of all rates, the latter of "full" and "top k".
+    epochs: one number, or one a task. more: entries of `setting`. UserError for an unknown name.
+    """
+    rates: dict[str, tuple] = {}  # method -> (learning rates, recipe)
+    for way in (*ways, *(f"adapter {size}" for size in sizes), *(f"top {k}" for k in tops)):
+        given, usual = (full_lrs, FULL_LRS) if parse(way)[0] in ("full", "top") else (lrs, ADAPTER_LRS)
+        rates[way] = (given or (ways[way] if isinstance(ways, Mapping) and way in ways else usual), None)
     for name in names:
         if name not in FAMILY:
             raise UserError(f'unknown method "{name}"{suggest(name, FAMILY)}; known: {", ".join(FAMILY)}')
-    settings = every([("head only", lrs or PLAIN["head only"]), ("full", full_lrs)], **more)
-    for name in names:
-        settings += every([(name, lrs or family_rates(name))], recipe=list(FAMILY[name][1:]), **more)
-    return settings
+        rates[name] = (lrs or FAMILY[name][0], list(FAMILY[name][1:]))
+    return [
+        setting(
+            task, method, lr=lr, epochs=epochs[task] if isinstance(epochs, Mapping) else epochs, seed=seed,
+            recipe=recipe, std=std, variant=variant, **more,
+        )
+        for task, variant, std, seed in product(tasks, variants, stds, seeds)
+        for method, (chosen, recipe) in rates.items()
+        for lr in chosen
+    ]  # fmt: skip
 
 
-def glue_settings(
-    tasks=GLUE,
-    sizes=(8, 64, 256),
-    seeds=(0, 1, 2),
-    epochs=5,
-    lrs=ADAPTER_LRS,
-    full_lrs=FULL_LRS,
-    n_train=None,
-    n_validation=None,
-    **more,
-) -> list[dict]:
-    """Table 1's grid: sizes by learning rates by seeds, against full fine-tuning; epochs: one, or one a task."""
-    epochs = epochs if isinstance(epochs, dict) else dict.fromkeys(tasks, epochs)
-    methods = [*((f"adapter {m}", lrs) for m in sizes), ("full", full_lrs)]
-    rows = {"n_train": n_train, "n_validation": n_validation}
-    return [s for task in tasks for s in every(methods, task, seeds, epochs[task], **rows, **more)]
-
-
-EXPERIMENTS: dict[str, Callable[..., list[dict]]] = {
-    "fine_tune": fine_tune_settings,
-    "size_sweep": size_settings,
-    "glue": glue_settings,
-    "init": init_settings,
-    "frontier": frontier_settings,
-    "variants": variant_settings,
-    "methods": methods_settings,
+FEW = ("head only", "LayerNorm only", "full")
+EXPERIMENTS: dict[str, Callable[..., list[dict]]] = {  # name -> its settings; any argument of `grid` changes them
+    "fine_tune": partial(grid, FEW, sizes=(64,), tops=(1, 2, 3), epochs=3),
+    "size_sweep": partial(grid, sizes=SIZES, seeds=range(5)),
+    # Table 1's grid: sizes by learning rates by seeds, against full fine-tuning
+    "glue": partial(grid, ("full",), sizes=(8, 64, 256), tasks=GLUE, n_train=None, n_validation=None),
+    # Figure 6, right: the standard deviation of the initial weights
+    "init": partial(grid, sizes=(64,), stds=STDS, lrs=(1e-3,)),
+    # Figures 1, 3 and 4
+    "frontier": partial(grid, FEW, sizes=(1, 4, 16, 64, 256), tops=range(1, 7)),
+    "variants": partial(grid, sizes=(64,), variants=tuple(VARIANTS)),  # section 3.6
+    "methods": partial(grid, PLAIN, names=tuple(FAMILY)),
 }
-
-
-def experiment(
-    name: str, *, places=Places(), executor=None, folder=RESULTS, bank: int = 12, show: bool = True, **settings
-) -> "pd.DataFrame":
-    """Run an experiment (or what is missing of it) and return its rows; columns as in this module.
-
-    name: one of EXPERIMENTS; settings: those of its list of settings. folder: where its rows are recorded, file
-    <name>.jsonl. bank: how many adapters to train in one pass at most.
-    """
-    import pandas as pd
-
-    if name not in EXPERIMENTS:
-        raise UserError(f'unknown experiment "{name}"{suggest(name, EXPERIMENTS)}; known: {", ".join(EXPERIMENTS)}')
-    runs, run = EXPERIMENTS[name](**settings), partial(run_many, places=places)
-    return pd.DataFrame(run_sweep(run, runs, name, executor, folder, group=partial(banks, most=bank), show=show))
+glue_settings = EXPERIMENTS["glue"]
 
 
 def choose(

@@ -11,7 +11,7 @@ from torch import nn
 from ..adapter import CHILD, base_parameters
 from ..adapters import Adapters
 from ..errors import UserError
-from ..methods import LayerNormConfig, houlsby
+from ..methods import LayerNormConfig, Method, houlsby
 from ..models import load_base
 from ..sites import HEADS, find_layers, find_sites
 
@@ -41,12 +41,19 @@ def prepare(
         beside = Adapters(model)
     else:
         model, tokenizer = beside.model, None
-    recipes = {"LayerNorm only": (LayerNormConfig(),), "adapter": houlsby(number or 64)}
-    beside.add(method, recipes.get(kind, ()), head=labels, seed=seed, pooling=pooling)
+    beside.add(method, methods_of(method), head=labels, seed=seed, pooling=pooling)
     beside.train(method)
     if kind in ("full", "top"):
         unfreeze(model, number)
     return model, tokenizer, beside
+
+
+def methods_of(way: str, std: float = 1e-2) -> tuple[Method, ...]:
+    """The methods that a way adds to the model, without the head. std: of a bottleneck's initial weights."""
+    kind, number = parse(way)
+    if kind == "adapter" and number is not None:
+        return houlsby(number, std=std)
+    return (LayerNormConfig(),) if kind == "LayerNorm only" else ()
 
 
 def learning_rate(method: str) -> float:
@@ -56,12 +63,12 @@ def learning_rate(method: str) -> float:
 
 def parse(method: str) -> tuple[str, int | None]:
     """ "top 2" -> ("top", 2); "full" -> ("full", None)."""
-    found = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (-?\d+)", method)
-    if not found:
+    parts = re.fullmatch(r"(head only|LayerNorm only|full)|(top|adapter) (-?\d+)", method)
+    if not parts:
         raise UserError(
             f'unknown way to fine-tune "{method}"; known: head only, LayerNorm only, top K, adapter SIZE, full'
         )
-    return (found[1], None) if found[1] else (found[2], int(found[3]))
+    return (parts[1], None) if parts[1] else (parts[2], int(parts[3]))
 
 
 def unfreeze(model: nn.Module, top: int | None = None) -> None:

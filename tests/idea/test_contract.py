@@ -26,7 +26,6 @@ from adapterlab.methods import (
     PrefixTuningConfig,
 )
 from adapterlab.sites import find_sites
-from adapterlab.studies.bank import BANKED
 
 PACKAGE = Path(adapterlab.__file__).parent
 ASKED = {name for name, value in vars(Change).items() if not name.startswith("_")} | set(Change.__annotations__)
@@ -58,10 +57,6 @@ def test_every_module_is_a_change(recipe):
         assert {type(value) for value in flags.values()} == {bool}
         assert module.merges == (RECIPES[recipe].merges and not gated)
         assert ("here" in vars(module)) == module.wants_context
-
-
-def test_banked_modules_are_changes():
-    assert all(issubclass(kind, Change) for pair in BANKED.items() for kind in pair)
 
 
 def test_nothing_is_asked_by_guessing():

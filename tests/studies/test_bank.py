@@ -23,17 +23,20 @@ MEMBERS = {  # name -> (size, std, initial seed, lr, order of the batches)
 }
 
 
-def store(*names, family="bert", act="gelu"):
+def store(*names, family="bert", act="gelu", pooling="model"):
     adapters = Adapters(still(tiny.model(family)))
     for name in names:
         size, std, seed, *_ = MEMBERS[name]
-        adapters.add(name, houlsby(size, std=std, act=act), head=LABELS, seed=seed)
+        adapters.add(name, houlsby(size, std=std, act=act), head=LABELS, seed=seed, pooling=pooling)
     return adapters
 
 
-@pytest.mark.parametrize(("family", "act"), [("bert", "gelu"), ("mpnet", "tanh"), ("roberta", "swish")])
-def test_each_member_trains_exactly_as_alone(family, act):
-    adapters = store(*MEMBERS, family=family, act=act)
+@pytest.mark.parametrize(
+    ("family", "act", "pooling"),
+    [("bert", "gelu", "model"), ("mpnet", "tanh", "mean"), ("roberta", "swish", "model"), ("bert", "relu", "mean")],
+)
+def test_each_member_trains_exactly_as_alone(family, act, pooling):
+    adapters = store(*MEMBERS, family=family, act=act, pooling=pooling)
     pad = adapters.model.config.pad_token_id
     train, validation = encoded(22, pad=pad), encoded(15, seed=3, pad=pad)  # 22 rows: the last batch is short
     settings = dict(epochs=3, batch_size=4, clip=0.5, show=False)
@@ -41,7 +44,7 @@ def test_each_member_trains_exactly_as_alone(family, act):
         train, validation, lr=[m[3] for m in MEMBERS.values()], orders=[m[4] for m in MEMBERS.values()], **settings
     )
     for run, (name, (*_, lr, order)) in zip(runs, MEMBERS.items(), strict=True):
-        alone = store(name, family=family, act=act)
+        alone = store(name, family=family, act=act, pooling=pooling)
         alone.train(name)
         one = fit(alone.model, train, validation, lr=lr, seed=order, **settings)
         assert len(run.history) == len(one.history) == 18
@@ -63,7 +66,7 @@ def test_a_regression_and_the_filling_stays_zero():
         adapters.add(name, (BottleneckConfig(size=size), LayerNormConfig()), head=("score",), seed=4)
     bank = Bank(adapters, ["one", "six"])
     run, _ = bank.fit(data, data, epochs=2, lr=1e-2, batch_size=5, metric="pearson", show=False)
-    down = bank._split(bank.flat)["layers.0.attention", 0, "down.weight"]
+    down = bank.views(bank.flat)["layers.0.attention", 0, "down.weight"]
     assert down.shape == (2, 6, 16) and down[0, 0].abs().min() > 0 and not down[0, 1:].any()
     alone = Adapters(still(tiny.model("bert")))
     alone.add("one", (BottleneckConfig(size=1), LayerNormConfig()), head=("score",), seed=4)

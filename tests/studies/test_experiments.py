@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -21,6 +21,7 @@ from adapterlab.sites import find_sites
 from adapterlab.studies import experiments as e
 from adapterlab.studies.count import measure
 from adapterlab.studies.results import key, read
+from adapterlab.studies.sweep import run_sweep
 
 WORDS = ("good", "bad", "film", "the", "a", "was", "plot", "dull", "fine")
 TINY = dict(base="tiny", n_train=12, n_validation=6, n_test=6, batch_size=4, max_length=8)
@@ -77,8 +78,8 @@ def test_a_bank_of_runs_gives_the_rows_of_single_runs(places):
 
 
 def test_banks_keep_apart_what_differs():
-    settings = e.size_settings(sizes=(1, 2, 4, 8, 16), seeds=(0, 1), lrs=(1e-3, 3e-3))
-    settings += e.fine_tune_settings(seeds=(0,))
+    settings = e.grid(sizes=(1, 2, 4, 8, 16), seeds=(0, 1), lrs=(1e-3, 3e-3))
+    settings += e.EXPERIMENTS["fine_tune"](seeds=(0,))
     jobs = e.banks(settings, most=4)
     assert sorted(map(repr, settings)) == sorted(repr(s) for job in jobs for s in job)
     assert max(map(len, jobs)) == 4
@@ -87,33 +88,40 @@ def test_banks_keep_apart_what_differs():
             assert len({(s["seed"], s["epochs"], s["task"], s["method"].split()[0]) for s in job}) == 1
         for s in job:
             assert len(job) == 1 or s["method"].split()[0] not in ("top", "full")
-    assert all(len(job) == 1 for job in e.banks(e.variant_settings(variants=("tanh", "parallel"))))
+    assert all(len(job) == 1 for job in e.banks(e.grid(sizes=(64,), variants=("tanh", "parallel"))))
     assert all(len(job) == 1 for job in e.banks(settings, most=1))
 
 
-@pytest.mark.parametrize("name", list(e.EXPERIMENTS))
-def test_every_experiment_is_a_frame_and_runs_once(places, tmp_path, name):
-    common = dict(seeds=(0, 1), epochs=1, **TINY)
-    own = {
-        "fine_tune": dict(task="reviews", tops=(1,), size=2),
-        "size_sweep": dict(task="reviews", sizes=(1, 2)),
-        "glue": dict(tasks=("reviews",), sizes=(2,)),
-        "init": dict(task="reviews", stds=(1e-7, 1e-2), size=2),
-        "frontier": dict(task="reviews", layers=2, sizes=(2,), lrs=(1e-3,), full_lrs=(1e-5, 1e-4)),
-        "variants": dict(task="reviews", size=2, lrs=(1e-3,)),
-        "methods": dict(
-            task="reviews", names=("LoRA, rank 1", "(IA)^3", "BitFit", "prefix", "prompt"), lrs=(1e-3, 1e-2)
-        ),
-    }[name]
-    with ThreadPoolExecutor(1) as pool:
-        frame = e.experiment(name, places=places, executor=pool, folder=tmp_path, show=False, **common, **own)
-    wanted = len(e.EXPERIMENTS[name](**common, **own))
-    assert isinstance(frame, pd.DataFrame) and len(frame) == wanted == len(read(name, tmp_path))
+@pytest.mark.parametrize(
+    ("name", "changes", "runs"),
+    [
+        ("fine_tune", dict(tops=(1,), sizes=(2,), lrs=(1e-3,)), 2 * (3 + 2 * 3)),
+        ("size_sweep", dict(sizes=(1, 2)), 2 * 2 * 3),
+        ("init", dict(stds=(1e-7, 1e-2), sizes=(2,)), 2 * 2),
+        ("variants", dict(sizes=(2,), lrs=(1e-3,)), 2 * 12),
+        ("methods", dict(names=("LoRA, rank 1", "(IA)^3", "prefix"), lrs=(1e-3, 1e-2), full_lrs=(1e-4,)), 2 * (3 + 6)),
+    ],
+)
+def test_every_run_of_an_experiment_is_a_row_and_runs_once(places, tmp_path, name, changes, runs):
+    settings = e.EXPERIMENTS[name](seeds=(0, 1), epochs=1, tasks=("reviews",), **TINY, **changes)
+    sweep = partial(run_sweep, partial(e.run_many, places=places), settings, name, folder=tmp_path, show=False)
+    frame = pd.DataFrame(sweep(group=e.banks))
+    assert len(frame) == runs == len(settings) == len(read(name, tmp_path))
     assert frame["key"].is_unique and frame["test"].notna().all()
-    again = e.experiment(name, places=places, folder=tmp_path, show=False, **common, **own)
-    assert list(again["date"]) == list(frame["date"])
+    assert sweep() == read(name, tmp_path)
     best = e.choose(frame)
     assert set(best["seed"]) == {0, 1} and len(best) == 2 * len(frame.groupby(["method", "variant", "std"]))
+
+
+def test_a_grid_is_every_combination():
+    settings = e.EXPERIMENTS["glue"](tasks=("glue/CoLA", "glue/RTE"), epochs={"glue/CoLA": 10, "glue/RTE": 3})
+    assert len(settings) == 2 * 3 * (3 * 3 + 3) and {(s["task"], s["epochs"]) for s in settings} == {
+        ("glue/CoLA", 10),
+        ("glue/RTE", 3),
+    }
+    assert {s["method"] for s in e.EXPERIMENTS["frontier"](tops=range(1, 3), sizes=(4,))} == {
+        "head only", "LayerNorm only", "full", "adapter 4", "top 1", "top 2",
+    }  # fmt: skip
 
 
 SMALL = ("Pfeiffer, size 1", "Compacter", "LoRA, rank 1", "VeRA", "(IA)^3", "BitFit", "LayerNorm", "prompt")
@@ -133,20 +141,23 @@ def test_the_family_keeps_its_budget_on_minilm(name):
 
 
 def test_a_recipe_is_a_plain_part_of_its_setting_and_of_no_other():
-    settings = e.methods_settings(seeds=(0,))
+    settings = e.EXPERIMENTS["methods"](seeds=(0,))
     with_recipe = [s for s in settings if "recipe" in s]
     assert {s["method"] for s in with_recipe} == set(e.FAMILY)
     assert {s["method"] for s in settings if "recipe" not in s} == {"head only", "full"}
     assert with_recipe == json.loads(json.dumps(with_recipe))
     assert all(len(job) == 1 for job in e.banks(with_recipe))
-    others = [s for f in (e.fine_tune_settings, e.size_settings, e.init_settings, e.variant_settings) for s in f()]
-    assert not any("recipe" in s for s in others)
+    assert not any("recipe" in s for name, make in e.EXPERIMENTS.items() if name != "methods" for s in make())
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "size_sweep", "glue", "init", "frontier", "variants", "methods"])
+def test_recorded_rows_are_still_those_of_their_settings(name):
+    """`key` of what a row says of its setting is the row's key, so that a run is never repeated."""
     one = e.setting("rotten_tomatoes", "adapter 64", lr=1e-3, epochs=3, std=1e-2)
-    assert key(one) == "e5c8fef765f39317", "recorded rows would no longer be found"
-    with pytest.raises(UserError, match='mean "Pfeiffer"'):
-        e.methods_settings(names=("Pfeifer",))
-    with pytest.raises(UserError, match="unknown method"):
-        e.setting("any", "mine", lr=1e-3, epochs=1, recipe=[{"method": "lroa"}])
+    assert key(one) == "e5c8fef765f39317"
+    columns = {*one, "recipe"}
+    for row in read(name):
+        assert key({c: v for c, v in row.items() if c in columns}) == row["key"], "a recorded row would not be found"
 
 
 def test_choose_looks_at_validation_alone():
@@ -219,6 +230,7 @@ def test_variants_are_what_they_say():
         ({"method": "adaptr 4"}, "unknown way"),
         ({"variant": "tahn"}, 'mean "tanh"'),
         ({"n_trian": 4}, 'mean "n_train"'),
+        ({"method": "mine", "recipe": [{"method": "lroa"}]}, "unknown method"),
     ],
 )
 def test_bad_settings(change, words):
@@ -226,14 +238,14 @@ def test_bad_settings(change, words):
         e.setting(**{"task": "reviews", "method": "adapter 4", "lr": 1e-3, "epochs": 1, **change})
 
 
-def test_wider_than_the_model_bad_variants_and_an_unknown_experiment(places):
+def test_wider_than_the_model_bad_variants_and_an_unknown_method(places):
     with pytest.raises(UserError, match="wider"):
         e.run_one(e.setting("reviews", "adapter 17", lr=1e-3, epochs=1, **TINY), places)
     for bad, words in (({"norm": "layr"}, "layer"), ({"depth": 0}, "at least 1"), ({"place": "x"}, "serial")):
         with pytest.raises(UserError, match=words):
             VariantConfig(**bad)
-    with pytest.raises(UserError, match='mean "size_sweep"'):
-        e.experiment("size_swep")
+    with pytest.raises(UserError, match='mean "Pfeiffer"'):
+        e.grid(names=("Pfeifer",))
 
 
 @pytest.mark.slow
