@@ -30,7 +30,7 @@ class Ledger:
         self.rows.append(
             {
                 "method": run.name,
-                run.metric: round(100 * run.best, 1),
+                f"validation {run.metric}": round(100 * run.best, 1),
                 "trained": run.trained,
                 "trained %": round(run.trained_percent, 3),
                 "step ms": round(run.step_ms, 1),

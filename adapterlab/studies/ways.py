@@ -20,13 +20,7 @@ LEARNING_RATES = {"head only": 3e-3, "LayerNorm only": 3e-3, "top": 1e-4, "adapt
 
 
 def prepare(
-    method: str,
-    labels,
-    seed: int = 0,
-    base: str = "minilm",
-    device="auto",
-    beside: Adapters | None = None,
-    pooling: str | None = None,
+    method: str, labels, seed: int = 0, device="auto", beside: Adapters | None = None, pooling: str | None = None
 ) -> tuple:
     """A fresh model with exactly the parameters trainable that the method trains.
 
@@ -37,7 +31,7 @@ def prepare(
     """
     kind, number = parse(method)
     if beside is None or kind in ("full", "top"):
-        model, tokenizer = load_base(base, labels=len(labels), device=device, seed=seed)
+        model, tokenizer = load_base(labels=len(labels), device=device, seed=seed)
         beside = Adapters(model)
     else:
         model, tokenizer = beside.model, None

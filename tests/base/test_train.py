@@ -278,6 +278,7 @@ def test_ledger_counts_bytes(tmp_path):
     row = ledger.frame().iloc[0]
     size = sum(f.stat().st_size for f in folder.iterdir())
     assert row["disk MB"] == pytest.approx(size / 1e6, abs=0.005)
+    assert row["validation accuracy"] == round(100 * run.best, 1) and "accuracy" not in row
     assert row["trained %"] == pytest.approx(100 * run.trained / run.total, abs=1e-3)
     assert run.step_ms > 0 and run.peak_mb > 50
 

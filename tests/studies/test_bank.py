@@ -135,12 +135,3 @@ def test_what_does_not_fit_together_is_refused():
         with pytest.raises(UserError, match=words):
             bank.fit(encoded(), **{settings[0]: settings[1], "show": False})
     assert not model.training
-
-
-@pytest.mark.parametrize(
-    ("size", "words"), [(0, "at least 1"), (-3, "at least 1"), (17, "wider"), (2.5, "whole number")]
-)
-def test_sizes(size, words):
-    adapters = store()
-    with pytest.raises(UserError, match=words):
-        adapters.add("x", houlsby(size), head=LABELS)

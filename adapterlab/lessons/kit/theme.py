@@ -158,12 +158,9 @@ def lines(
     note: of what %{customdata} is; more: mode="lines" ...
     """
     for place, (name, rows) in enumerate(frame.groupby(by, sort=False)):
-        extra = (
-            {}
-            if half is None
-            else {"error_y": error(*(rows[column] for column in ([half] if isinstance(half, str) else half)))}
-        )
-        extra |= {} if note is None else {"customdata": rows[note].tolist()}
+        extra: dict = {} if note is None else {"customdata": rows[note].tolist()}
+        if half is not None:
+            extra["error_y"] = error(*(rows[column] for column in ([half] if isinstance(half, str) else half)))
         style = series(source, str(name), place if index is None else index(str(name)))
         fig.add_scatter(
             x=rows[x].tolist(),
@@ -176,20 +173,17 @@ def lines(
 
 def columns(
     fig: go.Figure, names: Iterable[str], values: Iterable[float], hover: str, form: str = ".1f", *,
-    source: str = "live", name: str = "",
-    index: int = 0, hatch: str | None = None, inside: bool = False, lying: bool = False, **more,
+    source: str = "live", name: str = "", index: int = 0, hatch: str | None = None,
+    inside: bool = False, lying: bool = False, **more,
 ) -> go.Figure:  # fmt: skip
     """A bar for every name with its number at its end, or `inside` at its foot where an interval needs the end.
 
     hover: in plotly's words ("%{x}: %{y:.1f}%"); values: NaN for no bar; form: of the number; name, index, hatch: as in
-    `bars`, in the legend
-    if it has a name; lying: from left to right; more: error_y=error(...), customdata, row, col.
+    `bars`, in the legend if it has a name; lying: from left to right; more: error_y=error(...), customdata, row, col.
     """
-    place = (
-        {"textposition": "inside", "insidetextanchor": "start"}
-        if inside
-        else {"textposition": "outside", "cliponaxis": False}
-    )
+    place: dict = {"textposition": "outside", "cliponaxis": False}
+    if inside:
+        place = {"textposition": "inside", "insidetextanchor": "start"}
     place |= {"text": ["" if v != v else f"{v:{form}}" for v in values]}
     fig.add_bar(
         **{"y" if lying else "x": list(names), "x" if lying else "y": f32(values)},
