@@ -22,6 +22,11 @@ import what they use where they use it. The names of `LESSON` are imported when 
 """
 
 import importlib
+import os
+
+# Threads that wait for each other spin; beside other work (a browser, a second notebook) they spin away the cores they
+# wait for: benchmarks/busy.py measures it. OpenMP reads this when torch is loaded, so import adapterlab first.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from .errors import UserError
-from .profiles import pick_profile
+from .profiles import pick_profile, usable_cores
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
 
     profile: "smoke" (does every cell work), "class" (two CPU cores, minutes) or "full" (the real
         experiment); "" takes the environment's ADAPTERLAB_PROFILE, else "class".
-    device: "auto" takes a GPU when there is one; "cpu" and "cuda" insist.
+    device: "auto" takes a GPU when there is one; "cpu", "cuda" and "mps" insist.
     Errors: UserError for an unknown profile or a GPU that is not there.
     """
     import transformers
@@ -41,6 +41,7 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
     profile = pick_profile(profile)
     where = pick_device(device)
     seed_everything(seed)
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))  # torch does not ask for a container's quota
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     print(
@@ -51,13 +52,17 @@ def setup(profile: str = "", seed: int = 0, device: str = "auto") -> Lab:
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """ "auto", "cpu" or "cuda" -> torch.device; UserError when the GPU asked for is not there."""
+    """ "auto", "cpu", "cuda" or "mps" -> torch.device; UserError when the GPU asked for is not there.
+
+    "auto" never takes "mps": Apple's GPU lacks some operations (4-bit bases, float64), and then torch says which.
+    """
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise UserError(f'unknown device "{device}"; use "auto", "cpu" or "cuda"')
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError('device "cuda" was asked for and this machine has no usable GPU; use "auto" or "cpu"')
+        return torch.device("cuda" if usable["cuda"] else "cpu")
+    if device not in usable:
+        raise UserError(f'unknown device "{device}"; use "auto", "cpu", "cuda" or "mps"')
+    if not usable[device]:
+        raise UserError(f'device "{device}" was asked for and this machine has no usable GPU; use "auto" or "cpu"')
     return torch.device(device)
 
 

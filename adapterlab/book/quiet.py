@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 
 from ..errors import UserError
-from .times import usable_cores
+from ..profiles import usable_cores
 
 ENOUGH = 0.9  # of each core's time
 ROUNDS, WORK = 3, 400_000  # about 0.2 s a round

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..paths import RESULTS, write_whole
-from ..profiles import PROFILES
+from ..profiles import PROFILES, usable_cores
 
 TIMES = RESULTS / "notebook_times.csv"
 COLUMNS = tuple("notebook profile seconds peak_mb device cores python torch commit command date".split())
@@ -56,16 +56,6 @@ def minutes(name: str, rows: list[dict]) -> str:
 def time_line(name: str, rows: list[dict]) -> str:
     """The line of a notebook's first cell that says how long it takes."""
     return f"**Time:** {minutes(name, rows) or 'not measured yet'}"
-
-
-def usable_cores() -> int:
-    """CPU cores this process may use: its affinity or a container's quota, whichever is less."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return min(count, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such limit ("max"), or no such file
-        return count
 
 
 def cores() -> int:

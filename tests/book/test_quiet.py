@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from adapterlab import __main__
+from adapterlab import __main__, profiles
 from adapterlab.book import notebooks as book
 from adapterlab.book import quiet, refresh, run, times
 from adapterlab.errors import UserError
@@ -23,7 +23,7 @@ def burn():
 
 
 def test_other_work_is_seen_and_named():
-    others = [multiprocessing.get_context("spawn").Process(target=burn) for _ in range(2 * times.usable_cores())]
+    others = [multiprocessing.get_context("spawn").Process(target=burn) for _ in range(2 * profiles.usable_cores())]
     try:
         for other in others:
             other.start()

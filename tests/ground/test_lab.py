@@ -1,5 +1,6 @@
 """The setup line, devices, the progress line, and the files that come as wheels."""
 
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from nbclient import NotebookClient
 from adapterlab import paths
 from adapterlab.errors import UserError
 from adapterlab.lab import Lab, device_name, mixed_precision, move, pick_device, setup
+from adapterlab.profiles import usable_cores
 from adapterlab.progress import Progress
 
 
@@ -25,6 +27,36 @@ def test_profiles_and_devices(monkeypatch, capsys):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no usable GPU"):
             pick_device("cuda")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(UserError, match='"mps" was asked for'):
+            pick_device("mps")
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "250000 100000"}, 2),
+        ({"cpu.max": "20000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+    ],
+)
+def test_a_quota_bounds_the_cores(files, cores, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert usable_cores(tmp_path) == cores
+
+
+def test_threads_wait_without_spinning_for_long():
+    code = "import adapterlab, os; print(os.environ['GOMP_SPINCOUNT'])"
+    for given, wanted in (({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")):
+        env = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | given
+        out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+        assert out.strip() == wanted
 
 
 def test_pick_by_place_and_by_name():
