@@ -55,9 +55,11 @@ class Adapters:
         self.store = nn.ModuleDict()
         self.store._owner = self
         self._setup: Setup = None
-        self._silent: dict | None = None  # what the model's config says of labels, while an adapter's head answers
+        self._silent: list[
+            tuple[Any, dict]
+        ] = []  # what config and model say of labels, while an adapter's head answers
         self.here = Here()  # this thread's own pass
-        self._uses: dict[object, list[str]] = {}  # for every `use` block of any thread: the adapters in it
+        self._uses: list[Setup] = []  # of every `use` block of any thread
         self.attachment = Attachment(self)
         self.merged: str | None = None  # the adapter that is written into the weights, see `merge`
         self.originals: dict[str, tuple[Tensor, Tensor | None]] = {}  # the weights that it replaced
@@ -115,32 +117,22 @@ class Adapters:
         self._setup = setup
         self.tell_labels()
 
-    def tell_labels(self, for_good: bool = False) -> None:
+    def tell_labels(self) -> None:
         """Let the model's config say the labels that come out now: `pipeline` shows them, a loss counts them."""
-        if for_good:
-            self._silent = None
-            return
-        config: Any = getattr(self.model, "config", None)
-        if not hasattr(config, "id2label"):
-            return
-        if self._silent is not None:
-            vars(config).update(self._silent["config"])
-            for key, value in self._silent["model"].items():
-                setattr(self.model, key, value)
-            self._silent = None
+        for thing, before in self._silent:
+            vars(thing).update(before)
+        self._silent = []
         setup = self.setup if suits.answering(self, self.setup) is not None else self.merged
         labels = suits.spoken(self, setup) if self.attached else None
-        if labels is None:
+        config: Any = getattr(self.model, "config", None)
+        if labels is None or not hasattr(config, "id2label"):
             return
-        keys = ("id2label", "label2id", "problem_type")
-        count = {"num_labels": self.model.num_labels} if "num_labels" in vars(self.model) else {}
-        self._silent = {"config": {key: vars(config)[key] for key in keys if key in vars(config)}, "model": count}
-        if len(labels) != config.num_labels:
-            config.problem_type = None
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: i for i, label in enumerate(labels)}
-        for key in count:
-            setattr(self.model, key, len(labels))
+        names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+        kind = {"problem_type": vars(config).get("problem_type") if len(labels) == config.num_labels else None}
+        count = {"num_labels": len(labels)} if "num_labels" in vars(self.model) else {}
+        for thing, now in ((config, {**names, **kind}), (self.model, count)):
+            self._silent.append((thing, {key: vars(thing)[key] for key in now if key in vars(thing)}))
+            vars(thing).update(now)
 
     def evaluate(self, setup: Setup, site: str, x: Tensor | None, y: Tensor, norm: nn.Module | None = None) -> Tensor:
         """y' of a setup at a site, in y's dtype. x: (..., source_width), y: (..., width); norm: as in `evaluate`."""
@@ -219,12 +211,10 @@ class Adapters:
             if self.overwrite:
                 return
             raise UserError(f'there is an adapter "{name}" already; delete it first or choose another name')
-        if isinstance(name, str) and "." in name:
-            raise UserError(
-                f'"{name}" cannot name an adapter: torch allows no dot there; "{name.replace(".", "_")}" can'
-            )
         if not isinstance(name, str) or not name or hasattr(self.store, name):
             raise UserError(f"{name!r} cannot name an adapter; choose another word")
+        if "." in name:
+            raise UserError(f'"{name}" cannot name an adapter: torch allows no dots; "{name.replace(".", "_")}" can')
 
     def __getitem__(self, name: str) -> Adapter:
         if not isinstance(name, str):
@@ -279,21 +269,19 @@ class Adapters:
     def use(self, setup: Setup) -> Iterator["Adapters"]:
         """Run this setup within the `with` block, in this thread only."""
         setup = suits.checked(self, setup)
-        block = object()
-        self._uses[block] = compose.names(setup)
+        self._uses.append(setup)
         self.here.setups.append(setup)
         try:
             yield self
         finally:
             self.here.setups.pop()
-            del self._uses[block]
+            self._uses.remove(setup)
 
     def in_use(self, name: str) -> str:
         """Where a `use` block runs adapter `name`, in words; "" where none does."""
         if any(name in compose.names(setup) for setup in self.here.setups):
             return "this `with` block"
-        used = any(name in names for names in list(self._uses.values()))
-        return "a `with` block of another thread" if used else ""
+        return "a `with` block of another thread" if any(name in compose.names(s) for s in list(self._uses)) else ""
 
     def hold(self, function: Callable) -> Callable:
         """The function as it runs now, whenever it is called again: `torch.utils.checkpoint` recomputes in backward.
@@ -430,4 +418,4 @@ class Adapters:
         return "\n".join(lines)
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_uses": {}}  # a copy is in no `with` block
+        return self.__dict__ | {"_uses": []}  # a copy is in no `with` block

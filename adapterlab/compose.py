@@ -11,9 +11,8 @@ A setup is None (the bare model), an adapter's name, or a block of setups:
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -241,29 +240,8 @@ def _fused(setup: Fuse, methods: Methods, x, y, norm) -> Tensor:
 def _divided(setup: BatchSplit | Parallel, methods: Methods, x, y, norm) -> Tensor:
     """Each child on its own rows, and all rows in their places again: (rows, ..., the widest child's width)."""
     children = shares(setup, len(y))
-    modules = [methods.get(child, ()) if isinstance(child, str) else () for child in children]
-    if _broadcast(modules):
-        return _at_once([module for (module,) in modules], children.values(), x, y)
     indices = [(child, _index(rows, y.device)) for child, rows in children.items()]
     return _join([(i, evaluate(child, methods, x[i], y[i], norm)) for child, i in indices], y)
-
-
-def _broadcast(modules: list[Sequence[Change]]) -> bool:
-    """Has each child one module, all of one kind, whose parameters may have the rows in front?"""
-    kinds = {type(module) for child in modules for module in child}
-    return len(kinds) == 1 and kinds.pop().broadcasts and all(len(child) == 1 for child in modules)
-
-
-def _at_once(modules: list[Change], shares: Iterable[Sequence[int]], x, y) -> Tensor:
-    """Elementwise modules of one kind: each row by the parameters of its own adapter, in one operation."""
-    which = torch.empty(len(y), dtype=torch.long)
-    for i, rows in enumerate(shares):
-        which[list(rows)] = i
-    which = which.to(y.device)  # (rows,): whose each row is
-    shape = (len(y), *[1] * (y.ndim - 2), -1)  # (rows, 1, ..., width), to broadcast over positions
-    keys = [key for key, _ in modules[0].named_parameters()]
-    values = {key: torch.stack([m.get_parameter(key) for m in modules])[which].view(shape) for key in keys}
-    return type(modules[0]).forward(SimpleNamespace(**values), x, y)  # the modules stay as they are, for other threads
 
 
 def _index(rows: Sequence[int], device):

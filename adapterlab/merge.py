@@ -63,7 +63,7 @@ def merge_and_unload(adapters: "Adapters", name: str) -> nn.Module:
         )
     merge(adapters, name)
     adapters.setup = None
-    adapters.tell_labels(for_good=True)
+    adapters._silent = []  # its labels stay
     adapters.merged, adapters.originals = None, {}
     return adapters.detach()
 

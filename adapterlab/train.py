@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,6 @@ from .lab import device_name, mixed_precision, move, peak_memory_mb, release_mem
 from .progress import Progress
 from .tasks import Encoded, batches, score
 
-Pairs = Iterator[tuple[dict[str, Tensor], Tensor]]
 COLLAPSED = "every validation sentence got the same answer: lower the learning rate or warm up longer"
 
 
@@ -189,13 +187,12 @@ def fit(
     epochs: int = 3,
     lr: float = 1e-3,
     batch_size: int = 32,
-    warmup: float = 0.1,
     clip: float = 1.0,
     seed: int = 0,
     metric: str = "accuracy",
     loss: Callable = default_loss,
     judge: Callable[[nn.Module], float] | None = None,
-    schedule: Callable[[int, int], float] | None = None,
+    schedule: Callable[[int, int], float] = linear_schedule,
     loop: Callable = train_epoch,
     name: str = "fit",
     show: bool = True,
@@ -203,44 +200,32 @@ def fit(
     """Train whatever of the model requires a gradient, and leave it at its best state on the validation data.
 
     train, validation: what `tasks.encode` made. judge: model -> score, in the place of `evaluate(model, validation)`.
-    schedule: (step, total steps) -> factor of lr, in the place of `linear_schedule` with this warmup. loop: one epoch,
-        called and answering like `train_epoch`.
-    Of epochs with the same score the one with the lower validation loss is kept; with a judge, the later one.
-    Mixed precision on a GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
+    schedule: (step, total steps) -> factor of lr. loop: one epoch, called and answering like `train_epoch`.
+    Of equal scores the one with the lower validation loss is kept; with a judge, the later one. Mixed precision on a
+    GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
     Errors: UserError when nothing requires a gradient, the data is empty, or the loss is not finite.
     """
-    _ready(model, train, epochs, batch_size, lr)
+    total = _steps(model, train, epochs, batch_size, lr)
     judge_epoch = _judging(validation, metric, judge)
-    device = next(model.parameters()).device
-    run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(device))
-    total = epochs * math.ceil(len(train) / batch_size)
-    factor = schedule or partial(linear_schedule, warmup=warmup)
+    run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(next(model.parameters()).device))
     optimizer = torch.optim.Adam(trained_parameters(model), lr=lr, fused=True)
-    scheduler = LambdaLR(optimizer, lambda step: factor(step, total))
+    scheduler = LambdaLR(optimizer, lambda step: schedule(step, total))
     seed_everything(seed)
-    reset_peak_memory(device)
-    started, training = time.perf_counter(), 0.0
     with Best(model, optimizer) as best, Progress(total, name, show) as bar:
-        for epoch in range(1, epochs + 1):
-            tick, rates = time.perf_counter(), []
-            rows = batches(train, batch_size, shuffle=True, seed=seed, epoch=epoch)
-            feed = _feed(rows, device, optimizer, rates, partial(bar.step, f"epoch {epoch}/{epochs}"))
+        for epoch, feed, rates in _epochs(run, train, batch_size, optimizer, bar):
             run.record(epoch, loop(model, feed, optimizer, scheduler, loss, clip), rates)
-            training += time.perf_counter() - tick
-            if not math.isfinite(last := run.history[-1]["loss"]):
-                raise UserError(f"{name}: the loss is {last} in epoch {epoch}; try a lower lr than {lr}")
-            if judge_epoch is not None and run.judged(epoch, judge_epoch(model)):
+            if run.judged(epoch, judge_epoch(model)):
                 best.keep()
-        run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
-        run.peak_mb = peak_memory_mb(device)
         bar.done(str(run))
     return run
 
 
-def _ready(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
+def _steps(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> int:
+    """How many steps it will take; UserError when it cannot begin."""
     if not trained_parameters(model):
         raise UserError("nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model)")
     check_recipe(train, epochs, batch_size, lr)
+    return epochs * math.ceil(len(train) / batch_size)
 
 
 def check_recipe(train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
@@ -251,21 +236,37 @@ def check_recipe(train: Encoded, epochs: int, batch_size: int, lr: float) -> Non
         raise UserError(f"epochs and batch_size must be at least 1 and lr above 0, not {epochs}, {batch_size}, {lr}")
 
 
-def _judging(validation: Encoded | None, metric: str, judge) -> Callable[[nn.Module], Verdict] | None:
+def _judging(validation: Encoded | None, metric: str, judge) -> Callable[[nn.Module], Verdict | None]:
     """Who judges the model after an epoch: the user's judge, the validation data, or nobody."""
     if judge is not None:
         return lambda model: Verdict(float(judge(model)))
     if validation is None:
-        return None
+        return lambda model: None
     return lambda model: judge_logits(predict(model, validation), validation.labels, metric)
 
 
-def _feed(rows: Iterable, device: torch.device, optimizer: Optimizer, rates: list[float], step_done: Callable) -> Pairs:
-    """The batches as `train_epoch` takes them; notes the learning rate each one meets, and when its step is done."""
-    for inputs, labels, _ in rows:
-        rates.append(optimizer.param_groups[0]["lr"])
-        yield move(inputs, device), labels.to(device)
-        step_done()
+def _epochs(run: Run, train: Encoded, batch_size: int, optimizer: Optimizer, bar: Progress) -> Iterator[tuple]:
+    """(epoch, its batches for `train_epoch`, the learning rate that each one meets); measures what it costs."""
+    device, training = optimizer.param_groups[0]["params"][0].device, 0.0
+    reset_peak_memory(device)
+    started = time.perf_counter()
+
+    def feed(epoch: int, rates: list[float]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        nonlocal training
+        tick = time.perf_counter()
+        for inputs, labels, _ in batches(train, batch_size, shuffle=True, seed=run.seed, epoch=epoch):
+            rates.append(optimizer.param_groups[0]["lr"])
+            yield move(inputs, device), labels.to(device)
+            bar.step(f"epoch {epoch}/{run.epochs}")
+        training += time.perf_counter() - tick
+
+    for epoch in range(1, run.epochs + 1):
+        rates: list[float] = []
+        yield epoch, feed(epoch, rates), rates
+        if not math.isfinite(last := run.history[-1]["loss"]):
+            raise UserError(f"{run.name}: the loss is {last} in epoch {epoch}; try a lower lr than {run.lr}")
+    run.seconds, run.step_ms = time.perf_counter() - started, 1000 * training / len(run.history)
+    run.peak_mb = peak_memory_mb(device)
 
 
 @torch.no_grad()

@@ -34,7 +34,6 @@ class Change(nn.Module):
     wants_context: bool = False  # it reads `Here.context`, so the model's padding and cache are to be noted
     wants_reading: bool = False  # at a text's head x is a `Reading`, and not the vector in it alone
     fuses: bool = False  # forward(h, z): what its Fuse's children read, and a list of what each of them adds
-    broadcasts: bool = False  # elementwise: its parameters may have the batch's rows in front
     reads: bool = False  # y is the input of a frozen matrix, not its output
     needs_bias: bool = False  # only a frozen module with a bias can take it in
     act: Callable[[torch.Tensor], torch.Tensor] = staticmethod(lambda h: h)  # the activation inside, where there is one

@@ -12,7 +12,7 @@ from .base import Change, Method
 class Shift(Change):
     """y + delta: exactly a trained bias, W x + (b + delta). y: (..., width) -> the same shape. width parameters."""
 
-    broadcasts = needs_bias = True
+    needs_bias = True
 
     def __init__(self, width: int):
         super().__init__()

@@ -15,8 +15,6 @@ class Scale(Change):
     reads: y is the input of a frozen matrix, not its output; it matters to merging alone.
     """
 
-    broadcasts = True
-
     def __init__(self, width: int, reads: bool = False):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))

@@ -15,7 +15,7 @@ class ScaleShift(Change):
     y: (batch, tokens, width) -> the same shape. 2*width parameters; starts as the identity.
     """
 
-    broadcasts = needs_bias = True
+    needs_bias = True
 
     def __init__(self, width: int):
         super().__init__()

@@ -53,7 +53,7 @@ def test_every_module_is_a_change(recipe):
     assert modules and all(isinstance(module, Change) for module in modules)
     gated = "gated" in recipe
     for module in modules:
-        flags = {name: getattr(module, name) for name in ("wants_norm", "wants_context", "fuses", "broadcasts")}
+        flags = {name: getattr(module, name) for name in ("wants_norm", "wants_context", "fuses")}
         assert {type(value) for value in flags.values()} == {bool}
         assert module.merges == (RECIPES[recipe].merges and not gated)
         assert ("here" in vars(module)) == module.wants_context
@@ -68,7 +68,7 @@ def test_nothing_is_asked_by_guessing():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr")
         if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) and node.args[1].value in ASKED
     ]
-    assert set("wants_norm fuses broadcasts bind merged reads needs_bias frozen common act".split()) <= ASKED
+    assert set("wants_norm fuses bind merged reads needs_bias frozen common act".split()) <= ASKED
     assert guesses == []
 
 
