@@ -456,7 +456,7 @@ def gradients(adapters, setups, kwargs=None, dropped=0):
     return {n: torch.zeros(()) if p.grad is None else p.grad for n, p in adapters.store.named_parameters()}
 
 
-@pytest.mark.parametrize(("kind", "reentrant"), zip([*RECIPES, "compositions", "dropped"], cycle([True, False])))
+@pytest.mark.parametrize(("kind", "reentrant"), list(zip([*RECIPES, "compositions", "dropped"], cycle([True, False]))))
 def test_checkpointed_gradients_are_the_same(kind, reentrant):
     """A layer is recomputed with what its pass had: setup, rows, context, layers left out; and detach takes it off."""
 
