@@ -89,17 +89,12 @@ def test_the_heatmap_holds_every_span_and_nothing_else():
     assert plots.heatmap(two, "Mean of seeds").data[0].z[0][2] == pytest.approx(drops[0, 2] + 5, abs=1e-4)
 
 
-def test_the_other_figures():
+def test_the_single_layers():
     result = ablated()
     figure = plots.single_layers(pd.DataFrame(result.singles), guess=1)
     (bar,), (paper,) = figure.data, figure.layout.shapes
     assert list(bar.y) == pytest.approx([100 * r["drop"] for r in result.singles], abs=1e-4)
     assert figure.layout.xaxis.ticktext == ("0", "1<br>★ your guess", "2") and paper.y0 == 2 and "paper" in paper.name
-    frame = pd.DataFrame({"what": ["all", "none"], "score": [0.9, 0.5], "rows": [100, 100]})
-    figure = plots.halves(frame, {"none": 55}, 0.5)
-    (bar,), (guess, floor) = figure.data, figure.layout.shapes
-    assert list(bar.error_y.array) == pytest.approx([100 * 1.96 * 0.03, 100 * 1.96 * 0.05])
-    assert (guess.y0, guess.x0, floor.y0) == (55, 0.52, 50)
 
 
 def test_the_open_task_shows_mine_among_the_spans():

@@ -9,7 +9,7 @@ import torch
 from lesson_views import readers, tokenizer
 
 from adapterlab.lessons.nb08_questions import figures as plots
-from adapterlab.lessons.nb08_questions.tables import article_gap, article_interval, by_article, recorded, window_rows
+from adapterlab.lessons.nb08_questions.tables import article_interval, by_article, recorded, window_rows
 from adapterlab.lessons.nb08_questions.views import highlight, question_view, respond
 from adapterlab.tasks.answers import Span, encode_questions
 from adapterlab.tasks.questions import load_questions
@@ -32,7 +32,7 @@ def test_the_example_is_answered_in_its_place(view):
     best = re.search(r"<mark[^>]*>(.*?)</mark>", view.note)[1]
     assert f"says “{best}”" in view.summary and view.note.count("<li") == 5
     assert len(view.figure.data) == 2 and view.children[1].value == view.note
-    assert max(view.figure.data[0].y) <= 100 and min(view.figure.data[1].y) >= -100
+    assert max(view.figure.data[0].y) <= 100 and -100 <= min(view.figure.data[1].y) < 0
 
 
 def test_the_answer_is_no_longer_than_asked_for(view):
@@ -58,7 +58,7 @@ def test_a_passage_of_ones_own(view):
 
 def test_the_bars_are_the_models_probabilities():
     models, q = readers("span"), load_questions()[3]
-    spans, frame, count = respond(models, tokenizer(), "one", q.context, q.question, 30, 192, 48)
+    spans, frame, count = respond(models["one"], tokenizer(), q.context, q.question, 192, 48, 30)
     model, adapters, name = models["one"]
     with torch.no_grad(), adapters.use(name):
         out = model(**tokenizer()(q.question, q.context, return_tensors="pt"))
@@ -94,26 +94,20 @@ def test_windows_figure():
     assert all(b <= q.starts[0] and q.starts[0] + 5 <= b + x for b, x in zip(holds.base, holds.x, strict=True))
 
 
-def test_scores_and_learning_show_guess_source_and_interval():
-    frame = pd.DataFrame(
-        [
-            {"method": "adapter 64", "source": "live", "data": "ours", "f1": 50.0, "low": 40.0, "high": 65.0},
-            {"method": "adapter 64", "source": "paper", "data": "SQuAD", "f1": 90.4},
-            {"method": "full", "source": "paper", "data": "SQuAD", "f1": 90.7},
-        ]
-    )
-    figure = plots.scores(frame, guess=30)
-    adapter, full = figure.data
-    assert (adapter.error_y.array[0], adapter.error_y.arrayminus[0]) == (15, 10)
-    assert adapter.error_y.array[1] != adapter.error_y.array[1]  # nan: the paper's number has no interval here
-    assert adapter.marker.symbol == ("circle", "circle-open") and list(full.y) == pytest.approx([90.7])
+def test_scores_show_guess_source_and_interval():
+    one = {"data": "XQuAD en", "by_article": [[1, 1.0, 1.0], [1, 0.0, 0.5]]}
+    rows = plots.compared({"yours": [one]}, {"full": [one]})
+    assert list(rows["data"]) == ["ours", "XQuAD", *["SQuAD v1.1"] * 3]
+    table = rows.set_index(["method", "source"])
+    assert table.loc[("full", "paper"), "F1, %"] == 90.7 and table.loc[("yours", "live"), "down"] == pytest.approx(25)
+    figure = plots.scores(rows, guess=30)
+    points = {trace.name: trace for trace in figure.data}
+    assert points["yours, live"].error_y.array[0] == pytest.approx(25) and points["yours, live"].y[0] == 75
+    assert points["full, paper"].error_y.array[0] != points["full, paper"].error_y.array[0]  # nan: none is printed
+    assert (points["yours, live"].marker.symbol, points["full, recorded"].marker.symbol) == ("circle", "circle-open")
+    assert points["full, paper"].offsetgroup == points["full, recorded"].offsetgroup == "full"
     assert figure.layout.shapes[0].name == "your guess: adapter, live: 30%"
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.48, 0.48), "beside the live scores alone"
-    one = {"data": "XQuAD en", "by_article": [[1, 1.0, 1.0], [1, 0.0, 0.5]]}
-    rows = plots.compared({"yours": [one]}, {"full": [one]}).set_index(["method", "source"])
-    assert list(rows["data"]) == ["ours", "XQuAD", *["SQuAD v1.1"] * 3] and rows.loc[("full", "paper"), "f1"] == 90.7
-    curve = plots.learning(pd.DataFrame({"method": "full", "epoch": [1, 2], "f1": [3.0, 9.0]}), guess=20)
-    assert list(curve.data[0].y) == [3, 9]
 
 
 def test_the_recorded_rows_are_those_of_the_best_setting_on_the_most_questions():
@@ -139,10 +133,10 @@ def test_intervals_by_article():
     """Equal articles leave no doubt; different ones do; a constant gap is certain although both methods vary."""
     even = [{"by_article": [[10, 2, 4]] * 6}, {"by_article": [[10, 2, 4]] * 6}]
     assert article_interval(even) == pytest.approx((40, 40, 40))
-    assert article_interval(even, "exact") == pytest.approx((20, 20, 20))
+    assert article_interval(even, score="exact") == pytest.approx((20, 20, 20))
     mixed = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 10)]}]
     mean, low, high = article_interval(mixed)
     assert mean == 50 and 15 < low < 35 and 65 < high < 85
     better = [{"by_article": [[10, 0, f + 1] for f in (0, 2, 4, 6, 8, 9)]}]
     base = [{"by_article": [[10, 0, f] for f in (0, 2, 4, 6, 8, 9)]}]
-    assert article_gap(better, base) == pytest.approx((10, 10, 10))
+    assert article_interval(better, base) == pytest.approx((10, 10, 10))

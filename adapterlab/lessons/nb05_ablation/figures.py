@@ -1,4 +1,4 @@
-"""Figures of 05_ablation: the heatmap of spans (Houlsby et al. 2019, Figure 6), single layers, halves, margins."""
+"""Figures of 05_ablation: the heatmap of spans (Houlsby et al. 2019, Figure 6), single layers, margins."""
 
 import html
 import textwrap
@@ -59,25 +59,6 @@ def single_layers(singles: pd.DataFrame, guess: int | None = None) -> go.Figure:
     more = {"text": None, "error_y": theme.error(half), "customdata": half, "name": "measured, with 95% interval"}
     theme.columns(fig, layers, 100 * singles["drop"], "layer %{x}: %{y:.1f}% ± %{customdata:.1f}", **more)
     return theme.mark(fig, 2.0, "paper", "largest drop of one layer", unit="%")
-
-
-def halves(scores: pd.DataFrame, guesses: dict[str, float], majority: float) -> go.Figure:
-    """The score with every adapter, with those of one kind alone, and without any.
-
-    scores: columns what, score, rows (sentences; gives the 95% interval). guesses: what -> the learner's guess in %.
-    """
-    score, what = scores["score"], list(scores["what"])
-    interval = theme.error(196 * np.sqrt(score * (1 - score) / scores["rows"]))
-    fig = theme.figure(
-        title="With all adapters, with one half of them, with none",
-        yaxis={"title": "score, %", "range": [0, 105]},
-        **theme.LEGEND,
-    )
-    more = {"name": "measured, with 95% interval", "inside": True, "error_y": interval}
-    theme.columns(fig, what, 100 * score, "%{x}<br>score %{y:.1f}%", **more)
-    for name, guess in guesses.items():
-        theme.mark(fig, guess, at=what.index(name), text="" if fig.layout.shapes else "your guess")
-    return theme.mark(fig, 100 * majority, "live", "majority class", unit="%")
 
 
 def fewest(test: Ablation, on: int, mine: dict) -> go.Figure:

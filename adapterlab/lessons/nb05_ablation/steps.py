@@ -44,9 +44,8 @@ class Steps:
 
 
 def against(one: Tensor, other: Tensor, labels: Tensor) -> str:
-    """ "-1.2 ± 0.9 points: told apart": accuracy of `other` less that of `one`, on the same rows, with 95% interval.
-
-    one, other: (rows, classes) logits. The interval is McNemar's (`spans.compare`), and so is what it would take.
+    """ "-1.2 ± 0.9 points: told apart": accuracy of `other` less that of `one`, both (rows, classes) logits of the same
+    rows, with McNemar's 95% interval (`spans.compare`), and what telling apart would take.
     """
     row = compare(one, other, labels)
     points, half = 100 * (row["score"] - row["intact"]), 196 * row["error"]

@@ -1,4 +1,4 @@
-"""Exercises of 08_question_answering: the two scores of SQuAD, and the best span."""
+"""Exercises of 08_question_answering: F1, and the best span."""
 
 from collections import Counter
 
@@ -8,15 +8,12 @@ from ...tasks.answers import best_spans
 from ...tasks.questions import f1, normalise
 from ..kit.exercise import divides, exercise
 
-# ---- 08a: words in common
-
 
 def _shared(said, gold, kind=Counter, first=normalise):
     """(words in common, words said, words of the answer)."""
     a, b = kind(first(said).split()), kind(first(gold).split())
-    if kind is set:
-        return len(a & b), len(a), len(b)
-    return sum((a & b).values()), sum(a.values()), sum(b.values())
+    count = len if kind is set else Counter.total
+    return count(a & b), count(a), count(b)
 
 
 def _harmonic(common, said, gold):
@@ -35,18 +32,17 @@ answer_f1 = exercise(
      ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat"),
      ("the", "A!")],
     """
-    ratio(*shared(said, gold))  # this is the precision: how much of what was said is right; recall is due as well
-    ratio(*shared(said, gold), 1)  # this is the recall: how much of the answer was found; precision is due as well
+    ratio(*shared(said, gold))     # this is the precision: how much of what was said is right; recall is due as well
+    ratio(*shared(said, gold), 1)  # this is the recall: how much of the answer was given; precision is due as well
     (ratio(*shared(said, gold)) + ratio(*shared(said, gold), 1)) / 2
-        # this is the plain mean of precision and recall; F1 is the harmonic one, 2pr / (p + r)
     ratio(*shared(said, gold)) * ratio(*shared(said, gold), 1)
-        # this is the product of precision and recall; F1 is the harmonic mean, 2pr / (p + r)
-    ratio(*shared(said, gold), 2)  # shared / the longer text is neither precision nor recall: 2pr / (p + r)
+    ratio(*shared(said, gold), 2)  # F1 is the harmonic mean of precision and recall, 2pr / (p + r)
     harmonic(*shared(said, gold, set))                   # a repeated word counts once: use Counter, not set
-    harmonic(*shared(said, gold, first=str))             # the texts are compared as they are: normalise both first
-    harmonic(*shared(said, gold, first=str.lower))       # lower case is not enough: normalise both first
-    harmonic(*shared(normalise(said), gold, first=str))  # gold is not normalised: normalise both first
-    harmonic(*shared(said, normalise(gold), first=str))  # what was said is not normalised: normalise both first
+    harmonic(*shared(said, gold, first=str))
+    harmonic(*shared(said, gold, first=str.lower))
+    harmonic(*shared(normalise(said), gold, first=str))
+    harmonic(*shared(said, normalise(gold), first=str))
+        # the texts are compared before both are normalised (lower case alone is not enough)
     float(normalise(said) == normalise(gold))            # this is exact match: words shared count too
     right(said, gold) / 2                                # half of what it should be: the 2 in 2pr / (p + r) is missing
     100 * right(said, gold)                              # that is in per cent; return a fraction of 1
@@ -55,13 +51,6 @@ answer_f1 = exercise(
     divides("it divides by zero when normalising leaves nothing of either text: then F1 is 0", "the", "A!"),
     names={"shared": _shared, "harmonic": _harmonic, "ratio": _ratio, "normalise": normalise},
 )  # fmt: skip
-
-# ---- 08b: the best pair
-
-
-def _best(start, end, allowed, longest):
-    """(first token, last token) with the highest start + end score."""
-    return best_spans(start, end, allowed, 1, longest)[0][1:]
 
 
 def _case(start, end, allowed, longest):
@@ -77,46 +66,38 @@ SPANS = [
     _case([9.0, 2.0, 0.5, 1.5, 0.0, 8.0], [9.0, 0.5, 2.0, 0.0, 3.0, 9.0], [0, 1, 1, 1, 1, 0], 3),
     _case([9.0, -5.0, -2.0, -4.0], [9.0, -1.5, -3.0, -2.5], [0, 1, 1, 1], 2),
 ]
+ALL = "start, end, allowed, longest"
 
 
-def _loop(start, end, allowed, longest, ordered=True, short=True, inside="both", more=0, one=0):
-    """The best pair with rules left out: first <= last, at most `longest` tokens, only allowed ones."""
-    n = len(start)
-    pairs = [
-        (s, e)
-        for s in range(n)
-        for e in range(n)
-        if (not ordered or s + one <= e)
-        and (not short or e - s + 1 <= longest + more)
-        and (allowed[s] or inside in ("end", "none"))
-        and (allowed[e] or inside in ("start", "none"))
-    ]
+def _loop(start, end, allowed, longest, shortest=1, ends="se"):
+    """The best pair of `shortest` to `longest` tokens; ends: which of s and e must be allowed."""
+    n = range(len(start))
+    pairs = [(s, e) for s in n for e in n if shortest <= e - s + 1 <= longest]
+    pairs = [(s, e) for s, e in pairs if (allowed[s] or "s" not in ends) and (allowed[e] or "e" not in ends)]
     return max(pairs, key=lambda pair: float(start[pair[0]] + end[pair[1]]))
 
-
-ALL = "start, end, allowed, longest"
 
 best_span = exercise(
     "08b",
     ALL,
-    _best,
+    lambda start, end, allowed, longest: best_spans(start, end, allowed, 1, longest)[0][1:],
     SPANS,
     f"""
     (int(start.argmax()), int(end.argmax()))
     (int((start - 99 * ~allowed).argmax()), int((end - 99 * ~allowed).argmax()))
         # start and end are chosen alone, each where it is highest: score the pairs
-    loop({ALL}, inside='none')  # tokens outside the passage are chosen: only those with allowed[i] count
-    loop({ALL}, inside='start')                   # the end may lie outside the passage: allowed[e] counts as well
-    loop({ALL}, inside='end')                     # the start may lie outside the passage: allowed[s] counts as well
-    loop({ALL}, ordered=False)                    # an answer ends before it starts: s <= e
-    loop({ALL}, one=1)                            # an answer of one token is refused: s <= e, not s < e
-    loop({ALL}, short=False)                      # answers longer than `longest` tokens are let through
-    loop({ALL}, more=1)  # answers of longest + 1 tokens are let through: from s to e there are e - s + 1
-    loop({ALL}, more=-1)  # answers of `longest` tokens are refused: from s to e there are e - s + 1
-    (right({ALL})[0], right({ALL})[1] + 1)        # the end is one too far: return the last token itself
-    right({ALL})[::-1]                            # the two change places: first token, last token
-    loop((start * 0 + 1), end, allowed, longest)  # the starts' scores are not used: start[s] + end[e]
-    loop(start, end * 0, allowed, longest)        # the ends' scores are not used: start[s] + end[e]
+    loop({ALL}, ends="")
+    loop({ALL}, ends="s")
+    loop({ALL}, ends="e")          # tokens outside the passage are chosen: allowed[s] and allowed[e] must both be true
+    loop({ALL}, shortest=-99)      # an answer ends before it starts: s <= e
+    loop({ALL}, shortest=2)        # an answer of one token is refused: s <= e, not s < e
+    loop(start, end, allowed, 99)
+    loop(start, end, allowed, longest + 1)
+    loop(start, end, allowed, longest - 1)  # the longest answer has `longest` tokens: from s to e there are e - s + 1
+    (right({ALL})[0], right({ALL})[1] + 1)  # the end is one too far: return the last token itself
+    right({ALL})[::-1]                      # the two change places: first token, last token
+    loop((start * 0 + 1), end, allowed, longest)
+    loop(start, end * 0, allowed, longest)  # one of the two scores is not used: start[s] + end[e]
     loop(start * allowed, end * allowed, allowed * 0 == 0, longest)
         # a score of 0 is not out of the question where the others are negative: leave such tokens out, or -inf
     """,

@@ -1,4 +1,4 @@
-"""What the figures of 08_question_answering draw, as rows: windows, tokens, answers, and scores by article."""
+"""What the figures of 08_question_answering draw, as rows: windows, tokens, and scores by article."""
 
 from collections.abc import Sequence
 
@@ -31,20 +31,13 @@ def token_rows(logits: Tensor, windows: Windows, row: int, passage: str) -> list
     ]
 
 
-def per_question(answers: Sequence[str], questions: Asked) -> list[dict]:
-    """One row a question: title, question, gold, said, exact, f1."""
-    return [
-        {"title": q.title, "question": q.question, "gold": q.answers[0], "said": text,
-         "exact": best_over(exact_match, text, q.answers), "f1": best_over(f1, text, q.answers)}
-        for text, q in zip(answers, questions, strict=True)
-    ]  # fmt: skip
-
-
 def by_article(answers: Sequence[str], questions: Asked) -> list[list]:
     """[[questions, sum of exact, sum of f1], ...], one an article: what the intervals below draw from."""
-    rows = per_question(answers, questions)
-    parts = [[r for r in rows if r["title"] == t] for t in dict.fromkeys(r["title"] for r in rows)]
-    return [[len(part), *(round(sum(r[k] for r in part), 6) for k in COLUMN)] for part in parts]
+    sums: dict[str, np.ndarray] = {}
+    for text, q in zip(answers, questions, strict=True):
+        row = np.array([1, best_over(exact_match, text, q.answers), best_over(f1, text, q.answers)])
+        sums[q.title] = sums.get(q.title, 0) + row
+    return [[int(n), round(float(exact), 6), round(float(words), 6)] for n, exact, words in sums.values()]
 
 
 def recorded(rows: Sequence[dict]) -> dict[str, list[dict]]:
@@ -61,37 +54,25 @@ def recorded(rows: Sequence[dict]) -> dict[str, list[dict]]:
     }
 
 
-def _sums(rows: Sequence[dict]) -> np.ndarray:
-    """(seeds, articles, 3) of results with "by_article" sums over the same test articles."""
-    return np.array([row["by_article"] for row in rows], dtype=float)
-
-
 def article_interval(
-    rows: Sequence[dict], score: str = "f1", draws: int = 2000, seed: int = 0
+    rows: Sequence[dict], others: Sequence[dict] = (), score: str = "f1", draws: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(mean, low, high) of recorded rows of one method, in percent: a 95% bootstrap over test articles and seeds.
+    """(mean, low, high) of a method's runs in percent, or of rows minus others in points: a 95% bootstrap.
 
-    Questions on one article are not independent, so whole articles are drawn.
+    rows, others: results with "by_article" sums over the same test articles, one a seed. Questions on one article are
+    not independent, so whole articles are drawn, the same for both, and seeds.
     """
-    sums, dice = _sums(rows), np.random.default_rng(seed)
+    parts = [np.array([row["by_article"] for row in part], dtype=float) for part in (rows, others) if part]
+    seeds, articles = [len(part) for part in parts], parts[0].shape[1]  # a part: (seeds, articles, 3)
+    dice = np.random.default_rng(seed)
 
-    def mean(part):
-        return 100 * part[..., COLUMN[score]].sum() / part[..., 0].sum()
+    def mean(picks, chosen):
+        sums = [part[pick][:, chosen].sum((0, 1)) for part, pick in zip(parts, picks, strict=True)]
+        percent = [100 * total[COLUMN[score]] / total[0] for total in sums]
+        return percent[0] - sum(percent[1:])
 
-    drawn = [mean(sums[dice.integers(n, size=n)][:, dice.integers(m, size=m)]) for n, m in [sums.shape[:2]] * draws]
-    return mean(sums), *np.percentile(drawn, [2.5, 97.5])
+    def draw():
+        return mean([dice.integers(n, size=n) for n in seeds], dice.integers(articles, size=articles))
 
-
-def article_gap(
-    rows: Sequence[dict], others: Sequence[dict], score: str = "f1", draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """(mean, low, high) of rows minus others, in points: the same articles are drawn for both (paired bootstrap)."""
-    a, b, dice = _sums(rows), _sums(others), np.random.default_rng(seed)
-    sizes, counts = (len(a), len(b), a.shape[1]), a[0, :, 0]
-
-    def gap(i, j, articles):
-        difference = a[i][:, articles].mean(0) - b[j][:, articles].mean(0)
-        return 100 * difference[:, COLUMN[score]].sum() / counts[articles].sum()
-
-    drawn = [gap(*(dice.integers(size, size=size) for size in sizes)) for _ in range(draws)]
-    return gap(*map(np.arange, sizes)), *np.percentile(drawn, [2.5, 97.5])
+    drawn = [draw() for _ in range(draws)]
+    return mean([np.arange(n) for n in seeds], np.arange(articles)), *np.percentile(drawn, [2.5, 97.5])

@@ -30,7 +30,6 @@ def highlight(passage: str, spans: Sequence[Span]) -> str:
     The share is a softmax over the scores of the spans that are listed: it ranks them, and is no probability of being
     right.
     """
-    shares = _shares(spans)
     tags = [""] * len(passage)  # of every character
     for rank, span in reversed(list(enumerate(spans))):  # the best span comes last and covers the others
         tags[span.begin : span.end] = ["span" if rank else "mark"] * (span.end - span.begin)
@@ -38,16 +37,12 @@ def highlight(passage: str, spans: Sequence[Span]) -> str:
     for tag, run in groupby(zip(tags, passage, strict=True), key=lambda pair: pair[0]):
         text = html.escape("".join(character for _, character in run)).replace("\n", "<br>")
         pieces.append(f'<{tag} style="{STYLES[tag]}">{text}</{tag}>' if tag else text)
-    rows = "".join(
-        f'<li value="{rank}"><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, '
-        f"share {100 * share:.0f}%</li>"
-        for rank, (span, share) in enumerate(zip(spans, shares, strict=True), 1)
-    )
-    return (
-        '<div style="font-size:18px;line-height:1.6;max-width:880px;background:white;color:#222;padding:8px">'
-        f"{''.join(pieces)}"
-        f'<ol style="line-height:1.4">{rows}</ol></div>'
-    )
+    rows = [
+        f"<li><b>{html.escape(span.text)}</b> &nbsp; score {span.score:.1f}, share {100 * share:.0f}%</li>"
+        for span, share in zip(spans, _shares(spans), strict=True)
+    ]
+    look = "font-size:18px;line-height:1.6;max-width:880px;background:white;color:#222;padding:8px"
+    return f'<div style="{look}">{"".join(pieces)}<ol style="line-height:1.4">{"".join(rows)}</ol></div>'
 
 
 def _shares(spans: Sequence[Span]) -> list[float]:
@@ -55,23 +50,16 @@ def _shares(spans: Sequence[Span]) -> list[float]:
 
 
 def respond(
-    models: dict[str, tuple],
-    tokenizer: Tokenizer,
-    way: str,
-    passage: str,
-    question: str,
-    longest: int,
-    max_length: int,
-    stride: int,
+    model: tuple, tokenizer: Tokenizer, passage: str, question: str, *lengths: int
 ) -> tuple[list[Span], pd.DataFrame, int]:
-    """(spans, frame of token probabilities in the best span's window, how many windows) for one model.
+    """(spans, frame of token probabilities in the best span's window, how many windows).
 
-    models: name -> (model, None) or (model, its Adapters, the adapter's name); way: one of these names.
-    Errors: UserError for a passage without a word.
+    model: (model, None) or (model, its Adapters, the adapter's name); lengths: of the window, the overlap, the longest
+    answer, in tokens. Errors: UserError for a passage without a word.
     """
-    model, adapters, *name = models[way]
+    model, adapters, *name = model
     with adapters.use(name[0]) if adapters else nullcontext():
-        spans, windows, logits = ask(model, tokenizer, passage, question, max_length, stride, longest)
+        spans, windows, logits = ask(model, tokenizer, passage, question, *lengths)
     if not spans:
         raise UserError("the passage has no word that could be an answer; type a longer one")
     best = spans[0].window
@@ -98,7 +86,7 @@ def question_view(
         given = by_label[example]
         text = passage.strip() or given.context
         asked = question.strip() or given.question
-        spans, frame, count = respond(models, tokenizer, model_name, text, asked, longest, max_length, stride)
+        spans, frame, count = respond(models[model_name], tokenizer, text, asked, max_length, stride, longest)
         share = 100 * _shares(spans)[0]
         gold = f"; accepted: “{given.answers[0]}”" if not passage.strip() and not question.strip() else ""
         windows = f"{count} window{'s' * (count > 1)}"
