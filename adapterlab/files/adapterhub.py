@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ..errors import UserError
-from ..methods import (
-    BottleneckConfig,
-    CompacterConfig,
-    FusionConfig,
-    HeadConfig,
-    IA3Config,
-    LoRAConfig,
-    Method,
-    ParallelConfig,
-    PfeifferConfig,
-    PrefixTuningConfig,
-)
+from ..methods import METHODS, FusionConfig, HeadConfig, IA3Config, Method, PrefixTuningConfig
 from ..sites import Site, prefix
 from .checkpoint import config_of
 from .names import Tensors, all_taken, body, column, kinds, refuse, shape, take, tensors_of
@@ -116,7 +105,6 @@ def _ours(adapters: "Adapters", folder: Path, config: Method, name: str, sites: 
 # ---- settings, both ways
 
 
-# what the settings are when nothing is unusual
 BOTTLENECK = {
     "adapter_residual_before_ln": False, "cross_adapter": False, "dropout": 0.0, "factorized_phm_W": True,
     "factorized_phm_rule": False, "hypercomplex_nonlinearity": "glorot-uniform", "init_weights": "bert",
@@ -133,8 +121,11 @@ LORA = {
     "output_lora": False, "r": 8, "selfattn_lora": True, "use_dora": False, "use_gating": False, "vera_b": None,
     "vera_d": None,
 }  # fmt: skip
-USUAL: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("bottleneck", "pfeiffer", "parallel", "compacter"), BOTTLENECK),
+USUAL: dict[str, dict[str, Any]] = {  # of a method: what its settings are when nothing is unusual
+    "bottleneck": BOTTLENECK,
+    "pfeiffer": BOTTLENECK | {"original_ln_before": True},
+    "parallel": BOTTLENECK | {"is_parallel": True},
+    "compacter": BOTTLENECK | {"phm_layer": True},
     "lora": LORA,
     "ia3": LORA | {"composition_mode": "scale", "init_weights": "ia3", "r": 1, "alpha": 1},
     "prefix_tuning": {
@@ -148,54 +139,55 @@ USUAL: dict[str, dict[str, Any]] = {
         "value_initialized": True,
     },
 }  # fmt: skip
-FREE = (  # what changes no output, or is read in another way than by its one value
-    "alpha", "attn_matrices", "bottleneck_size", "cross_prefix", "dropout", "dropout_prob", "dtype",
-    "hypercomplex_nonlinearity", "init_weights", "init_weights_seed", "inv_adapter_reduction_factor", "leave_out",
-    "non_linearity", "phm_c_init", "phm_init_range", "reduction_factor", "regularization", "shared_gating",
-    "stochastic_depth", "value_initialized",
-)  # fmt: skip
+KEYS = ("architecture", "composition_mode", "original_ln_before", "is_parallel", "phm_layer")  # tell a method by them
+ACT = {"non_linearity": "act"}
+WORDS: dict[str, dict[str, str]] = {  # of a method: their setting -> ours
+    "bottleneck": ACT, "pfeiffer": ACT, "parallel": ACT | {"scaling": "scale"},
+    "compacter": ACT | {"phm_dim": "n", "phm_rank": "rank"}, "ia3": {}, "fusion": {},
+    "lora": {"r": "rank", "alpha": "alpha", "dropout": "dropout"},
+    "prefix_tuning": {"prefix_length": "length", "bottleneck_size": "hidden"},
+}  # fmt: skip
 SWITCHES = {"attention": "mh_adapter", "feedforward": "output_adapter",
             "inner": "intermediate_lora", "outer": "output_lora"}  # fmt: skip
 LETTERS = {"query": "q", "key": "k", "value": "v"}
+FREE = (  # what changes no output here, or has more than one right value
+    "attn_matrices", "cross_prefix", "dropout", "dropout_prob", "dtype", "hypercomplex_nonlinearity", "init_weights",
+    "init_weights_seed", "inv_adapter_reduction_factor", "leave_out", "phm_c_init", "phm_init_range",
+    "reduction_factor", "regularization", "shared_gating", "stochastic_depth", "value_initialized",
+)  # fmt: skip
 
 
-def _own(config: Any, width: int) -> dict[str, Any]:
-    """What a config says beside its sites, in AdapterHub's words."""
-    if isinstance(config, IA3Config | FusionConfig):
-        return {}
-    if isinstance(config, LoRAConfig):
-        return {"r": config.rank, "alpha": config.scale * config.rank, "dropout": config.dropout}
-    if isinstance(config, PrefixTuningConfig):
-        return {"prefix_length": config.length, "flat": not config.hidden, "bottleneck_size": config.hidden or 512}
-    if config.act not in ACTIVATIONS:
-        raise UserError(f'AdapterHub does not know the activation "{config.act}"; it knows: {", ".join(ACTIVATIONS)}')
-    exact = width // (width / config.size) == config.size  # it takes the width over the factor, rounded down
-    phm = {"phm_layer": True, "phm_dim": config.n, "phm_rank": config.rank} if config.name == "compacter" else {}
-    return phm | {
-        "non_linearity": config.act,
-        "reduction_factor": width / config.size if exact else width / (config.size + 0.5),
-        "original_ln_before": config.name == "pfeiffer",
-        "is_parallel": config.name == "parallel",
-        "scaling": float(getattr(config, "scale", 1.0)),
-    }
-
-
-def _settings(adapters: "Adapters", config: Method, sites: list[str]) -> dict[str, Any]:
+def _settings(adapters: "Adapters", config: Any, sites: list[str]) -> dict[str, Any]:
     """A config in AdapterHub's words."""
-    usual, chosen = USUAL[config.name], {adapters.sites[site].kind for site in sites}
-    where: dict[str, Any] = {key: kind in chosen for kind, key in SWITCHES.items() if key in usual}
+    usual, width = USUAL[config.name], shape(adapters).hidden_size
+    own = {theirs: getattr(config, ours) for theirs, ours in WORDS[config.name].items()}
+    if "alpha" in own:
+        own["alpha"] = config.scale * config.rank  # also of a rank-stabilised one
+    if "bottleneck_size" in own and not config.hidden:
+        own |= {"bottleneck_size": 512, "flat": True}
+    if "reduction_factor" in usual:
+        if config.act not in ACTIVATIONS:
+            raise UserError(f'AdapterHub knows no activation "{config.act}"; it knows: {", ".join(ACTIVATIONS)}')
+        exact = width // (width / config.size) == config.size  # it takes the width over the factor, rounded down
+        own["reduction_factor"] = width / config.size if exact else width / (config.size + 0.5)
+    return usual | _places(adapters, usual, sites) | own
+
+
+def _places(adapters: "Adapters", usual: dict[str, Any], sites: list[str]) -> dict[str, Any]:
+    """These sites in AdapterHub's words, of which `usual` has what counts."""
+    chosen, depth = {adapters.sites[site].kind for site in sites}, shape(adapters).num_hidden_layers
+    places: dict[str, Any] = {key: kind in chosen for kind, key in SWITCHES.items() if key in usual}
     if "attn_matrices" in usual:
-        where["attn_matrices"] = [letter for kind, letter in LETTERS.items() if kind in chosen]
-        where["selfattn_lora"] = bool(where["attn_matrices"])
+        letters = [letter for kind, letter in LETTERS.items() if kind in chosen]
+        places |= {"attn_matrices": letters, "selfattn_lora": bool(letters)}
     if "leave_out" in usual:
-        depth = shape(adapters).num_hidden_layers
-        where["leave_out"] = out = sorted(set(range(depth)) - {adapters.sites[site].layer for site in sites})
+        places["leave_out"] = out = sorted(set(range(depth)) - {adapters.sites[site].layer for site in sites})
         if len(sites) != (depth - len(out)) * len(chosen) or (out and "prefix_length" in usual):
             raise UserError(
                 "AdapterHub cannot hold it: it takes the same kinds of sites in every layer that has any, and a prefix "
                 "in all layers"
             )
-    return usual | where | _own(config, shape(adapters).hidden_size)
+    return places
 
 
 def _sites(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> tuple[str, ...]:
@@ -216,27 +208,24 @@ def _sites(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> tupl
 
 
 def _config(adapters: "Adapters", folder: Path, settings: dict[str, Any]) -> Any:
-    """The config of which AdapterHub's words speak, if they are of a known kind."""
-    kind, factor = settings.get("architecture"), settings.get("reduction_factor")
-    if kind not in (None, "lora", "prefix_tuning") or (kind is None and factor is None):
-        raise UserError(f'"{folder}": AdapterHub\'s architecture {kind!r} cannot be held here')
-    width, sites = shape(adapters).hidden_size, _sites(adapters, folder, settings)
-    if kind == "lora" and settings.get("composition_mode") == "scale" and settings["alpha"] == 1:
-        return IA3Config(sites=sites)
-    if kind == "lora":
-        dropout = settings.get("dropout") or 0.0
-        return LoRAConfig(rank=settings["r"], alpha=settings["alpha"], dropout=dropout, sites=sites)
-    if kind == "prefix_tuning":
-        hidden = 0 if settings.get("flat") else settings["bottleneck_size"]
-        return PrefixTuningConfig(length=settings["prefix_length"], hidden=hidden, sites=sites)
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < float("inf"):
-        raise UserError(f'"{folder}": reduction_factor {factor!r} must be one number above 0')
-    shared = {"size": max(1, int(width // factor)), "act": settings["non_linearity"].lower(), "sites": sites}
-    if settings.get("phm_layer"):
-        return CompacterConfig(n=settings["phm_dim"], rank=settings["phm_rank"], **shared)
-    if settings.get("is_parallel"):
-        return ParallelConfig(scale=settings.get("scaling", 1.0), **shared)
-    return (PfeifferConfig if settings.get("original_ln_before") else BottleneckConfig)(**shared)
+    """The config of which AdapterHub's words speak."""
+
+    def marks(words):
+        return [words.get(key) or None for key in KEYS]
+
+    method = next((m for m in USUAL if m != "fusion" and marks(USUAL[m]) == marks(settings)), None)
+    factor = settings.get("reduction_factor")
+    if method is None or (factor is None and "reduction_factor" in USUAL[method]):
+        kind = {key: settings[key] for key in KEYS if settings.get(key)}
+        raise UserError(f'"{folder}": AdapterHub\'s {kind or "kind of adapter"} cannot be held here')
+    own = {ours: settings[theirs] for theirs, ours in WORDS[method].items()}
+    if settings.get("flat"):
+        own["hidden"] = 0
+    if "reduction_factor" in USUAL[method]:
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < float("inf"):
+            raise UserError(f'"{folder}": reduction_factor {factor!r} must be one number above 0')
+        own |= {"size": max(1, int(shape(adapters).hidden_size // factor)), "act": own["act"].lower()}
+    return METHODS[method](**own, sites=_sites(adapters, folder, settings))
 
 
 # ---- ours for AdapterHub
@@ -337,9 +326,9 @@ def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[
     tensors = {key.removeprefix(root): tensor for key, tensor in tensors_of(folder, *files, pickle).items()}
     config = _read_fusion(adapters, folder, described, tensors) if fused else _config(adapters, folder, settings)
     sites = [site.name for site in config.targets(adapters.sites)]
-    phm = isinstance(config, CompacterConfig)
     usual = _settings(adapters, config, sites)
-    free = {key for key in usual if key in FREE or ("phm" in key and not phm)}
+    free = {key for key in usual if key in FREE or ("phm" in key and config.name != "compacter")}
+    free |= WORDS[config.name].keys()
     refuse("AdapterHub", settings, {key: None if key in free else (value,) for key, value in usual.items()})
     if isinstance(config, PrefixTuningConfig):
         _drop_twins(folder, tensors)

@@ -28,6 +28,26 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "adapterlab", 1
 TENSORS, CONFIG, CARD = "adapter.safetensors", "adapter.json", "README.md"
+MARKS = (CONFIG, "adapter_config.json", "adapter_fusion_config.json")  # one of these makes a folder an adapter's
+CARD_TEXT = """---
+library_name: adapterlab
+tags: [adapterlab, adapter]
+---
+
+# {name}
+
+| | |
+|---|---|
+{rows}
+
+```python
+from adapterlab.adapters import Adapters
+
+adapters = Adapters(model)  # the base named above
+name = adapters.load("path/to/{name}")
+adapters.activate(name)
+```
+"""
 INFO = {"task": str | None, "metric": str | None, "score": int | float | None}
 FIELDS = {"name": str, "base": dict, "recipe": list, "sha256": str}
 MAX_CONFIG_BYTES = 1_000_000
@@ -130,13 +150,13 @@ def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Pa
     return write_folder(folder, {TENSORS: packed, **text})
 
 
-def check_target(folder, overwrite: bool, marks=(CONFIG,)) -> Path:
+def check_target(folder, overwrite: bool) -> Path:
     """The folder to write to; UserError when it is there already, or when it is no adapter's to overwrite."""
     folder = Path(folder)
     if folder.exists() and not overwrite:
         raise UserError(f'"{folder}" is there already; choose another folder or say overwrite=True')
     empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not any((folder / mark).is_file() for mark in marks):
+    if folder.exists() and not empty and not any((folder / mark).is_file() for mark in MARKS):
         raise UserError(f'"{folder}" is not an adapter\'s folder and will not be overwritten; choose another')
     return folder
 
@@ -173,14 +193,8 @@ def card(adapters: "Adapters", name: str, config: dict) -> str:
         "labels": ", ".join(info.head.labels) if info.head else None,
         "score": None if score is None else f"{score:.4f} ({config['metric'] or 'metric not given'})",
     }
-    rows = [f"| {key} | {plain(value)} |" for key, value in facts.items() if value is not None]
-    head = ["---", "library_name: adapterlab", "tags: [adapterlab, adapter]", "---"]
-    how = [
-        "```python", "from adapterlab.adapters import Adapters", "",
-        "adapters = Adapters(model)  # the base named above", f'name = adapters.load("path/to/{plain(name)}")',
-        "adapters.activate(name)", "```",
-    ]  # fmt: skip
-    return "\n".join([*head, "", f"# {plain(name)}", "", "| | |", "|---|---|", *rows, "", *how, ""])
+    rows = "\n".join(f"| {key} | {plain(value)} |" for key, value in facts.items() if value is not None)
+    return CARD_TEXT.format(name=plain(name), rows=rows)
 
 
 def plain(text) -> str:

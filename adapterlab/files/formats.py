@@ -24,7 +24,6 @@ FORMATS = {"peft": peft, "adapterhub": adapterhub}
 ENDS = ("ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification", "ForImageClassification",
         "ForAudioClassification", "ForCausalLM")  # fmt: skip
 PEERS = {"peft": "PEFT (the library `peft`)", "adapterhub": "AdapterHub (the library `adapters`)"}
-MARKS = ("adapter_config.json", "adapter_fusion_config.json")
 
 
 def export(
@@ -37,7 +36,7 @@ def export(
     """
     if form not in FORMATS:
         raise UserError(f'unknown format "{form}"{suggest(form, FORMATS)}; known: {", ".join(FORMATS)}')
-    folder = checkpoint.check_target(folder, overwrite, MARKS)
+    folder = checkpoint.check_target(folder, overwrite)
     metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
     files: dict[str, str | bytes] = {}
     base = base_name(adapters.model, away)
@@ -87,7 +86,8 @@ model = AutoAdapterModel.from_pretrained("{base}")
 model.load_adapter("path/to/{name}", use_safetensors=True, set_active=True)
 model.eval()""",
     # adapters 1.3.0 reads a fusion from a pickle alone
-    "fusion": """from adapters import AutoAdapterModel
+    "fusion": """import torch
+from adapters import AutoAdapterModel
 from safetensors.torch import load_file
 
 for part in {parts}:

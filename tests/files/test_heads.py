@@ -15,6 +15,7 @@ from adapterlab.errors import UserError
 from adapterlab.methods import BitFitConfig, BottleneckConfig, HeadConfig, PromptTuningConfig
 from adapterlab.methods.head import pool
 from adapterlab.models import load_base, pooling_of
+from adapterlab.paths import ROOT
 
 TEXTS = [case for case in tiny.CASES if not case.startswith(("vit", "clip", "whisper", "wav2vec2"))]
 OTHERS = {
@@ -107,6 +108,13 @@ def told(model) -> tuple:
     return config.id2label, config.label2id, getattr(config, "problem_type", None), model.num_labels
 
 
+def _keep_adapter(names: dict, name: str):
+    """The README's callback, for this adapter."""
+    (code,) = (part for part in (ROOT / "README.md").read_text().split("```python\n") if "KeepAdapter(Tr" in part[:120])
+    exec(code.split("```")[0].replace("reviews", name), names)
+    return names["KeepAdapter"]()
+
+
 def test_the_model_says_the_labels_that_come_out(folder, tmp_path):
     """pipeline shows an adapter's own labels and Trainer's loss counts them; without it the model's are back."""
     model, tokenizer = load_base(str(folder("bert")), device="cpu")
@@ -115,8 +123,12 @@ def test_the_model_says_the_labels_that_come_out(folder, tmp_path):
         adapters.add(name, BottleneckConfig(size=2), head=labels, seed=0)
     adapters.train("colours")
     data = [{"input_ids": torch.arange(3, 9), "labels": torch.tensor(i % 4)} for i in range(8)]
-    settings = T.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True, disable_tqdm=True, max_steps=1)
-    T.Trainer(model=model, args=settings, train_dataset=data).train()
+    quiet = {"report_to": [], "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+    keep = _keep_adapter({"adapters": adapters}, "colours")
+    settings = T.TrainingArguments(str(tmp_path), max_steps=1, **quiet)
+    T.Trainer(model=model, args=settings, train_dataset=data, callbacks=[keep]).train()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-1"]  # the adapter alone
+    assert adapters[adapters.load(tmp_path / "epoch-1", "kept")].info == adapters["colours"].info
     adapters["colours"].at["head"][0].linear.bias.data[3] = 9
     said = T.pipeline("text-classification", model=model.eval(), tokenizer=tokenizer, device="cpu")("w4 w5")
     assert said[0]["label"] == "grey"
