@@ -11,6 +11,7 @@ import tiny
 import torch
 from recipes import EVERY
 from tiny_bert import same_state, snapshot, tiny_bert, tokens
+from torch.utils.checkpoint import checkpoint
 
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack, blocks, names
@@ -476,6 +477,23 @@ def test_checkpointed_gradients_are_the_same(kind, reentrant):
     assert sum(bool(g.any()) for g in got.values()) > 1
     functions = {vars(m).get("_gradient_checkpointing_func") for m in adapters.detach().modules()}
     assert not any(isinstance(function, Held) for function in functions)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_held_function_runs_as_it_did(reentrant):
+    """torch's own checkpoint, of the whole model: backward finds the setup of each pass, though none is active."""
+    adapters, got = trio(RECIPES["houlsby"]), []
+    words = adapters.model.get_input_embeddings()(tokens()["input_ids"]).detach().requires_grad_()
+    for wrap in (adapters.hold, None):
+        loss = 0
+        for setup in ("a", Stack("b", "c")):
+            with adapters.use(setup):
+                call = lambda x: adapters.model(inputs_embeds=x).logits.square().sum()  # noqa: E731
+                loss = loss + (checkpoint(wrap(call), words, use_reentrant=reentrant) if wrap else call(words))
+        adapters.model.zero_grad()
+        loss.backward()
+        got.append([p.grad.clone() for p in adapters.store.parameters() if p.grad is not None])
+    assert len(got[0]) == len(got[1]) and all(map(torch.equal, *got))
 
 
 def test_delete_of_a_part(three):
