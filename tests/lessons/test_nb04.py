@@ -36,6 +36,8 @@ def test_recorded_is_one_setting_at_the_chosen_rates(monkeypatch):
     shown = plots.recorded("any")
     assert list(shown["kind"]) == ["adapters of all sizes", "top k layers", "full", "LayerNorm only"]
     assert shown["lr"][0] == 3e-3 and shown["accuracy"][0] == 80 and set(shown["n_train"]) == {1000}
+    monkeypatch.setattr(results, "frame", lambda name: pd.DataFrame([row("full", n=500), row("full", n=1000)]))
+    assert len(plots.recorded("any")) == 1, "two settings are never mixed"
 
 
 def test_the_slider_shows_share_and_accuracy():

@@ -26,8 +26,8 @@ def recorded(*names: str) -> pd.DataFrame:
     rows = rows.assign(kind=kind, accuracy=100 * rows["test"])
     rows = rows[rows["kind"].isin([*KINDS.values(), "head only", "full"])]
     setting = ["n_train", "epochs"]
-    most = rows.groupby(setting)["method"].transform("nunique")
-    return choose(rows[most == most.max()], by=[*setting, "method"])
+    n_train, epochs = rows.groupby(setting)["method"].nunique().idxmax()
+    return choose(rows[(rows["n_train"] == n_train) & (rows["epochs"] == epochs)], by=[*setting, "method"])
 
 
 def size_curve(
