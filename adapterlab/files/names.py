@@ -44,9 +44,9 @@ def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> Tensors:
     except Exception as error:  # of many kinds: the unpickler's, the zip's, the file system's
         first = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise UserError(f'"{path}" does not hold tensors alone ({first})') from None
-    if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
-        raise UserError(f'"{path}" does not hold tensors by name')
-    if not all(type(tensor) is torch.Tensor for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(k, str) and type(t) is torch.Tensor for k, t in tensors.items()
+    ):
         raise UserError(f'"{path}" does not hold tensors by name')
     return tensors
 
