@@ -37,6 +37,8 @@ def test_figures():
     fig = start.storage(frame, guess=150)
     assert [t.name for t in fig.data] == [start.ADAPTERS, start.COPIES, "your guess"]
     assert list(fig.data[2].y) == [150] and list(fig.data[2].x) == [2]
+    fig = start.storage(frame.rename(columns=lambda name: name.replace("mb", "times")), 3, unit="times", at=1)
+    assert list(fig.data[2].x) == [1] and fig.layout.yaxis.title.text == "size, times the model"
     frame = pd.DataFrame({"who": ["a", "b"], "accuracy": [50.0, 75.0], "note": ["x", "y"]})
     fig = start.scores(frame, guess=60, rows=400)
     assert fig.data[0].error_y.array[0] == pytest.approx(4.9), "what 400 rows leave around one half"

@@ -7,29 +7,22 @@ from lesson_views import LABELS, readers, tokenizer
 
 from adapterlab.lessons.kit import theme
 from adapterlab.lessons.nb02_fine_tune import figures as plots
-from adapterlab.lessons.nb02_fine_tune.steps import step_of
+from adapterlab.lessons.nb02_fine_tune.steps import Ready, paired, step_of
 from adapterlab.lessons.nb02_fine_tune.views import opinions, sentence_view
 from adapterlab.train import train_epoch
 
 
-def test_opinions_are_the_models_probabilities():
+def test_opinions_are_the_models_probabilities_without_dropout():
     models = readers()
-    frame = opinions(models, tokenizer(), "a fine film", LABELS)
-    assert list(frame["model"].unique()) == ["one", "two", "bare"]
-    assert frame.groupby("model")["probability"].sum().to_numpy() == pytest.approx(1)
+    frame = opinions(models, tokenizer(), "a fine film")
+    assert list(frame["model"]) == ["one", "two", "bare"]
     model, adapters, name = models["one"]
     with torch.no_grad(), adapters.use(name):
         logits = model(**tokenizer()("a fine film", return_tensors="pt")).logits[0]
-    shown = frame[(frame["model"] == "one") & (frame["label"] == "positive")]["probability"].item()
-    assert shown == pytest.approx(logits.softmax(-1)[1].item(), abs=1e-6)
-
-
-def test_a_model_that_was_left_in_training_answers_without_dropout():
-    models = readers()
-    wanted = opinions(models, tokenizer(), "a fine film", LABELS)
+    assert frame["percent"][0] == pytest.approx(100 * logits.softmax(-1)[1].item(), abs=1e-4)
     for model, *_ in models.values():
         model.train()
-    assert opinions(models, tokenizer(), "a fine film", LABELS).equals(wanted)
+    assert opinions(models, tokenizer(), "a fine film").equals(frame)
 
 
 def test_a_sentence_of_ones_own_comes_before_the_example():
@@ -48,9 +41,9 @@ def test_accuracy_figure_shows_live_recorded_and_the_guess():
     assert figure.data[0].y[0] == 81 and figure.data[0].error_y.array[0] == pytest.approx(2.484, abs=1e-3)
     assert figure.data[1].error_y.array[0] == pytest.approx(3.2, abs=0.01), "what 600 test sentences leave"
     assert figure.layout.shapes[0].name == "your guess: adapter: 70%"
-    assert [note.text for note in figure.layout.annotations] == [theme.OLD_HEAD]
+    assert [note.text for note in figure.layout.annotations] == [f"recorded seeds: full 3<br>{theme.OLD_HEAD}"]
     told = plots.accuracy_against_parameters(live, recorded.assign(pooling="mean"))
-    assert not told.layout.annotations, "the rows say what their head read"
+    assert told.layout.annotations[0].text == "recorded seeds: full 3", "the rows say what their head read"
 
 
 def test_cost_figure_is_relative_to_full():
@@ -74,7 +67,7 @@ def test_a_repeated_step_moves_no_weight_and_trains_the_adapter_that_is_named():
         return train_epoch(model, *args)
 
     inputs = dict(tokenizer()(["a fine film", "dull"], return_tensors="pt", padding=True))
-    steps = [step_of(model, adapters, name, loop, inputs, torch.tensor([1, 0])) for name in "ab"]
+    steps = [step_of(Ready(model, adapters, name), loop, inputs, torch.tensor([1, 0])) for name in "ab"]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for step in steps:
         step()
@@ -84,4 +77,13 @@ def test_a_repeated_step_moves_no_weight_and_trains_the_adapter_that_is_named():
 
 def test_loss_curves_are_smoothed_means():
     history = pd.DataFrame({"method": "full", "step": [1, 2, 3], "loss": [3.0, 1.0, 2.0]})
-    assert list(plots.loss_curves(history, window=2).data[0].y) == [3, 2, 1.5]
+    assert list(plots.loss_curves(history).data[0].y) == [3, 2, 2]
+
+
+def test_ways_are_told_apart_by_their_common_seeds():
+    frame = pd.DataFrame({"who": list("aaabbb") + ["a"], "seed": [0, 1, 2, 0, 1, 2, 3], "accuracy": 0.0})
+    frame["accuracy"] = [0.8, 0.7, 0.6, 0.7, 0.6, 0.5, 0.9]
+    assert paired(frame, "a", "b") == "a minus b: +10.0 ± 0.0 points over 3 seeds, told apart"
+    frame["accuracy"] = [0.8, 0.7, 0.6, 0.7, 0.6, 0.7, 0.9]
+    assert "over 3 seeds, not told apart" in paired(frame, "a", "b")
+    assert "not told apart" in paired(frame[frame["seed"] < 2], "a", "b"), "two seeds tell nothing"

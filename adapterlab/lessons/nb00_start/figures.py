@@ -9,28 +9,42 @@ from ..kit import theme
 COPIES, ADAPTERS = "a full copy for every task", "one model and an adapter for every task"
 
 
-def storage(frame: pd.DataFrame, guess: float | None = None, title: str = "On disk, for so many tasks") -> go.Figure:
-    """MB over the number of tasks. frame: columns tasks, copies_mb, adapters_mb; guess: for the last row."""
+def storage(
+    frame: pd.DataFrame, guess: float | None = None, title: str = "On disk, for so many tasks", unit: str = "mb",
+    at: int | None = None,
+) -> go.Figure:  # fmt: skip
+    """What is kept over the number of tasks. frame: rows of `count.storage`, or columns tasks, copies_mb, adapters_mb.
+
+    unit: "mb", or "times" the model's size. guess: for `at` tasks (None: for the last row's).
+    """
     fig = theme.figure(
         title=title,
         xaxis={"title": "number of tasks"},
-        yaxis={"title": "size, MB", "rangemode": "tozero"},
+        yaxis={"title": {"mb": "size, MB", "times": "size, times the model"}[unit], "rangemode": "tozero"},
         legend={"x": 0.02, "y": 0.98},
     )
-    names = {"adapters_mb": ADAPTERS, "copies_mb": COPIES}
-    long = frame.rename(columns=names).melt("tasks", list(names.values()), "way", "mb")
-    theme.lines(fig, long, "tasks", "mb", "way", "%{x} tasks: %{y:.0f} MB")
-    return theme.star(fig, int(frame["tasks"].iloc[-1]), guess)
+    names = {f"adapters_{unit}": ADAPTERS, f"copies_{unit}": COPIES}
+    long = frame.rename(columns=names).melt("tasks", list(names.values()), "way", "size")
+    theme.lines(fig, long, "tasks", "size", "way", f"%{{x}} tasks: %{{y:,.2f}} {unit.replace('mb', 'MB')}")
+    return theme.star(fig, int(frame["tasks"].iloc[-1]) if at is None else at, guess)
 
 
-def budget(frame: pd.DataFrame, title: str = "") -> go.Figure:
-    """Two bars, in MB. frame: columns way, base_mb, tasks_mb (what is stored once, what the tasks add)."""
-    names = {"base_mb": "stored once", "tasks_mb": "added by the tasks"}
-    totals = frame.set_index("way")[list(names)].sum(axis=1)
+def budget(row: dict, title: str = "") -> go.Figure:
+    """Two lying bars, in MB: copies, and one model with adapters. row: as `count.count` returns it."""
+    base_mb = row["copies_mb"] / row["tasks"]
+    bars = pd.DataFrame(
+        [
+            (f"{row['tasks']} copies", "stored once", 0.0),
+            (f"{row['tasks']} copies", "added by the tasks", row["copies_mb"]),
+            (f"1 model,<br>{row['tasks']} adapters", "stored once", base_mb),
+            (f"1 model,<br>{row['tasks']} adapters", "added by the tasks", row["adapters_mb"] - base_mb),
+        ],
+        columns=["way", "part", "mb"],
+    )
+    totals = bars.groupby("way", sort=False)["mb"].sum()
     room = [0, 1.22 * float(totals.max())]
     fig = theme.figure(title=title, xaxis={"title": "size in float32, MB", "range": room}, height=360, **theme.LEGEND)
-    long = frame.rename(columns=names).melt("way", list(names.values()), "part", "mb")
-    return theme.beside(theme.stack(fig, long, "way", "mb", "part", "%{x:,.1f} MB"), totals, "{:,.0f} MB".format)
+    return theme.beside(theme.stack(fig, bars, "way", "mb", "part", "%{x:,.1f} MB"), totals, "{:,.0f} MB".format)
 
 
 def scores(frame: pd.DataFrame, guess: float | None = None, rows: int | None = None) -> go.Figure:

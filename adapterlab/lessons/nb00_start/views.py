@@ -1,6 +1,5 @@
 """How much room do many tasks take? Copies of the model against adapters on one model."""
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from ...methods import houlsby
@@ -15,17 +14,13 @@ MODELS = {"MiniLM-L6 (bundled)": "minilm", "BERT-Base": "bert-base", "BERT-Large
 def draw(model: str, tasks: int, bottleneck: int) -> tuple[go.Figure, str]:
     """(figure, summary) for Houlsby's adapters of this size, without a head. model: a key of MODELS."""
     row = count(MODELS[model], houlsby(bottleneck), tasks)
-    ways = [
-        {"way": f"{tasks} copies", "base_mb": 0.0, "tasks_mb": row["copies_mb"]},
-        {"way": f"1 model,<br>{tasks} adapters", "base_mb": _mb(row["base"]), "tasks_mb": _mb(tasks * row["adapter"])},
-    ]
     summary = (
         f"{model}, {tasks} tasks, bottleneck {bottleneck}: {row['adapter']:,} parameters a task "
         f"({row['share_percent']:.2f}% of the model); {row['copies_mb']:,.0f} MB as copies, "
         f"{row['adapters_mb']:,.0f} MB with adapters, {row['copies_mb'] / row['adapters_mb']:.1f} times less; "
         f"all in all {row['adapters_times']:.2f} times the model"
     )
-    return start.budget(pd.DataFrame(ways), f"{model}, bottleneck {bottleneck}"), summary
+    return start.budget(row, f"{model}, bottleneck {bottleneck}"), summary
 
 
 def budget(tasks: int = 10, size: int = 64, model: str = "MiniLM-L6 (bundled)") -> base.FigureView:
@@ -37,8 +32,3 @@ def budget(tasks: int = 10, size: int = 64, model: str = "MiniLM-L6 (bundled)") 
         tasks=base.slider("tasks", tasks, 1, 100),
         bottleneck=base.slider("bottleneck size", size, 1, 512),
     )
-
-
-def _mb(parameters: int) -> float:
-    """Megabytes (10^6 bytes) in float32."""
-    return 4 * parameters / 1e6

@@ -1,7 +1,6 @@
 """Exercises of 02_fine_tune: the schedule, the loop, a stopwatch."""
 
 import warnings
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ...train import linear_schedule
 from ..kit.exercise import exercise
+from ..kit.values import same
 
 # 16 steps: round(1.6) is 2, int(1.6) is 1; 4 steps: round(0.4) is 0, and one step of warm-up is due all the same
 STEPS = [(step, 100) for step in (0, 4, 9, 10, 55, 99)]
@@ -109,29 +109,8 @@ LOOPS = (
 )  # fmt: skip
 
 
-@dataclass
-class _Trained:
-    """What a loop leaves behind."""
-
-    losses: list[float]
-    weights: torch.Tensor
-    gradient: torch.Tensor
-    rate: float
-    mode: bool
-
-    def like(self, other: "_Trained") -> bool:
-        return (
-            torch.allclose(self.weights, other.weights, atol=1e-6)
-            and abs(self.rate - other.rate) < 1e-9
-            and self.mode == other.mode
-        )
-
-
-def _flat(tensors) -> torch.Tensor:
-    return torch.cat([t.detach().flatten() for t in tensors])
-
-
-def _train(loop) -> _Trained:
+def _train(loop):
+    """What a loop returns, and what it leaves behind: all weights, the rate, the mode; and whether a gradient."""
     torch.manual_seed(0)
     model = _Net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -140,29 +119,30 @@ def _train(loop) -> _Trained:
         warnings.simplefilter("ignore")
         schedule = LambdaLR(optimizer, lambda step: 1 / (step + 1))
         losses = loop(model, iter(rows), optimizer, schedule, functional.cross_entropy, 0.7)
-    parameters = list(model.parameters())
-    gradient = _flat(torch.zeros_like(p) if p.grad is None else p.grad for p in parameters)
-    return _Trained(losses, _flat(parameters), gradient, optimizer.param_groups[0]["lr"], model.training)
+    gradient = any(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
+    return losses, (_flat(model), optimizer.param_groups[0]["lr"], model.training), gradient
+
+
+def _flat(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def _loops(fn):
-    got, right = _train(fn), _train(_loop)
+    (losses, left, gradient), (right_losses, right, _) = _train(fn), _train(_loop)
     torch.manual_seed(0)
-    if torch.equal(got.weights, _flat(_Net().parameters())):
-        if got.gradient.any():
+    if torch.equal(left[0], _flat(_Net())):
+        if gradient:
             return "no weight has moved: optimizer.step() is missing"
         return "no weight has moved and no gradient is left: backward() is missing, or zero_grad() comes after it"
-    if not got.like(right):
-        for change, message in LOOPS:
-            if got.like(_train(partial(_loop, **change))):
-                return message
-        return (
-            f"after three batches the weights are off by {(got.weights - right.weights).abs().max():.2g}: "
-            "loss, zero_grad, backward, clip at `clip`, optimizer, schedule, in this order"
+    if not same(left, right, 1e-6):
+        known = (message for change, message in LOOPS if same(left, _train(partial(_loop, **change))[1], 1e-6))
+        order = "loss, zero_grad, backward, clip at `clip`, optimizer, schedule, in this order"
+        return next(
+            known, f"after three batches the weights are off by {(left[0] - right[0]).abs().max():.2g}: {order}"
         )
-    if len(got.losses) != 3:
-        return f"three batches went in and {len(got.losses)} losses came back: one a batch"
-    if max(abs(a - b) for a, b in zip(got.losses, right.losses, strict=True)) > 1e-4:
+    if len(losses) != 3:
+        return f"three batches went in and {len(losses)} losses came back: one a batch"
+    if not same(losses, right_losses, 1e-4):
         return "the training is right, but the losses returned are not: append each batch's own, value.item()"
     return None
 
@@ -173,35 +153,28 @@ training_loop = exercise("02b", "model, batches, optimizer, schedule, loss, clip
 # ---- 02c: a stopwatch
 
 
-class Clock:
-    """A clock that only moves when a `Job` works; after `day` jobs the same day begins again."""
+class Day:
+    """A clock that only moves when a job works: the machine is slow at first, has a hiccup, and is fast in the end.
 
-    def __init__(self, day: int):
-        self.now, self.jobs, self.day = 0.0, 0, day
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Job:
-    """A function that takes its time: the machine is slow at first, has a hiccup now and then, and is fast in the end.
-
-    cost: seconds; clock: the one it moves.
+    jobs: after so many the same day begins again.
     """
 
     PACE = (5.0, 4.0, 3.0, 1.0, 9.0, 1.5, 1.0, 1.25)
 
-    def __init__(self, cost: float, clock: Clock):
-        self.cost, self.clock = cost, clock
+    def __init__(self, jobs):
+        self.now, self.done, self.jobs = 0.0, 0, jobs
 
-    def __call__(self) -> None:
-        self.clock.now += self.cost * self.PACE[self.clock.jobs % self.clock.day % len(self.PACE)]
-        self.clock.jobs += 1
+    def __call__(self):
+        return self.now
+
+    def work(self, seconds):
+        self.now += seconds * self.PACE[self.done % self.jobs % len(self.PACE)]
+        self.done += 1
 
 
-def _day(costs: tuple[float, ...], rounds: int) -> tuple:
-    clock = Clock(len(costs) * rounds)
-    return [Job(cost, clock) for cost in costs], rounds, clock
+def _day(seconds, rounds):
+    clock = Day(len(seconds) * rounds)
+    return [partial(clock.work, s) for s in seconds], rounds, clock
 
 
 def _times(works, rounds, clock, blocks=False):
@@ -228,13 +201,13 @@ time_in_turn = exercise(
     [sorted(t)[rounds // 2] for t in times(works, rounds, clock, blocks=True)]
         # each is timed in a block of its own, so a slow minute hits one alone: in every round all of them, once each
     [sum(t) / rounds for t in times(works, rounds, clock)]  # that is the mean, which one hiccup moves; take the median
-    [sum(t) for t in times(works, rounds, clock)]           # that is the sum over the rounds; take the median
-    [min(t) for t in times(works, rounds, clock)]           # that is the fastest; take the median
-    [max(t) for t in times(works, rounds, clock)]           # that is the slowest; take the median
+    [sum(t) for t in times(works, rounds, clock)]
+    [min(t) for t in times(works, rounds, clock)]
+    [max(t) for t in times(works, rounds, clock)]  # that is the rounds' sum, fastest or slowest; take the median
     [t[rounds // 2] for t in times(works, rounds, clock)]
         # that is the round in the middle: sort the times before you take the middle one
-    [t[0] for t in times(works, rounds, clock)]             # only the first round counts; take the median of all
-    [t[-1] for t in times(works, rounds, clock)]            # only the last round counts; take the median of all
+    [t[0] for t in times(works, rounds, clock)]
+    [t[-1] for t in times(works, rounds, clock)]            # only one round counts; take the median of all
     [1000 * t for t in right(works, rounds, clock)]         # return seconds, as the clock gives them
     right(works, rounds, clock)[::-1]                       # the order is turned round; keep that of `works`
     sorted(right(works, rounds, clock))                     # the medians are sorted; keep the order of `works`

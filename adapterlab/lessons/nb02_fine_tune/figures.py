@@ -26,7 +26,7 @@ def accuracy_against_parameters(
     left of live. rows: test sentences, which alone give a single run its interval. guess: for the adapter.
     """
     fig = theme.figure(
-        title="Accuracy against trained parameters<br>filled: live; open: recorded",
+        title="Accuracy against trained parameters<br>filled: live, one seed; open: recorded",
         xaxis=theme.log("trained parameters, % of the model (log scale)", 0.002, 200),
         yaxis={"title": "test accuracy, %"},
         legend={"x": 1.02, "y": 1},
@@ -38,15 +38,16 @@ def accuracy_against_parameters(
             continue
         points = theme.means(frame, "method", rows=rows if source == "live" else None)
         percent = points["method"].map(frame.groupby("method")["trained_percent"].first())
-        points = points.assign(
-            x=shift * percent,
-            note=[f"{p:.3g}% trained<br>{source}, {n}" for p, n in zip(percent, points["note"], strict=True)],
-        )
+        notes = [f"{p:.3g}% trained<br>{source}, {n}" for p, n in zip(percent, points["note"], strict=True)]
+        points = points.assign(x=shift * percent, note=notes)
         points = points.sort_values("method", key=lambda names: names.map(_index))
         theme.lines(
             fig, points, "x", "mean", "method", "%{customdata}<br>accuracy %{y:.1f}%", source=source, index=_index,
             half="half", note="note", mode="markers",
         )  # fmt: skip
+        if source == "recorded":
+            seeds = ", ".join(f"{row.method} {row.runs}" for row in points.itertuples())
+            theme.caption(fig, f"recorded seeds: {seeds}")
     fig.update_traces(marker_size=16, marker_line_width=3)
     if recorded is not None and set(live["method"]) >= set(recorded["method"]):
         fig.for_each_trace(lambda trace: trace.update(showlegend=not trace.name.endswith("(recorded)")))
@@ -54,9 +55,9 @@ def accuracy_against_parameters(
     return fig if recorded is None else theme.old_head(fig, recorded)
 
 
-def loss_curves(history: pd.DataFrame, window: int = 10) -> go.Figure:
-    """Training loss over steps, a line a method. history: columns method, step, loss; smoothed over `window` steps."""
-    return losses(history, window, by="method", index=_index)
+def loss_curves(history: pd.DataFrame) -> go.Figure:
+    """Training loss over steps, a line a method. history: columns method, step, loss; the mean of ten steps."""
+    return losses(history, by="method", index=_index)
 
 
 def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure:

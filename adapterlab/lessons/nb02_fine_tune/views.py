@@ -21,8 +21,8 @@ EXAMPLES = (
 
 
 @torch.no_grad()
-def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> pd.DataFrame:
-    """What each model says of one sentence: columns model, label, probability.
+def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str) -> pd.DataFrame:
+    """What each model says of one sentence: columns model, percent (of the last label's probability).
 
     models: name -> (model, None) or (model, its Adapters, the adapter's name), so that several adapters
     can share a model. UserError for an empty sentence.
@@ -34,37 +34,21 @@ def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str, labels: 
     for name, (model, adapters, *adapter) in models.items():
         device = next(model.parameters()).device
         with adapters.use(adapter[0]) if adapters else nullcontext():
-            logits = model.eval()(**{k: v.to(device) for k, v in inputs.items()}).logits[0].float().cpu()
-        rows += [
-            {"model": name, "label": label, "probability": float(p)}
-            for label, p in zip(labels, logits.softmax(-1), strict=True)
-        ]
+            logits = model.eval()(**{k: v.to(device) for k, v in inputs.items()}).logits[0]
+        rows.append({"model": name, "percent": 100 * logits.float().softmax(-1)[-1].item()})
     return pd.DataFrame(rows)
 
 
-def bars(frame: pd.DataFrame, text: str) -> go.Figure:
-    """One horizontal bar a model: the probability of the last label, for the `opinions` of a sentence."""
-    last = frame["label"].iloc[-1]
-    rows = frame[frame["label"] == last]
-    short = text if len(text) <= 60 else text[:57] + "..."
+def bars(frame: pd.DataFrame, text: str, label: str) -> go.Figure:
+    """A lying bar a model: the probability of the label, for the `opinions` of a sentence."""
     fig = theme.figure(
-        title=f"“{short}”",
-        xaxis={"title": f"probability of “{last}”, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
+        title=f"“{text if len(text) <= 60 else text[:57] + '...'}”",
+        xaxis={"title": f"probability of “{label}”, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
         yaxis={"autorange": "reversed"},
-        height=150 + 55 * len(rows),
+        height=150 + 55 * len(frame),
     )
-    percent = theme.f32(100 * rows["probability"])
-    fig.add_bar(
-        x=percent,
-        y=list(rows["model"]),
-        orientation="h",
-        text=[f"{p:.0f}" for p in percent],
-        textposition="outside",
-        marker={"color": [theme.OKABE_ITO[0] if p >= 50 else theme.OKABE_ITO[1] for p in percent]},
-        hovertemplate=f"%{{y}}<br>{last}: %{{x:.1f}}%<extra></extra>",
-    )
-    fig.add_vline(50, line={"color": "#666666", "dash": "dot"})
-    return fig
+    theme.columns(fig, frame["model"], frame["percent"], f"%{{y}}<br>{label}: %{{x:.1f}}%", ".0f", lying=True)
+    return theme.mark(fig, 50, "paper", axis="x", text="")
 
 
 def sentence_view(models: dict[str, tuple], tokenizer: Tokenizer, labels: Sequence[str]) -> base.FigureView:
@@ -75,11 +59,9 @@ def sentence_view(models: dict[str, tuple], tokenizer: Tokenizer, labels: Sequen
 
     def draw(example: str, sentence: str) -> tuple[go.Figure, str]:
         text = sentence.strip() or example
-        frame = opinions(models, tokenizer, text, labels)
-        last = frame["label"].iloc[-1]
-        rows = frame[frame["label"] == last].itertuples()
-        shares = ", ".join(f"{row.model} {100 * row.probability:.0f}%" for row in rows)
-        return bars(frame, text), f"“{text}” is {last}: {shares}"
+        frame = opinions(models, tokenizer, text)
+        shares = ", ".join(f"{row.model} {row.percent:.0f}%" for row in frame.itertuples())
+        return bars(frame, text, labels[-1]), f"“{text}” is {labels[-1]}: {shares}"
 
     return base.FigureView(
         draw,
