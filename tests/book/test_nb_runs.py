@@ -71,15 +71,14 @@ def test_every_cell_runs_again_and_with_every_accepted_answer(path, tmp_path, no
 
 
 def failures(run) -> list[str]:
-    """The cells of a notebook run again that failed: at which time, which cell, and why."""
-    if run.nb is None:
-        return [run.log[-3000:]]
-    return [
+    """The cells of a notebook run again that failed: at which time, which cell, and why; or why there is no end."""
+    found = [
         f"the {tags(cell)[1]} time, {cell.source.strip().splitlines()[0]!r}: {out.ename}: {out.evalue[:300]}"
-        for cell in code_cells(run.nb)
+        for cell in (code_cells(run.nb) if run.nb else [])
         for out in cell.outputs
         if out.output_type == "error"
     ]
+    return found or [f"the run ended with {run.code}:\n{run.log[-3000:]}"] * bool(run.code)
 
 
 @pytest.mark.parametrize("path", [p for p in notebooks() if "TASK" in tagged(read(p), "parameters")[""].source.split()])

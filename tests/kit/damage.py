@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from adapterlab.lessons.nb13_sharing.views import DAMAGE as SHOWN
+from adapterlab.lessons.nb13_sharing.damage import DAMAGE as SHOWN
 
 TENSORS, CONFIG = "adapter.safetensors", "adapter.json"
 UP = "layers.1.feedforward.bottleneck.up.weight"

@@ -24,7 +24,7 @@ from adapterlab.lessons.nb10_lora.views import lora_view
 from adapterlab.lessons.nb11_k_adapter import almanac
 from adapterlab.lessons.nb11_k_adapter.views import market_view
 from adapterlab.lessons.nb12_composition.views import composition_view
-from adapterlab.lessons.nb13_sharing.views import damage_view, serving_view
+from adapterlab.lessons.nb13_sharing.views import serving_view
 from adapterlab.lessons.nb14_quantized.views import fit_view
 from adapterlab.methods import LoRAConfig, PfeifferConfig, houlsby
 from adapterlab.models import load_base
@@ -134,12 +134,6 @@ def _market():
     return market_view(adapters, tokenizer(), {"one": "a", "other": "b"}, towns)
 
 
-def _damaged(folder):
-    adapters = Adapters(tiny_bert())
-    adapters.add("a", houlsby(4), seed=0)
-    return damage_view(adapters, adapters.save("a", folder / "a"))
-
-
 def _tree():
     adapters = Adapters(tiny_bert())
     for name, config in {"movies": houlsby(4), "lora": LoRAConfig(rank=2, layers=(1,))}.items():
@@ -147,7 +141,7 @@ def _tree():
     return tree_view(adapters)
 
 
-#: name -> view; damage_view wants a folder
+#: name -> view
 VIEWS = {
     "tree": lambda _: _tree(),
     "00 budget": lambda _: budget(),
@@ -165,6 +159,5 @@ VIEWS = {
     "11 market": lambda _: _market(),
     "12 composition": lambda _: composition_view(fused(), letters, "abc", fusion="f", text="hello"),
     "13 serving": lambda _: serving_view(1_000_000, {"big": 250_000, "small": 0}, 3),
-    "13 damage": _damaged,
     "14 fit": lambda _: fit_view("bert-base", 8),
 }

@@ -25,7 +25,7 @@ import nbformat
 from adapterlab.paths import NOTEBOOKS, ROOT
 
 FOLDER = Path(os.environ.get("ADAPTERLAB_NOTEBOOKS") or NOTEBOOKS)
-TIMEOUT = 600
+TIMEOUT = 1200
 CHECKER = re.compile(r"^(?P<name>\w+) = check\.(?P<check>\w+)\((?P=name)\)", re.M)
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
 # papermill's command with our client, which does not hang when an Output widget answers at the wrong moment

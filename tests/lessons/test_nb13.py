@@ -15,8 +15,9 @@ from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.lessons import check
 from adapterlab.lessons.nb13_sharing import figures as plots
+from adapterlab.lessons.nb13_sharing.damage import DAMAGE, refusal
 from adapterlab.lessons.nb13_sharing.strangers import recorded
-from adapterlab.lessons.nb13_sharing.views import DAMAGE, damage_view, refusal, serving_view
+from adapterlab.lessons.nb13_sharing.views import serving_view
 from adapterlab.methods import houlsby
 
 
@@ -40,16 +41,6 @@ def test_every_damage_has_its_sentence(saved):
     assert all(torch.equal(before[k], v) for k, v in adapters.model.state_dict().items())
 
 
-def test_the_damage_view(saved):
-    view = damage_view(*saved)
-    assert view.summary == "nothing: loads (the adapters are as before)"
-    view.damage.value = "a newer format version"
-    assert "refused" in view.summary and "as before" in view.summary
-    shutil.rmtree(saved[1])  # a reader may come back when the folder is gone
-    view.damage.value = "a NaN, checksum forged"
-    assert "refused" in view.summary
-
-
 def test_the_serving_view_by_hand():
     view = serving_view(1_000_000, {"big": 250_000, "small": 0}, 3)
     shared, copies = view.figure.data
@@ -61,11 +52,11 @@ def test_the_serving_view_by_hand():
 
 
 def test_the_figures():
-    bar, star = plots.times(pd.DataFrame({"step": ["load", "switch"], "ms": [20, 0.01]}), 5).data
-    assert list(bar.x) == pytest.approx([20, 0.01]) and (list(star.x), list(star.y)) == ([5], ["load"])
+    dots, star = plots.times(pd.DataFrame({"step": ["load", "switch"], "ms": [20, 0.01]}), 5).data
+    assert list(dots.y) == pytest.approx([20, 0.01]) and (list(star.x), list(star.y)) == (["load"], [5])
     frame = pd.DataFrame({"adapter": ["honest", "yours"], "clean": [74, 73], "noise": [6, 6], "triggered": [20, 95]})
     clean, triggered = plots.back_door(frame).data
-    assert list(clean.x) == [74, 73] and list(triggered.x) == [20, 95] and list(clean.error_x.array) == [6, 6]
+    assert list(clean.y) == [74, 73] and list(triggered.y) == [20, 95] and list(clean.error_y.array) == [6, 6]
     assert plots.measure({"nothing": lambda: None}, 3)["ms"].item() < 5
 
 

@@ -124,7 +124,8 @@ class Exercise:
         for name, change in variants(self._like, weights=not self.gradients):
 
             def variant(*args: Any, change: Callable = change, **kwargs: Any) -> Any:
-                return change(self.reference(*args, **kwargs))
+                value = self.reference(*args, **kwargs)
+                return change(value) if type(value) is type(self._like) else value
 
             yield name, variant
 
@@ -311,12 +312,16 @@ class Exercise:
         return call
 
     def _typed(self, fn: Callable) -> Callable:
-        """fn, whose values have the reference's type from here on."""
+        """fn, whose values have the reference's type from here on; those of another kind than the cases' are left."""
         like = self._like
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return convert(fn(*args, **kwargs), like)
+            value = fn(*args, **kwargs)
+            try:
+                return convert(value, like)
+            except Unfit:
+                return value
 
         return call
 

@@ -28,37 +28,28 @@ def times(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     seen = [*frame["ms"], *([] if guess is None else [guess])]
     fig = theme.figure(
         title="From a file to an answer",
-        xaxis=theme.log("time, ms (log scale)", min(seen) / 2, 2 * max(seen)),
-        yaxis={"autorange": "reversed"},
+        yaxis=theme.log("time, ms (log scale)", min(seen) / 2, 2 * max(seen)),
+        xaxis={"type": "category"},
         **theme.LEGEND,
     )
-    fig.add_scatter(
-        x=theme.f32(frame["ms"]),
-        y=list(frame["step"]),
-        text=[f"{ms:.3g} ms" for ms in frame["ms"]],
-        textposition="top center",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x:.3g} ms<extra></extra>",
-        **theme.series("live", "measured", mode="markers+text"),
+    text = {"text": [f"{ms:.3g} ms" for ms in frame["ms"]], "textposition": "middle right", "cliponaxis": False}
+    theme.lines(
+        fig, frame.assign(who="measured"), "step", "ms", "who", "%{x}: %{y:.3g} ms", mode="markers+text", **text
     )
-    return theme.star(fig, guess, frame["step"].iloc[0], f"{guess or 0:g} ms")
+    return theme.star(fig, frame["step"].iloc[0], guess, f"{guess or 0:g} ms")
 
 
 def back_door(frame: pd.DataFrame) -> go.Figure:
     """Honest and yours: right on clean test rows, and turned by the trigger. Columns as of `strangers.back_door`."""
     fig = theme.figure(
         title="What the accuracy shows, and what it does not",
-        xaxis={"title": "test sentences, %", "range": [0, 105]},
-        yaxis={"type": "category", "autorange": "reversed"},
-        **theme.LEGEND,
+        xaxis={"type": "category"},
+        yaxis={"title": "test sentences, %", "range": [0, 105]},
+        **theme.above(2),
     )
-    columns = {"clean": "right, clean (95% range)", "triggered": "of other labels: turned by the trigger"}
-    for i, (column, name) in enumerate(columns.items()):
-        fig.add_scatter(
-            x=theme.f32(frame[column]),
-            y=list(frame["adapter"]),
-            error_x=theme.error(frame["noise"] if column == "clean" else [0.0] * len(frame)),
-            hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
-            **theme.series("live", name, i, mode="markers"),
-        )
-    return fig
+    names = {"clean": "right, clean (95% range)", "triggered": "of other labels: turned by the trigger"}
+    long = frame.rename(columns=names).melt(["adapter", "noise"], list(names.values()), "what", "percent")
+    long["noise"] = long["noise"].where(long["what"] == names["clean"])
+    return theme.lines(
+        fig, long, "adapter", "percent", "what", "%{x}: %{y:.1f}%", half="noise", mode="markers"
+    ).update_traces(marker_size=14)

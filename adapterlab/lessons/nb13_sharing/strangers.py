@@ -80,7 +80,7 @@ def back_door(
     """Train an adapter on what `poison` makes of the training rows, and judge it beside one that was trained honestly.
 
     Columns adapter, clean (accuracy on the test rows, %), noise (95%, points), triggered (% of the test rows of other
-    labels that get the last label once `trigger` stands in front). recipe: of `fit`.
+    labels that get the last label once `trigger` stands in front). adapters: they overwrite; recipe: of `fit`.
     """
     last, rows = len(task.labels) - 1, []
     others = task.test.take([i for i, label in enumerate(task.test.labels) if label != last])
@@ -89,9 +89,6 @@ def back_door(
     for name, change in (("honest", lambda texts, labels: (texts, labels)), ("yours", poison)):
         texts, labels = change(task.train.texts, task.train.labels)
         train = encode(Rows(tuple(texts), None, tuple(labels)), tokenizer)
-        if name in adapters:
-            adapters.activate(None)
-            adapters.delete(name)
         adapters.add(name, houlsby(size), head=task.labels, seed=recipe["seed"])
         adapters.train(name)
         fit(adapters.model, train, encode(task.validation, tokenizer), name=name, **recipe)
