@@ -73,7 +73,7 @@ def test_every_cell_runs_again_and_with_every_accepted_answer(path, tmp_path, no
 def failures(run) -> list[str]:
     """The cells of a notebook run again that failed: at which time, which cell, and why; or why there is no end."""
     found = [
-        f"the {tags(cell)[1]} time, {cell.source.strip().splitlines()[0]!r}: {out.ename}: {out.evalue[:300]}"
+        f"the {' '.join(tags(cell)[1:])} time, {cell.source.strip().splitlines()[0]!r}: {out.ename}: {out.evalue[:300]}"
         for cell in (code_cells(run.nb) if run.nb else [])
         for out in cell.outputs
         if out.output_type == "error"

@@ -219,8 +219,8 @@ def _nbval(here: Path, copy: Path, out: Path, report: Path) -> list[str]:
 
 
 def _papermill(here: Path, out: Path, solved: bool) -> list[str]:
-    takes_task = re.search(r"^TASK = ", tagged(read(here), "parameters")[""].source, re.M)
-    own = ["-p", "TASK", str(own_file(out.with_suffix(".csv")))] if solved and takes_task else []
+    takes_task = solved and re.search(r"^TASK = ", tagged(read(here), "parameters")[""].source, re.M)
+    own = ["-p", "TASK", str(own_file(out.with_suffix(".csv")))] if takes_task else []
     return ["-c", PAPERMILL, str(here), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(here.parent),
             "--execution-timeout", str(TIMEOUT), *own]  # fmt: skip
 
