@@ -119,15 +119,15 @@ def runs(frame: pd.DataFrame, title: str = "", guess: float | None = None, chanc
         title=title or "Validation accuracy, a point for each run",
         xaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.6, len(names) - 0.4]},
         yaxis={"title": "validation accuracy, %"},
-        **theme.LEGEND,
+        **theme.above(3),
     )
-    for place, seed in enumerate(seeds):
-        rows = frame[frame["seed"] == seed]
-        x = [names.index(who) + 0.14 * (place - (len(seeds) - 1) / 2) for who in rows["who"]]
-        hover = f"%{{customdata}}, seed {seed}: %{{y:.1f}}%<extra></extra>"
-        style = theme.series("live", f"seed {seed}", place, mode="markers")
-        y, who = theme.f32(100 * rows["accuracy"]), rows["who"].tolist()
-        fig.add_scatter(x=x, y=y, customdata=who, hovertemplate=hover, **style)
+    shift = {seed: 0.14 * (place - (len(seeds) - 1) / 2) for place, seed in enumerate(seeds)}
+    x = frame["who"].map(names.index) + frame["seed"].map(shift)
+    points = frame.assign(x=x, percent=100 * frame["accuracy"], line=[f"seed {seed}" for seed in frame["seed"]])
+    theme.lines(
+        fig, points.sort_values("seed", kind="stable"), "x", "percent", "line", "%{customdata}: %{y:.1f}%", note="who",
+        mode="markers",
+    )  # fmt: skip
     for place, mean in enumerate(frame.groupby("who", sort=False)["accuracy"].mean()):
         fig.add_shape(type="line", x0=place - 0.3, x1=place + 0.3, y0=100 * mean, y1=100 * mean, line={"width": 2})
     if chance is not None:
@@ -139,10 +139,10 @@ def designs(frame: pd.DataFrame, limit: int) -> go.Figure:
     """Validation accuracy over trained parameters, with the budget. frame: columns who, trained, accuracy (0 to 1)."""
     low, high = 0.5 * min(limit, frame["trained"].min()), 2 * max(limit, frame["trained"].max())
     fig = theme.figure(
-        title=f"Which design stays below {limit:,}?",
+        title=f"Which design stays below {limit:,}? A point is one run",
         xaxis=theme.log("trained parameters (log scale)", float(low), float(high)),
         yaxis={"title": "validation accuracy, %"},
-        **theme.LEGEND,
+        **theme.above(3),
     )
     percent = frame.assign(percent=100 * frame["accuracy"])
     theme.lines(fig, percent, "trained", "percent", "who", "%{x:,} parameters: %{y:.1f}%", mode="markers")
