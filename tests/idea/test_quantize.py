@@ -60,18 +60,25 @@ def test_the_packed_matrix(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "recipe",
-    [houlsby(4), LoRAConfig(rank=2), DoRAConfig(rank=2), IA3Config(), PrefixTuningConfig(length=2, hidden=4)],
-    ids=["houlsby", "lora", "dora", "ia3", "prefix_tuning"],
+    ("recipe", "pooling"),
+    [
+        (houlsby(4), "model"),
+        (houlsby(4), "mean"),
+        (LoRAConfig(rank=2), "model"),
+        (DoRAConfig(rank=2), "model"),
+        (IA3Config(), "model"),
+        (PrefixTuningConfig(length=2, hidden=4), "model"),
+    ],
+    ids=["houlsby", "houlsby, mean", "lora", "dora", "ia3", "prefix_tuning"],
 )
-def test_adapters_in_float(kind, recipe, tmp_path):
+def test_adapters_in_float(kind, recipe, pooling, tmp_path):
     """They train, in float32, with a gradient everywhere and none in the base; save, load, detach; merging is refused."""
     model = quantize(small(), kind)
     batch = {"input_ids": torch.randint(3, 60, (2, 6), generator=torch.Generator().manual_seed(0))}
     with torch.no_grad():
         before = model(**batch).logits
     adapters = Adapters(model)
-    adapters.add("a", recipe, head=("x", "y"), seed=0)
+    adapters.add("a", recipe, head=("x", "y"), seed=0, pooling=pooling)
     with torch.no_grad():
         for p in adapters["a"].parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
