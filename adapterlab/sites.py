@@ -8,14 +8,12 @@ pre-norm model (GPT-2, Llama) the normalised stream. At a few sites y is somethi
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
 from .errors import UserError, suggest
-from .families import FAMILIES, Family, family_of
-
-__all__ = ["FAMILIES", "Family", "Site", "family_of", "find_layers", "find_sites", "match"]
+from .families import FAMILIES, family_of, several
 
 
 @dataclass(frozen=True)
@@ -82,57 +80,89 @@ def find_sites(model: nn.Module, extra: dict[str, str] | None = None) -> dict[st
     """
     modules = dict(model.named_modules())
     known = not extra or getattr(getattr(model, "config", None), "model_type", None) in FAMILIES
-    sites = _from_table(model, modules) if known else {}
+    sites = _from_table(model, modules) if known else []
     for kind, pattern in (extra or {}).items():
-        sites |= _from_pattern(model, modules, kind, pattern)
-    return sites
+        sites += _from_pattern(model, modules, kind, pattern)
+    return {site.name: site for site in sites}
 
 
 def find_layers(model: nn.Module) -> dict[str, str]:
     """ "layers.0" -> dotted path of the layer, from the input to the output (encoder first, then decoder)."""
-    base, family = prefix(model), family_of(model)
-    names = [name for name, _ in model.named_modules()]
-    layers = {}
-    for label, patterns in family.layers.items():
-        for pattern in _several(patterns):
+    base, names, layers = prefix(model), [name for name, _ in model.named_modules()], {}
+    for label, patterns in family_of(model).layers.items():
+        for pattern in several(patterns):
             wanted = re.compile(re.escape(base + pattern).replace(r"\*", r"\d+"))
-            paths = [name for name in names if wanted.fullmatch(name)]
-            layers |= {f"{label}.{i}": path for i, path in enumerate(paths)}
+            layers |= {f"{label}.{i}": path for i, path in enumerate(filter(wanted.fullmatch, names))}
     return layers
 
 
-def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
-    family, base = family_of(model), prefix(model)
-    flag = family.pre_norm
-    pre_norm = getattr(model.config, flag) if isinstance(flag, str) else flag
-    sites: dict[str, Site] = {}
+def _from_table(model: nn.Module, modules: dict[str, nn.Module]) -> list[Site]:
+    base, layers = prefix(model), find_layers(model)
+    norms = [path for path in (base + norm for norm in family_of(model).outer_norms) if _scale(modules.get(path))]
+    sites = [_alone("norm", f"norm.{i}", "norm", path, _scale(modules[path])) for i, path in enumerate(norms)]
+    for label, path in layers.items():
+        sites += _in_layer(model, modules, label, path)
+    return sites + _head(model, modules) + _ends(model, modules, {site.name: site for site in sites})
 
-    def place(form, name, kind, layer, source, module, width, source_width=None, norm=None):
+
+def _alone(form: str, name: str, kind: str, path: str, width: int, causal: bool = False) -> Site:
+    """A site outside the layers, as wide at its input as at its output."""
+    return Site(name, kind, None, path, path, width, width, form=form, causal=causal)
+
+
+def _in_layer(model: nn.Module, modules: dict[str, nn.Module], label: str, layer: str) -> list[Site]:
+    family, (stack, index), shapes = family_of(model), label.rsplit(".", 1), {}
+    sites: list[Site] = []
+
+    def place(form, kind, end, width, source_width=None, source=None, norm=None, name=None):
+        module, source = (f"{layer}.{path}".removesuffix(".") for path in (end, source or end))
         if module in modules and source in modules:
-            causal = name.split(".")[0] in family.causal
-            sites[name] = Site(name, kind, layer, module, source, width, source_width or width, norm, form, causal)
+            more = source_width or width, norm, form, stack in family.causal
+            sites.append(Site(f"{label}.{name or kind}", kind, int(index), module, source, width, *more))
 
-    outer = [p for p in (base + path for path in family.outer_norms) if _scale(modules.get(p))]
-    for i, path in enumerate(outer):
-        place("norm", f"norm.{i}", "norm", None, path, path, _scale(modules[path]))
-    for label, layer in find_layers(model).items():
-        index, path = int(label.rsplit(".", 1)[1]), layer + "."
-        norms = [p for p in (path + norm for norm in family.norms) if _scale(modules.get(p))]
-        width = _scale(modules[norms[0]])
-        for kind, source, module, norm in family.sublayers:
-            after = None if pre_norm or norm is None else path + norm
-            place("sublayer", f"{label}.{kind}", kind, index, path + source, path + module, width, norm=after)
-        for kind, options in family.linears.items():
-            for linear in (path + option for option in _several(options)):
-                if linear in modules:
-                    place("linear", f"{label}.{kind}", kind, index, linear, linear, *_shape(modules[linear]))
-        for i, norm in enumerate(norms):
-            place("norm", f"{label}.norm.{i}", "norm", index, norm, norm, width)
-        place("block", f"{label}.block", "block", index, layer, layer, width)
-    return sites | _head(model, modules) | _beyond(model, modules, sites)
+    norms = [norm for norm in family.norms if _scale(modules.get(f"{layer}.{norm}"))]
+    width = _scale(modules[f"{layer}.{norms[0]}"])
+    pre_norm = getattr(model.config, family.pre_norm) if isinstance(family.pre_norm, str) else family.pre_norm
+    for kind, source, module, norm in family.sublayers:
+        place("sublayer", kind, module, width, source=source, norm=None if pre_norm else f"{layer}.{norm}")
+    for kind, options in family.linears.items():
+        for path in several(options):
+            if f"{layer}.{path}" in modules:
+                shapes[kind] = outputs, inputs = _shape(modules[f"{layer}.{path}"])
+                place("linear", kind, path, outputs, inputs)
+                if kind == "outer":
+                    place("hidden", "hidden", path, inputs)
+    for i, norm in enumerate(norms):
+        place("norm", "norm", norm, width, name=f"norm.{i}")
+    for kind, path in (family.memories or {}).items():
+        key, fused = (shapes.get(kind.replace("memory", name), (0, 0))[0] for name in ("key", "qkv"))
+        if key or fused:
+            place("memory", kind, path, key or _share(model, fused), width)
+    place("block", "block", "", width)
+    return sites
 
 
-def _head(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
+def _ends(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> list[Site]:
+    """Where the stream enters and leaves, and the embedded tokens."""
+    family, base, ends = family_of(model), prefix(model), []
+    stacks = dict.fromkeys(name.split(".")[0] for name, site in sites.items() if site.kind == "block")
+    for stack in stacks:
+        first = sites[f"{stack}.0.block"]  # where one layer is applied again and again, the stream enters above it
+        path = base + family.entry if family.entry else first.module
+        inner = getattr(modules[path], "embedding_hidden_mapping_in", None)
+        name = "embedding" if stack in ("layers", "shared") else f"{stack}.embedding"
+        width = _shape(inner)[1] or first.width
+        ends.append(_alone("stream", name, "embedding", path, width, causal=name.split(".")[0] in family.causal))
+    out = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    ends += [_alone("stream", "unembedding", "unembedding", n, _shape(m)[1]) for n, m in modules.items() if m is out]
+    if family.text:
+        path = base + "encoder" if {"encoder", "decoder"} & set(stacks) else base.removesuffix(".")
+        embeddings = modules[path].get_input_embeddings()
+        ends.append(_alone("prompt", "prompt", "prompt", path, embeddings.weight.shape[1]))
+    return ends
+
+
+def _head(model: nn.Module, modules: dict[str, nn.Module]) -> list[Site]:
     """The head's last map, and before it the maps and norms that stand between the encoder and it, a pooler's included.
 
     They are the adapter's where the checkpoint lacks them; where nobody noted what it holds, what lies outside the base
@@ -141,64 +171,26 @@ def _head(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, Site]:
     family, base, known = family_of(model), prefix(model), origin(model)
     last = next((path for path in family.heads if _shape(modules.get(path))[0]), None)
     if last is None:
-        return {}
+        return []
     pooled = type(model).__name__.endswith("ForSequenceClassification") and family.text and "score" not in last
     states = None if not pooled or model.config.is_encoder_decoder else _hidden(model)
     trunk = (base,) if base else tuple(path.split(".")[0] + "." for path in find_layers(model).values())
+    above = {path: module for path, module in modules.items() if not f"{path}.".startswith((*trunk, "adapterlab."))}
+    drops = (module.p for module in above.values() if isinstance(module, nn.Dropout))
     width, source = _shape(modules[last])
-    above = (module for path, module in modules.items() if not path.startswith((*trunk, "adapterlab.")))
-    drops = (module.p for module in above if isinstance(module, nn.Dropout))
-    head = Site("head", "head", None, last, last, width or 0, source or 0, form="head", states=states)
-    sites = {"head": replace(head, dropout=next(drops, 0.0))}
+    head = Site("head", "head", None, last, last, width, source, form="head", states=states, dropout=next(drops, 0.0))
+    sites = [head]
     for path, module in modules.items():
-        outside = not f"{path}.".startswith((*trunk, "adapterlab."))
-        if path == last or not (outside or "pooler" in path.split(".")):
+        if path == last or not (path in above or "pooler" in path.split(".")):
             continue
         (width, source), scale = _shape(module), _scale(module)
-        form = "head map" if width else "head norm"
-        width, source = width or scale, source or scale
-        if width and source:
-            name, missing = "head." + path.removeprefix(base).replace(".", "_"), outside
-            if known:
-                missing = any(f"{path}.{key}" in known.missing for key, _ in module.named_parameters())
-            sites[name] = Site(name, "head_map", None, path, path, width, source, form=form, missing=missing)
+        if (width or scale) and (source or scale):
+            lacks = (f"{path}.{key}" in known.missing for key, _ in module.named_parameters()) if known else ()
+            missing = any(lacks) if known else path in above
+            name, form = "head." + path.removeprefix(base).replace(".", "_"), "head map" if width else "head norm"
+            shape = width or scale, source or scale
+            sites.append(Site(name, "head_map", None, path, path, *shape, form=form, missing=missing))
     return sites
-
-
-def _beyond(model: nn.Module, modules: dict[str, nn.Module], sites: dict[str, Site]) -> dict[str, Site]:
-    """The sites whose y is no module's output: hidden units, the stream's ends, keys and values, embedded tokens."""
-    family, base, beyond = family_of(model), prefix(model), {}
-
-    def place(form, kind, name, layer, path, width, source_width=None):
-        causal = name.split(".")[0] in family.causal
-        beyond[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form, causal=causal)
-
-    stacks: dict[str, str] = {}
-    for label, layer in find_layers(model).items():
-        stack, index = label.rsplit(".", 1)
-        outer, width = sites.get(f"{label}.outer"), sites[f"{label}.block"].width
-        if stack not in stacks:  # where one layer is applied again and again, the stream enters above it
-            stacks[stack] = base + family.entry if family.entry else layer
-            inner = getattr(modules[stacks[stack]], "embedding_hidden_mapping_in", None)
-            name = "embedding" if stack in ("layers", "shared") else f"{stack}.embedding"
-            place("stream", "embedding", name, None, stacks[stack], _shape(inner)[1] or width)
-        if outer:
-            place("hidden", "hidden", f"{label}.hidden", int(index), outer.module, outer.source_width)
-        for kind, end in family.memories.items():
-            cross = "cross_" if kind.startswith("cross") else ""
-            key = sites.get(f"{label}.{cross}key") or sites.get(f"{label}.{cross}qkv")
-            if f"{layer}.{end}" in modules and key:
-                wide = key.width if key.kind.endswith("key") else _share(model, key.width)
-                place("memory", kind, f"{label}.{kind}", int(index), f"{layer}.{end}", wide, width)
-    out = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    path = next((name for name, module in modules.items() if module is out), None) if out is not None else None
-    if path is not None:
-        place("stream", "unembedding", "unembedding", None, path, _shape(out)[1])
-    if family.text:
-        path = base + "encoder" if {"encoder", "decoder"} & set(stacks) else base.removesuffix(".")
-        embeddings = modules[path].get_input_embeddings()
-        place("prompt", "prompt", "prompt", None, path, embeddings.weight.shape[1])
-    return beyond
 
 
 def _share(model: nn.Module, fused: int) -> int:
@@ -209,24 +201,23 @@ def _share(model: nn.Module, fused: int) -> int:
     return fused * keys // (heads + 2 * keys)
 
 
-def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str) -> dict[str, Site]:
+def _from_pattern(model: nn.Module, modules: dict[str, nn.Module], kind: str, pattern: str) -> list[Site]:
     try:
         paths = [name for name in modules if name and re.fullmatch(pattern, name)]
     except re.error as error:
         raise UserError(f'sites: "{pattern}" for "{kind}" is no regular expression: {error}') from None
     if not paths:
         raise UserError(f'sites: no module of this model is called "{pattern}"{suggest(pattern, modules)}')
-    sites = {}
+    sites = []
     for path in paths:
         number = re.search(r"(?:^|\.)(\d+)(?:\.|$)", path)
-        width, source_width = _shape(modules[path])
-        form = "linear" if width else "norm" if _scale(modules[path]) else "module"
-        width = width or _scale(modules[path]) or _hidden(model)
+        (width, source_width), scale = _shape(modules[path]), _scale(modules[path])
+        form = "linear" if width else "norm" if scale else "module"
+        width = width or scale or _hidden(model) or 0
         if not width:
             raise UserError(f'sites: the width of "{path}" cannot be told; name a linear layer or a norm instead')
-        name = f"{kind}.{path}"
         layer = number and int(number[1])
-        sites[name] = Site(name, kind, layer, path, path, width, source_width or width, form=form)
+        sites.append(Site(f"{kind}.{path}", kind, layer, path, path, width, source_width or width, form=form))
     return sites
 
 
@@ -236,26 +227,22 @@ def prefix(model: nn.Module) -> str:
     return f"{name}." if name and hasattr(model, name) else ""
 
 
-def _several(value) -> tuple:
-    return (value,) if isinstance(value, str) else value
-
-
 def _hidden(model: nn.Module) -> int | None:
     config = getattr(model, "config", None)
     return getattr(config.get_text_config(), "hidden_size", None) if config is not None else None
 
 
-def _scale(norm) -> int | None:
-    """The width of a norm; None for what has no weight, as the Identity before ModernBERT's first attention."""
+def _scale(norm) -> int:
+    """The width of a norm; 0 for what has no weight, as the Identity before ModernBERT's first attention."""
     weight = getattr(norm, "weight", None)
-    return weight.shape[0] if weight is not None and weight.ndim == 1 else None
+    return weight.shape[0] if weight is not None and weight.ndim == 1 else 0
 
 
-def _shape(linear) -> tuple[int | None, int | None]:
-    """(outputs, inputs) of a linear-like module: nn.Linear, quantized ones, GPT-2's Conv1D."""
+def _shape(linear) -> tuple[int, int]:
+    """(outputs, inputs) of a linear-like module: nn.Linear, quantized ones, GPT-2's Conv1D; zeros for others."""
     if hasattr(linear, "nf"):
         return linear.nf, linear.nx
-    return getattr(linear, "out_features", None), getattr(linear, "in_features", None)
+    return getattr(linear, "out_features", 0), getattr(linear, "in_features", 0)
 
 
 def match(sites: dict[str, Site], kinds: Iterable[str], layers: Iterable[int] | None = None) -> list[Site]:

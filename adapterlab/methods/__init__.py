@@ -6,7 +6,7 @@ recipes.py (known combinations) and adapterdrop.py (layers left out).
 """
 
 from .adapterdrop import drop_layers, robust_training
-from .base import METHODS, Change, Method, from_dict, table
+from .base import METHODS, Change, Method, from_dict
 from .bitfit import BitFitConfig, Shift
 from .bottleneck import Bottleneck, BottleneckConfig
 from .compacter import Compacter, CompacterConfig

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import torch
 from torch import nn
@@ -36,6 +36,7 @@ class Change(nn.Module):
     fuses: bool = False  # forward(h, z): what its Fuse's children read, and a list of what each of them adds
     reads: bool = False  # y is the input of a frozen matrix, not its output
     needs_bias: bool = False  # only a frozen module with a bias can take it in
+    outermost: tuple[str, ...] = ()  # the parameters whose sign turns its effect: of B and A one, (-B)(-A) is B A again
     act: Callable[[torch.Tensor], torch.Tensor] = staticmethod(lambda h: h)  # the activation inside, where there is one
     here: "Here"  # what a thread knows of its pass, for those that want the context
     # in tuples, so that they are not parts of this module:
@@ -56,9 +57,18 @@ class Change(nn.Module):
         return type(self).merged is not Change.merged
 
 
+def start_small(*linears: nn.Linear, std: float = 0.02) -> None:
+    """Weights from N(0, std^2), biases at 0."""
+    for linear in linears:
+        nn.init.normal_(linear.weight, std=std)
+        nn.init.zeros_(linear.bias)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method's config. Subclasses set what is a ClassVar here, and add their numbers, `build` and `count`.
+    """A method's config. A subclass sets what is a ClassVar here, and adds its numbers and `build`; it is a frozen
+    dataclass without being told so.
 
     sites: kinds of sites ("attention", "feedforward", ...) or exact names; layers: which layers, None for all.
     The default sites take a fused projection ("qkv") where a model has no other, and with `optional` leave out the
@@ -80,7 +90,7 @@ class Method:
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        METHODS[cls.name] = cls
+        METHODS[cls.name] = dataclass(frozen=True, kw_only=True)(cls)
 
     def __new__(cls, *unnamed, **settings):
         known = [f.name for f in fields(cls)]
@@ -113,10 +123,9 @@ class Method:
         """UserError unless the setting is one of the known; called: what a reader calls it."""
         value = getattr(self, setting)
         if value not in known:
-            names = ", ".join(str(k) for k in known)
-            raise UserError(
-                f'{self.name}: unknown {called or setting} "{value}"{suggest(value, known)}; known: {names}'
-            )
+            names = ", ".join(map(str, known))
+            what = f'unknown {called or setting} "{value}"'
+            raise UserError(f"{self.name}: {what}{suggest(value, known)}; known: {names}")
 
     def between(self, setting: str, low: float, high: float = float("inf")) -> None:
         """UserError unless low < the setting < high, or it is low and that is 0."""
@@ -129,20 +138,23 @@ class Method:
         """The module for one site: forward(x, y) -> y'."""
         raise NotImplementedError
 
-    def count(self, site: Site) -> int:
-        """Trained parameters at one site, in closed form."""
-        raise NotImplementedError
-
     def common(self, sites: list[Site]) -> nn.Module | None:
         """What this method's sites share, as Compacter's rule; each module gets it as `common`. None: nothing."""
         return None
 
+    def count(self, site: Site) -> int:
+        """Trained parameters at one site: `parameters` in numbers."""
+        with torch.device("meta"):  # every shape is there, no number is
+            return sum(p.numel() for p in self.build(site).parameters())
+
     def count_common(self, sites: list[Site]) -> int:
-        """Trained parameters of `common`, in closed form."""
-        return 0
+        """Trained parameters of `common`."""
+        with torch.device("meta"):
+            shared = self.common(sites)
+        return 0 if shared is None else sum(p.numel() for p in shared.parameters())
 
     def total(self, sites: dict[str, Site]) -> int:
-        """Trained parameters on a model with these sites, in closed form."""
+        """Trained parameters on a model with these sites."""
         chosen = self.targets(sites)
         return sum(self.count(site) for site in chosen) + self.count_common(chosen)
 
@@ -160,38 +172,22 @@ class Method:
         """The kinds to look for: what was asked for, or of the default what this model has."""
         if self.sites != type(self).sites:
             return self.sites
-        here = {site.kind for site in sites.values()}
-        kinds = [k if k in here else FUSED[k] if FUSED.get(k) in here else k for k in self.sites]
-        if self.needs and not set(kinds) & here:
+        known = {site.kind for site in sites.values()}
+        kinds = [k if k in known else FUSED[k] if FUSED.get(k) in known else k for k in self.sites]
+        if self.needs and not set(kinds) & known:
             raise UserError(f"{self.name} does not fit this model: it needs {self.needs}")
         if self.optional:
-            kinds = [k for k in kinds if k in here] or kinds
+            kinds = [k for k in kinds if k in known] or kinds
         return tuple(dict.fromkeys(kinds))
 
     def to_dict(self) -> dict:
         return {"method": self.name, **asdict(self)}
 
 
-def table() -> list[dict]:
-    """Every method as a row: method, formula, parameters (at a site), sites (its default), merges, blocks, paper."""
-    return [
-        {
-            "method": name,
-            "formula": cls.formula,
-            "parameters": cls.parameters,
-            "sites": ", ".join(cls.sites),
-            "merges": cls.merges,
-            "blocks": ", ".join(sorted(cls.blocks)),
-            "paper": cls.paper,
-        }
-        for name, cls in METHODS.items()
-    ]
-
-
 def from_dict(data: dict) -> Method:
     """The config that `to_dict` wrote; UserError for an unknown method, setting or type."""
-    data = dict(data)
-    name = data.pop("method", None)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    name: Any = values.pop("method", None)
     if name not in METHODS:
         raise UserError(f'unknown method "{name}"{suggest(name, METHODS)}; known: {", ".join(sorted(METHODS))}')
-    return METHODS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    return METHODS[name](**values)

@@ -1,11 +1,8 @@
 """BitFit: Ben Zaken et al. 2022, section 3: only the biases are trained."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from ..sites import Site
 from .base import Change, Method
 
 
@@ -13,6 +10,7 @@ class Shift(Change):
     """y + delta: exactly a trained bias, W x + (b + delta). y: (..., width) -> the same shape. width parameters."""
 
     needs_bias = True
+    outermost = ("delta",)
 
     def __init__(self, width: int):
         super().__init__()
@@ -26,7 +24,6 @@ class Shift(Change):
         return weight, bias + self.delta
 
 
-@dataclass(frozen=True, kw_only=True)
 class BitFitConfig(Method):
     """Every linear map and norm of the layers that the model has, and the norms outside them.
 
@@ -46,8 +43,5 @@ class BitFitConfig(Method):
         *("gate", "inner", "gate_inner", "outer", "norm"),
     )
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return Shift(site.width)
-
-    def count(self, site: Site) -> int:
-        return site.width

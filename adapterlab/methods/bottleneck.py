@@ -1,14 +1,12 @@
 """Bottleneck adapters: Houlsby et al. 2019, section 2.1 and Figure 2."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..sites import Site
 from .base import Change, Method
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -27,6 +25,8 @@ class Bottleneck(Change):
     Weights start at N(0, std^2) cut off at two standard deviations, biases at 0 (section 2.1 and 3.6).
     """
 
+    outermost = ("up.weight", "up.bias")
+
     def __init__(self, width: int, size: int, act: str = "gelu", std: float = 1e-2):
         super().__init__()
         self.down = nn.Linear(width, size)
@@ -40,7 +40,6 @@ class Bottleneck(Change):
         return y + self.up(self.act(self.down(y)))
 
 
-@dataclass(frozen=True, kw_only=True)
 class BottleneckConfig(Method):
     """Two serial adapters a layer, before the residual and the LayerNorm: the paper's placement.
 
@@ -63,13 +62,6 @@ class BottleneckConfig(Method):
         if not 0 < self.std < float("inf"):
             raise UserError(f"{self.name}: std must be above 0, not {self.std!r} (two zero matrices would never learn)")
 
-    def admit(self, site: Site) -> None:
-        """UserError where the bottleneck would be wider than what it narrows."""
+    def build(self, site):
         self.positive("size", limit=site.width)
-
-    def build(self, site: Site) -> Change:
-        self.admit(site)
         return Bottleneck(site.width, self.size, self.act, self.std)
-
-    def count(self, site: Site) -> int:
-        return 2 * site.width * self.size + site.width + self.size

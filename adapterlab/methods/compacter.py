@@ -1,22 +1,11 @@
 """Compacter: Karimi Mahabadi et al. 2021, section 4: a bottleneck whose matrices are sums of Kronecker products."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from ..errors import UserError
-from ..sites import Site
 from .base import Change
 from .bottleneck import ACTIVATIONS, BottleneckConfig
-
-
-class Rule(nn.Module):
-    """A_1 ... A_n, n x n each: the slow weights, shared by all sites. n^3 parameters."""
-
-    def __init__(self, n: int, std: float):
-        super().__init__()
-        self.rule = nn.Parameter(torch.randn(n, n, n) * std)
 
 
 class LPHM(nn.Module):
@@ -50,11 +39,10 @@ class Compacter(Change):
         self.act = ACTIVATIONS[act]
 
     def forward(self, x, y):
-        rule = self.common[0].rule
+        rule = self.common[0].get_parameter("rule")
         return y + self.up(self.act(self.down(y, rule)), rule)
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompacterConfig(BottleneckConfig):
     """n: number of rules, a divisor of the width and the size. rank: of each s_i t_i. std: of the rule.
 
@@ -77,18 +65,13 @@ class CompacterConfig(BottleneckConfig):
         if self.size % self.n:
             raise UserError(f"compacter: size {self.size} must be a multiple of n={self.n}")
 
-    def common(self, sites: list[Site]) -> nn.Module | None:
-        return Rule(self.n, self.std)
+    def common(self, sites):
+        """A_1 ... A_n, n x n each: the slow weights. n^3 parameters."""
+        return nn.ParameterDict({"rule": torch.randn(self.n, self.n, self.n) * self.std})
 
-    def count_common(self, sites: list[Site]) -> int:
-        return self.n**3
-
-    def build(self, site: Site) -> Change:
-        self.admit(site)
+    def build(self, site):
+        self.positive("size", limit=site.width)
         if site.width % self.n:
             raise UserError(f'compacter: n={self.n} does not divide the width {site.width} of "{site.name}"')
         self.positive("rank", limit=self.size // self.n)
         return Compacter(site.width, self.size, self.act, self.n, self.rank)
-
-    def count(self, site: Site) -> int:
-        return (2 * self.rank + 1) * (site.width + self.size)

@@ -1,15 +1,11 @@
 """DoRA: Liu et al. 2024, equation 5: LoRA turns the rows of W, a magnitude of each row is learned apart."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
 from ..quantize import matrix
-from ..sites import Site
-from .base import Change
 from .lora import LoRA, LoRAConfig
 
 
@@ -19,6 +15,8 @@ class DoRA(LoRA):
     x: (..., source_width), y = W x + b: (..., width) -> the shape of y. r * (source_width + width) + width parameters.
     The norm counts as a constant for the gradient (section 4.3). With dropout, only LoRA's x is dropped.
     """
+
+    outermost = ()
 
     def __init__(self, source_width: int, width: int, rank: int, scale: float, dropout: float = 0.0):
         super().__init__(source_width, width, rank, scale, dropout)
@@ -48,7 +46,6 @@ class DoRA(LoRA):
         return (self.magnitude / weight.norm(dim=1))[:, None] * weight, bias
 
 
-@dataclass(frozen=True, kw_only=True)
 class DoRAConfig(LoRAConfig):
     """LoRA's settings; a magnitude for every output besides."""
 
@@ -62,9 +59,6 @@ class DoRAConfig(LoRAConfig):
         if self.gated:
             raise UserError("dora: there is no gated DoRA; use LoRAConfig(gated=True)")
 
-    def build(self, site: Site) -> Change:
-        self.admit(site)
+    def build(self, site):
+        self.positive("rank", limit=min(site.width, site.source_width))
         return DoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
-
-    def count(self, site: Site) -> int:
-        return self.rank * (site.width + site.source_width) + site.width

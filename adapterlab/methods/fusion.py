@@ -1,13 +1,10 @@
 """AdapterFusion: Pfeiffer et al. 2021, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning"."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from ..errors import UserError
-from ..sites import Site
-from .base import Change, Method
+from .base import Change, Method, start_small
 
 
 class Fusion(Change):
@@ -26,9 +23,7 @@ class Fusion(Change):
         super().__init__()
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.value = nn.Linear(width, width, bias=False)
-        for linear in (self.query, self.key):
-            nn.init.normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+        start_small(self.query, self.key)
         with torch.no_grad():
             self.value.weight.fill_(1e-6).fill_diagonal_(1.0)
         self.watch, self.attention = False, None
@@ -47,7 +42,6 @@ class Fusion(Change):
         return 0.01 * (self.value.weight - torch.eye(len(self.value.weight)).to(self.value.weight)).square().sum()
 
 
-@dataclass(frozen=True, kw_only=True)
 class FusionConfig(Method):
     """of: the adapters that it attends over. sites: where they sit; `Adapters.add_fusion` finds out."""
 
@@ -62,8 +56,5 @@ class FusionConfig(Method):
         if not self.of or not all(isinstance(name, str) for name in self.of):
             raise UserError(f"fusion: of must name the adapters that it attends over, not {self.of!r}")
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return Fusion(site.width)
-
-    def count(self, site: Site) -> int:
-        return 3 * site.width**2 + 2 * site.width

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .base import Change
+from .base import Change, start_small
 
 
 class Gate(nn.Module):
@@ -12,8 +12,7 @@ class Gate(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.linear = nn.Linear(width, 1)
-        nn.init.normal_(self.linear.weight, std=0.02)
-        nn.init.zeros_(self.linear.bias)
+        start_small(self.linear)
 
     def forward(self, x):
         return torch.sigmoid(self.linear(x)).mean(dim=-2, keepdim=True)

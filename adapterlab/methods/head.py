@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..sites import HEADS, Origin, Site
-from .base import Change, Method
+from .base import Change, Method, start_small
 from .layernorm import ScaleShift
 
 POOLINGS = ("mean", "first", "last", "model", "own")
@@ -91,8 +91,7 @@ class Head(Change):
         super().__init__()
         self.pooling, self.dropout = pooling, nn.Dropout(dropout)
         self.linear = nn.Linear(width, labels)
-        nn.init.normal_(self.linear.weight, std=0.02)
-        nn.init.zeros_(self.linear.bias)
+        start_small(self.linear)
 
     def read(self, x) -> torch.Tensor:
         if not isinstance(x, Reading):
@@ -107,7 +106,6 @@ class Head(Change):
         return self.linear.weight, self.linear.bias
 
 
-@dataclass(frozen=True, kw_only=True)
 class HeadConfig(Method):
     """labels: the names of the classes; one name for a regression, ("start", "end") for a span.
 
@@ -118,7 +116,7 @@ class HeadConfig(Method):
 
     name = "head"
     formula = "W x + b"
-    parameters = "(d + 1)·labels"
+    parameters = "(d_in + 1)·labels"
     fits = ("head", "head map", "head norm", "linear")
     merges = True
     labels: tuple[str, ...] = ("negative", "positive")
@@ -144,10 +142,6 @@ class HeadConfig(Method):
         if self.sites or last is None:
             return self  # a place of the learner's choice, or none, of which `targets` complains
         pooling = self.pooling or ("model" if origin is None or last.states is None else origin.pooling)
-        if last.states is None and pooling in ("mean", "first", "last"):
-            raise UserError(
-                f'head: pooling "{pooling}" needs a text encoder that classifies whole texts; on this model say "model"'
-            )
         whole = {"model": lambda site: site.missing, "own": lambda site: True}.get(pooling, lambda site: False)
         chosen = [s.name for s in sites.values() if s.kind in HEADS and (s is last or whole(s))]
         dropout = last.dropout if self.dropout is None else self.dropout
@@ -158,22 +152,17 @@ class HeadConfig(Method):
             return self.resolved(sites, None).targets(sites)
         chosen = super().targets(sites)
         if self.pools and any(site.form == "head" and site.states is None for site in chosen):
-            raise UserError(f'head: pooling "{self.pooling}" needs a text encoder that classifies whole texts')
+            raise UserError(
+                f'head: pooling "{self.pooling}" needs a text encoder that classifies whole texts; '
+                'on this model say "model"'
+            )
         return chosen
 
     def build(self, site):
         if site.form == "head norm":
             return ScaleShift(site.width)
-        return Head(*self.map(site), *((self.pooling, self.dropout or 0.0) if self.pools and site.states else ()))
-
-    def map(self, site: Site) -> tuple[int, int]:
-        """(inputs, outputs) of the head's own map at a site."""
         if site.form == "head map":
-            return site.source_width, site.width
-        return (self.pools and site.states) or site.source_width, len(self.labels)
-
-    def count(self, site):
-        if site.form == "head norm":
-            return 2 * site.width
-        inputs, outputs = self.map(site)
-        return (inputs + 1) * outputs
+            return Head(site.source_width, site.width)
+        if self.pools and site.states:
+            return Head(site.states, len(self.labels), self.pooling, self.dropout or 0.0)
+        return Head(site.source_width, len(self.labels))

@@ -1,11 +1,8 @@
 """(IA)^3: Liu et al. 2022, section 3.3 and equation 1 of "Few-Shot Parameter-Efficient Fine-Tuning"."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from ..sites import Site
 from .base import Change, Method
 
 
@@ -14,6 +11,8 @@ class Scale(Change):
 
     reads: y is the input of a frozen matrix, not its output; it matters to merging alone.
     """
+
+    outermost = ("scale",)
 
     def __init__(self, width: int, reads: bool = False):
         super().__init__()
@@ -30,7 +29,6 @@ class Scale(Change):
         return weight * self.scale[:, None], None if bias is None else bias * self.scale
 
 
-@dataclass(frozen=True, kw_only=True)
 class IA3Config(Method):
     """Keys, values and the feed-forward's hidden units, scaled.
 
@@ -46,8 +44,5 @@ class IA3Config(Method):
     merges = True
     sites: tuple[str, ...] = ("key", "value", "hidden")
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return Scale(site.width, reads=site.form == "hidden")
-
-    def count(self, site: Site) -> int:
-        return site.width

@@ -1,13 +1,10 @@
 """Invertible adapters: Pfeiffer et al. 2020 (MAD-X), section 4.2: a language's own view of the embeddings, and back."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from ..errors import UserError
-from ..sites import Site
-from .base import Change, Method
+from .base import Change, Method, start_small
 
 
 class Coupling(nn.Module):
@@ -21,9 +18,7 @@ class Coupling(nn.Module):
         half, small = width // 2, max(1, width // 4)
         for name in ("F", "G"):
             net = nn.Sequential(nn.Linear(half, small), nn.ReLU(), nn.Linear(small, half))
-            for linear in (net[0], net[2]):
-                nn.init.normal_(linear.weight, std=0.02)
-                nn.init.zeros_(linear.bias)
+            start_small(net[0], net[2])
             self.add_module(name, net)
 
     def forward(self, y):
@@ -49,7 +44,6 @@ class Invertible(Change):
         return coupling.inverse(y) if self.inverse else coupling(y)
 
 
-@dataclass(frozen=True, kw_only=True)
 class InvertibleConfig(Method):
     """One coupling for the model, at both ends of the stream (at its entry alone without a language head)."""
 
@@ -63,7 +57,7 @@ class InvertibleConfig(Method):
     optional = True
     sites: tuple[str, ...] = ("embedding", "unembedding")
 
-    def common(self, sites: list[Site]) -> nn.Module | None:
+    def common(self, sites):
         widths = {site.width for site in sites}
         if len(widths) > 1 or min(widths) % 2:
             raise UserError(
@@ -72,12 +66,5 @@ class InvertibleConfig(Method):
             )
         return Coupling(sites[0].width)
 
-    def count_common(self, sites: list[Site]) -> int:
-        half, small = sites[0].width // 2, max(1, sites[0].width // 4)
-        return 2 * (2 * half * small + half + small)
-
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return Invertible(site.kind == "unembedding")
-
-    def count(self, site: Site) -> int:
-        return 0

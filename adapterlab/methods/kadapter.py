@@ -4,14 +4,12 @@ The third exception: y stays as it is at every layer but the last. The adapter r
 layers, hands its own state on from one to the next, and adds it to the model's last hidden state.
 """
 
-from dataclasses import dataclass
-
 from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..sites import Site, match
-from .base import Change, Method
+from ..sites import match
+from .base import Change, Method, start_small
 
 FUSIONS = ("add", "linear")
 
@@ -62,9 +60,7 @@ class KLayer(Change):
         super().__init__()
         self.site, self.down, self.up = site, nn.Linear(width, size), nn.Linear(size, width)
         self.encoders = nn.ModuleList(Encoder(size, heads, inner) for _ in range(depth))
-        for linear in (self.down, self.up):
-            nn.init.normal_(linear.weight, std=2e-4)
-            nn.init.zeros_(linear.bias)
+        start_small(self.down, self.up, std=2e-4)
 
     def forward(self, x, y):
         context, join = self.here.context, self.common[0]
@@ -84,7 +80,6 @@ class KLayer(Change):
         return join(self.site, y, k)
 
 
-@dataclass(frozen=True, kw_only=True)
 class KAdapterConfig(Method):
     """layers: which hidden states are read (None: the first and the middle, as 0 and 11 of 24), the last one always.
 
@@ -113,7 +108,7 @@ class KAdapterConfig(Method):
         if self.size % self.heads:
             raise UserError(f"kadapter: size {self.size} must be a multiple of heads={self.heads}")
 
-    def targets(self, sites: dict[str, Site]) -> list[Site]:
+    def targets(self, sites):
         blocks = [site for site in sites.values() if site.kind == "block"]
         stacks = {site.name.split(".")[0] for site in blocks}
         if len(stacks) != 1 or "shared" in stacks or any(site.causal for site in blocks):
@@ -125,15 +120,8 @@ class KAdapterConfig(Method):
         layers = (0, last // 2) if self.layers is None else self.layers
         return match(sites, ("block",), tuple(sorted({*layers, last})))
 
-    def common(self, sites: list[Site]) -> nn.Module | None:
+    def common(self, sites):
         return Join(sites[-1].name, sites[-1].width, self.fusion)
 
-    def count_common(self, sites: list[Site]) -> int:
-        return sites[-1].width ** 2 * (self.fusion == "linear")
-
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return KLayer(site.name, site.width, self.size, self.heads, self.inner, self.depth)
-
-    def count(self, site: Site) -> int:
-        d, m, i = site.width, self.size, self.inner
-        return 2 * d * m + d + m + self.depth * (4 * m * m + 2 * m * i + i + 9 * m)

@@ -1,11 +1,8 @@
 """LayerNorm tuning, as a delta on what the frozen LayerNorm puts out."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from ..sites import Site
 from .base import Change, Method
 
 
@@ -16,6 +13,7 @@ class ScaleShift(Change):
     """
 
     needs_bias = True
+    outermost = ("scale", "shift")
 
     def __init__(self, width: int):
         super().__init__()
@@ -30,7 +28,6 @@ class ScaleShift(Change):
         return (self.scale if weight.ndim == 1 else self.scale[:, None]) * weight, bias * self.scale + self.shift
 
 
-@dataclass(frozen=True, kw_only=True)
 class LayerNormConfig(Method):
     """Train every LayerNorm, the embeddings' included (Houlsby et al. 2019, section 2.1: 2d parameters each)."""
 
@@ -41,8 +38,5 @@ class LayerNormConfig(Method):
     merges = True
     sites: tuple[str, ...] = ("norm",)
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return ScaleShift(site.width)
-
-    def count(self, site: Site) -> int:
-        return 2 * site.width

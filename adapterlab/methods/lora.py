@@ -1,13 +1,11 @@
 """LoRA: Hu et al. 2021, equation 3; rank-stabilised: Kalajdzievski 2023, theorem 3.2."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..sites import Site
 from .base import Change, Method
 from .gate import Gated
 
@@ -18,6 +16,8 @@ class LoRA(Change):
     x: (..., source_width), y: (..., width) -> the shape of y. r * (source_width + width) parameters.
     A starts as nn.Linear's weights do, as in the published code; dropout acts on the way into A.
     """
+
+    outermost: tuple[str, ...] = ("B",)
 
     def __init__(self, source_width: int, width: int, rank: int, scale: float, dropout: float = 0.0):
         super().__init__()
@@ -34,7 +34,6 @@ class LoRA(Change):
         return weight + self.scale * self.B @ self.A, bias
 
 
-@dataclass(frozen=True, kw_only=True)
 class LoRAConfig(Method):
     """rank: r. alpha: s = alpha / r, or alpha / sqrt(r) when stabilised. dropout: of x.
 
@@ -63,14 +62,7 @@ class LoRAConfig(Method):
     def scale(self) -> float:
         return self.alpha / (math.sqrt(self.rank) if self.stabilised else self.rank)
 
-    def admit(self, site: Site) -> None:
-        """UserError where the rank is larger than the matrix has."""
+    def build(self, site):
         self.positive("rank", limit=min(site.width, site.source_width))
-
-    def build(self, site: Site) -> Change:
-        self.admit(site)
         module = LoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
         return Gated(module, site.source_width) if self.gated else module
-
-    def count(self, site: Site) -> int:
-        return self.rank * (site.width + site.source_width) + self.gated * (site.source_width + 1)

@@ -1,12 +1,9 @@
 """Parallel and scaled parallel adapters: He et al. 2022, section 4.2 and 4.6 (Tables 3 and 6)."""
 
 import math
-from dataclasses import dataclass
 
 from torch import nn
 
-from ..sites import Site
-from .base import Change
 from .bottleneck import Bottleneck, BottleneckConfig
 
 
@@ -27,7 +24,6 @@ class ScaledParallel(Bottleneck):
         return y + self.scale * self.up(self.act(self.down(x)))
 
 
-@dataclass(frozen=True, kw_only=True)
 class ParallelConfig(BottleneckConfig):
     """scale: s, 4 in the paper; 1 is its plain parallel adapter. `std` has no effect."""
 
@@ -43,6 +39,6 @@ class ParallelConfig(BottleneckConfig):
         super().check()
         self.between("scale", 0)
 
-    def build(self, site: Site) -> Change:
-        self.admit(site)
+    def build(self, site):
+        self.positive("size", limit=site.width)
         return ScaledParallel(site.width, self.size, self.act, self.scale)

@@ -1,9 +1,5 @@
 """The Pfeiffer adapter: Pfeiffer et al. 2021 (AdapterFusion), appendix, MAD-X: a bottleneck a layer, after the norm."""
 
-from dataclasses import dataclass
-
-from ..sites import Site
-from .base import Change
 from .bottleneck import Bottleneck, BottleneckConfig
 from .gate import Gated
 
@@ -22,7 +18,6 @@ class Pfeiffer(Bottleneck):
         return y + self.up(self.act(self.down(h)))
 
 
-@dataclass(frozen=True, kw_only=True)
 class PfeifferConfig(BottleneckConfig):
     """The bottleneck's settings, at the feed-forward alone. gated: times UniPELT's gate of x."""
 
@@ -34,10 +29,7 @@ class PfeifferConfig(BottleneckConfig):
     gated: bool = False
     sites: tuple[str, ...] = ("feedforward",)
 
-    def build(self, site: Site) -> Change:
-        self.admit(site)
+    def build(self, site):
+        self.positive("size", limit=site.width)
         module = Pfeiffer(site.width, self.size, self.act, self.std)
         return Gated(module, site.source_width) if self.gated else module
-
-    def count(self, site: Site) -> int:
-        return super().count(site) + self.gated * (site.source_width + 1)

@@ -4,8 +4,6 @@ The first exception: y is not what a module puts out but what an attention looks
 longer than y. Every query may look at the new positions; nothing looks from there.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -28,15 +26,15 @@ class Prefixes(nn.Module):
 
     def __init__(self, sites: list[Site], length: int, hidden: int):
         super().__init__()
-        self.sites, self.wide = [site.name for site in sites], sites[0].width
-        self.tokens = nn.Parameter(torch.randn(length, sites[0].source_width))
-        self.down = nn.Linear(sites[0].source_width, hidden)
-        self.up = nn.Linear(hidden, 2 * self.wide * len(sites))
+        self.sites, width = [site.name for site in sites], sites[0].source_width
+        self.tokens = nn.Parameter(torch.randn(length, width))
+        self.down = nn.Linear(width, hidden)
+        self.up = nn.Linear(hidden, 2 * sites[0].width * len(sites))
 
     def forward(self, site: str) -> torch.Tensor:
         """(length, 2 * wide): this site's outputs of `up`, keys, then values."""
-        part = slice(start := 2 * self.wide * self.sites.index(site), start + 2 * self.wide)
-        return F.linear(torch.tanh(self.down(self.tokens)), self.up.weight[part], self.up.bias[part])
+        W, b = (p.chunk(len(self.sites))[self.sites.index(site)] for p in (self.up.weight, self.up.bias))
+        return F.linear(torch.tanh(self.down(self.tokens)), W, b)
 
 
 class PrefixTuning(Change):
@@ -64,7 +62,6 @@ class PrefixTuning(Change):
         return torch.cat([P, y], dim=3)  # (batch, 2, heads, length + tokens, head_width)
 
 
-@dataclass(frozen=True, kw_only=True)
 class PrefixTuningConfig(Method):
     """length: of the prefix. hidden: width of the network that makes it (0: the prefixes are trained directly).
 
@@ -90,24 +87,11 @@ class PrefixTuningConfig(Method):
         if self.hidden != 0:
             self.positive("hidden")
 
-    def groups(self, sites: list[Site]) -> dict[str, list[Site]]:
-        return {name: [site for site in sites if group(site) == name] for name in map(group, sites)}
-
-    def common(self, sites: list[Site]) -> nn.Module | None:
+    def common(self, sites):
         if not self.hidden:
             return None
-        return nn.ModuleDict({n: Prefixes(s, self.length, self.hidden) for n, s in self.groups(sites).items()})
+        groups = {name: [site for site in sites if group(site) == name] for name in map(group, sites)}
+        return nn.ModuleDict({name: Prefixes(group, self.length, self.hidden) for name, group in groups.items()})
 
-    def count_common(self, sites: list[Site]) -> int:
-        L, h = self.length, self.hidden
-        return sum(
-            L * s[0].source_width + (s[0].source_width + 1) * h + (h + 1) * 2 * s[0].width * len(s)
-            for s in self.groups(sites).values()
-        ) * bool(h)
-
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return PrefixTuning(site, self.length, not self.hidden, self.gated)
-
-    def count(self, site: Site) -> int:
-        direct = 0 if self.hidden else 2 * self.length * site.width
-        return direct + self.gated * (site.source_width + 1)

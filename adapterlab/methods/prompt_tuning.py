@@ -4,12 +4,9 @@ The second exception: y' is longer than y, and everything behind it sees a longe
 text's own positions, so that a loss over tokens fits; a pooler inside the base model (BERT) sees the prompt's first.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from ..sites import Site
 from .base import Change, Method
 
 STARTS = ("vocabulary", "normal")
@@ -33,7 +30,6 @@ class Prompt(Change):
         return torch.cat([self.prompt.expand(len(y), -1, -1), y], dim=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class PromptTuningConfig(Method):
     """length: of the prompt. start: at the embeddings of random words (section 3.2), or at N(0, 1)."""
 
@@ -53,8 +49,5 @@ class PromptTuningConfig(Method):
         self.positive("length")
         self.among("start", STARTS)
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return Prompt(self.length, site.width, self.start)
-
-    def count(self, site: Site) -> int:
-        return self.length * site.width

@@ -1,11 +1,8 @@
 """LoReFT: Wu et al. 2024, equation 2: hidden states are edited within a subspace of r dimensions."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from ..sites import Site
 from .base import Change, Method
 
 
@@ -41,7 +38,6 @@ class LoReFT(Change):
         return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
 
 
-@dataclass(frozen=True, kw_only=True)
 class LoReFTConfig(Method):
     """rank: r. first: how many tokens at the start are edited (3: AdapterHub's default); None edits all."""
 
@@ -61,9 +57,6 @@ class LoReFTConfig(Method):
         if self.first is not None:
             self.positive("first")
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         self.positive("rank", limit=site.width)
         return LoReFT(site.width, self.rank, self.first)
-
-    def count(self, site: Site) -> int:
-        return 2 * self.rank * site.width + self.rank

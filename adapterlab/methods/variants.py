@@ -1,11 +1,9 @@
 """What Houlsby et al. 2019, section 3.6, tried beside the plain bottleneck, and found no better."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import nn
 
-from ..sites import Site
 from .base import Change
 from .bottleneck import ACTIVATIONS, BottleneckConfig
 
@@ -50,7 +48,6 @@ class Variant(Change):
         return y * (1 + self.up(h)) if self.place == "multiply" else y + self.up(h)
 
 
-@dataclass(frozen=True, kw_only=True)
 class VariantConfig(BottleneckConfig):
     """The bottleneck's settings, and: norm (None, "batch", "layer" normalisation of the hidden units, before the
     activation), depth (hidden layers; the paper says "increasing the number of layers per adapter" and no more),
@@ -73,11 +70,6 @@ class VariantConfig(BottleneckConfig):
         self.among("norm", NORMS)
         self.among("place", PLACES)
 
-    def build(self, site: Site) -> Change:
-        self.admit(site)
+    def build(self, site):
+        self.positive("size", limit=site.width)
         return Variant(site.width, self.size, self.act, self.std, self.norm, self.depth, self.place)
-
-    def count(self, site: Site) -> int:
-        deep = (self.depth - 1) * (self.size * self.size + self.size)
-        norms = 2 * self.size * self.depth if self.norm else 0
-        return 2 * site.width * self.size + site.width + self.size + deep + norms

@@ -1,13 +1,11 @@
 """VeRA: Kopiczko et al. 2024, equation 2: the two matrices are random, frozen and shared; two vectors are trained."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..sites import Site
 from .base import Change, Method
 
 
@@ -54,7 +52,6 @@ class VeRA(Change):
         return weight + (self.b[:, None] * B) @ (self.d[:, None] * A), bias
 
 
-@dataclass(frozen=True, kw_only=True)
 class VeRAConfig(Method):
     """rank: r, large because it costs little. start: of d. seed: of the random matrices, a part of the adapter."""
 
@@ -73,11 +70,8 @@ class VeRAConfig(Method):
         self.positive("rank")
         self.between("start", 0)
 
-    def common(self, sites: list[Site]) -> nn.Module | None:
+    def common(self, sites):
         return Projections(self.rank, max(s.source_width for s in sites), max(s.width for s in sites), self.seed)
 
-    def build(self, site: Site) -> Change:
+    def build(self, site):
         return VeRA(site.source_width, site.width, self.rank, self.start)
-
-    def count(self, site: Site) -> int:
-        return site.width + self.rank

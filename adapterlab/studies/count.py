@@ -68,7 +68,7 @@ def parts(model: str | nn.Module, recipe: Recipe) -> list[dict]:
 
     What a method's sites share (Compacter's rule) is a row of its own, "compacter, shared", without a width.
 
-    recipe: a method's config or several, as `houlsby(64)`. Only the closed forms are used, nothing is built.
+    recipe: a method's config or several, as `houlsby(64)`. No numbers are made, of the model or of the adapter.
     """
     sites = measure(model)[1]
     rows: list[dict] = []

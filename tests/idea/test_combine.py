@@ -6,7 +6,7 @@ from test_compose import HEAD, RECIPES, run, same, shake, trio
 from tiny_bert import hooks, same_state, snapshot, tiny_bert, tokens
 
 from adapterlab.adapters import Adapters
-from adapterlab.combine import WAYS, change, distance, mix
+from adapterlab.combine import WAYS, change, distance
 from adapterlab.compose import Average
 from adapterlab.errors import UserError
 from adapterlab.methods import BitFitConfig, BottleneckConfig, IA3Config, LayerNormConfig, LoRAConfig, houlsby
@@ -131,19 +131,19 @@ def test_ties_by_hand():
     one = torch.tensor([4.0, -3.0, 0.1, 2.0, 0.2, 0.0])
     two = torch.tensor([2.0, 5.0, 0.3, 0.1, -6.0, 0.0])
     # kept: one 4 -3 . 2 . .   two 2 5 . . -6 .   sign: + + . + - .
-    assert mix([(one, 0.5), (two, 0.5)], "ties", 0.5).tolist() == pytest.approx([3, 5, 0, 2, -6, 0])
-    assert mix([(one, 1), (two, 1)], "ties", 0.5).tolist() == pytest.approx([6, 10, 0, 4, -12, 0])
+    assert WAYS["ties"]([(one, 0.5), (two, 0.5)], 0.5).tolist() == pytest.approx([3, 5, 0, 2, -6, 0])
+    assert WAYS["ties"]([(one, 1), (two, 1)], 0.5).tolist() == pytest.approx([6, 10, 0, 4, -12, 0])
     # weights 1 and 3, out of a sum of 4: of the first value (1 * 4 + 3 * 2) / 4, times 4
-    assert mix([(one, 1), (two, 3)], "ties", 0.5).tolist() == pytest.approx([10, 20, 0, 8, -24, 0])
+    assert WAYS["ties"]([(one, 1), (two, 3)], 0.5).tolist() == pytest.approx([10, 20, 0, 8, -24, 0])
 
 
 def test_dare():
     """A share of `density` is kept and scaled up, so that the expectation is the sum; the seed says which."""
     torch.manual_seed(0)
     t = torch.ones(100_000)
-    got = mix([(t, 2.0)], "dare", 0.25)
+    got = WAYS["dare"]([(t, 2.0)], 0.25)
     assert set(got.tolist()) == {0.0, 8.0} and got.mean().item() == pytest.approx(2, rel=0.02)
-    assert torch.equal(mix([(t, 2.0), (t, 1.0)], "dare", 1.0), 3 * t)
+    assert torch.equal(WAYS["dare"]([(t, 2.0), (t, 1.0)], 1.0), 3 * t)
 
 
 @pytest.mark.parametrize("way", ["ties", "dare"])
@@ -160,7 +160,7 @@ def test_on_lora_they_work_on_the_change_itself(way):
     for name in ("a", "turned"):
         adapters.combine(f"{name} b", [name, "b"], way, density=0.5, rank=16, seed=3)
     same(delta(adapters, "a b"), delta(adapters, "turned b"))
-    want = mix([(change(adapters[n].at[SITE][0]), 0.5) for n in "ab"], "ties", 0.5)
+    want = WAYS["ties"]([(change(adapters[n].at[SITE][0]), 0.5) for n in "ab"], 0.5)
     if way == "ties":
         same(delta(adapters, "a b"), want)
     assert torch.equal(torch.get_rng_state(), rng)

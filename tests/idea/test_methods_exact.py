@@ -25,7 +25,9 @@ from adapterlab.methods import (
     BottleneckConfig,
     CompacterConfig,
     DoRAConfig,
+    FusionConfig,
     Gated,
+    HeadConfig,
     IA3Config,
     InvertibleConfig,
     KAdapterConfig,
@@ -38,13 +40,13 @@ from adapterlab.methods import (
     PfeifferConfig,
     PrefixTuningConfig,
     PromptTuningConfig,
+    VariantConfig,
     VeRAConfig,
     drop_layers,
     houlsby,
     language,
     mix_and_match,
     robust_training,
-    table,
     unipelt,
 )
 
@@ -560,19 +562,38 @@ def test_known_counts():
 
 
 def test_every_method_says_what_it_is():
-    rows = {row["method"]: row for row in table()}
-    assert set(rows) == set(METHODS)
-    for name, row in rows.items():
-        assert row["formula"] and row["parameters"], name
-        # fusion sits where the adapters sit that it attends over
-        assert row["sites"] or name in ("fusion", "head"), name  # a head sits where its model's head is
-        assert row["paper"] or name == "head", name
-        cls = METHODS[name]
+    for name, cls in METHODS.items():
+        assert cls.formula and cls.parameters, name
+        # fusion sits where the adapters sit that it attends over, a head where its model's head is
+        assert cls.sites or name in ("fusion", "head"), name
+        assert cls.paper or name == "head", name
         assert cls.blocks <= {"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"} and "Stack" in cls.blocks
         assert bool(cls.refusal) == (len(cls.blocks) < 6), name
-    assert {n for n, row in rows.items() if row["merges"]} == {
-        "lora", "dora", "vera", "ia3", "bitfit", "layernorm", "head",
-    }  # fmt: skip
+    merging = {name for name, cls in METHODS.items() if cls.merges}
+    assert merging == {"lora", "dora", "vera", "ia3", "bitfit", "layernorm", "head"}
+
+
+COUNTED = {**EVERY, "one map": VariantConfig(size=3), "direct": PrefixTuningConfig(length=3, hidden=0),
+           "fusion": FusionConfig(of=("b",), sites=("attention",)), "head": HeadConfig()}  # fmt: skip
+
+
+PYTHON = str.maketrans({"·": "*", "²": "**2", "³": "**3", "−": "-", "⌊": "(", "⌋": ")", "/": "//"})
+
+
+@pytest.mark.parametrize("recipe", COUNTED.values(), ids=COUNTED)
+def test_the_printed_formula_counts(recipe, model):
+    """`parameters` with a config's numbers is what its modules have, at a site and once for what the sites share."""
+    sites = recipe.targets(Adapters(model).sites)
+    letters = dict(m="size", r="rank", h="hidden", i="inner", L="length", n="n", depth="depth", labels="labels")
+    numbers = {letter: getattr(recipe, name, 0) for letter, name in letters.items()} | {"layers": len(sites)}
+    numbers["labels"] = len(numbers["labels"] or ())
+    text = recipe.parameters.split(", or ")[bool(numbers["h"])]  # a prefix by itself, or out of its network
+    text = text.replace(", with a norm", "") if getattr(recipe, "norm", None) else text.split(", with")[0]
+    each, _, once = text.removesuffix(" once").rpartition(", and ") if text.endswith(" once") else (text, "", "0")
+    assert recipe.count_common(sites) == eval(once.translate(PYTHON), {"d": sites[0].width, **numbers})
+    for site in sites:
+        formula = (each or "0").translate(PYTHON)
+        assert recipe.count(site) == eval(formula, {"d": site.width, "d_in": site.source_width, **numbers})
 
 
 # ---- bad input: one sentence, nothing built
