@@ -16,6 +16,7 @@ from adapterlab.lessons.nb09_methods.measure import as_function, costs, recorded
 from adapterlab.lessons.nb09_methods.views import IDENTITY, NOTHING, PRESETS, places_view, recipe, tell
 from adapterlab.methods import METHODS
 from adapterlab.sites import find_sites
+from adapterlab.studies import count as counting
 from adapterlab.studies.experiments import FAMILY
 from adapterlab.studies.stats import accuracy_error
 
@@ -129,10 +130,11 @@ def test_the_identity_column_is_what_a_new_method_does(name, bert):
     assert low <= moved < high, moved
 
 
-def test_the_table_of_the_family(bert):
-    table = plots.family(find_sites(bert), 1000)
+def test_the_table_of_the_family():
+    base, sites = counting.measure("bert-base")
+    table = plots.family(sites, base)
     assert set(table.index) == set(IDENTITY) == set(plots.READS) == set(plots.COMBINES) and table["formula"].all()
-    assert table.loc["layernorm", "trained"] == 5 * 32 and table.loc["layernorm", "%"] == 16.0
+    assert table.loc["layernorm", "trained"] == 25 * 2 * 768 and table.loc["layernorm", "%"] == 0.035
     assert table.loc["lora", "merges"] == "yes" and table.loc["loreft", "merges"] == "no"
     assert table.loc["lora", "changes"] == "query, value" and table.loc["prefix_tuning", "combines"][0] == "("
 
