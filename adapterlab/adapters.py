@@ -26,9 +26,9 @@ from .errors import UserError, suggest
 from .files import checkpoint, formats
 from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
-from .methods.head import Labels, names_of
+from .methods.head import Labels, Reading, names_of
 from .sites import HEADS, find_sites, origin
-from .special import by_rows
+from .special import by_rows, text_mask
 
 
 class Adapters:
@@ -145,13 +145,17 @@ class Adapters:
         flat = None
         if isinstance(setup, compose.Block):
             x, y, flat = by_rows(setup, self.here.rows, x, y)
+        read: Any = x
+        if any(module.wants_context and module.wants_reading for ms in methods.values() for module in ms):
+            mask = text_mask(self.here.context, self.sites[site], y, "prompt" in self.sites)
+            read = Reading(y if x is None else x, y if x is None else x, mask)
         first = next((p for name, ms in methods.items() if ms for p in self.store[name].parameters()), None)
         if first is None or first.dtype == y.dtype or torch.is_autocast_enabled(y.device.type):
-            new = compose.evaluate(setup, methods, x, y, norm)
+            new = compose.evaluate(setup, methods, read, y, norm)
         else:
-            x = None if x is None else x.to(first.dtype)
+            read = None if read is None else read.to(first.dtype)
             frozen = None if norm is None else lambda h: norm(h.to(y.dtype)).to(first.dtype)
-            new = compose.evaluate(setup, methods, x, y.to(first.dtype), frozen).to(y.dtype)
+            new = compose.evaluate(setup, methods, read, y.to(first.dtype), frozen).to(y.dtype)
         return new if flat is None else new.reshape(flat, -1)
 
     # ---- life cycle

@@ -229,7 +229,10 @@ def _fused(setup: Fuse, methods: Methods, x, y, norm) -> Tensor:
     for module in methods.get(setup.name, ()):
         if module.fuses:
             last = methods.get(names(children[-1])[-1])
-            h = norm(y + x) if norm is not None and last and last[-1].wants_norm else y  # what the last of them reads
+            given = x.inputs if isinstance(x, Reading) else x
+            h = (
+                norm(y + given) if norm is not None and last and last[-1].wants_norm else y
+            )  # what the last of them reads
             z = [evaluate(child, methods, x, y, norm) - y for child in children]  # what each of them adds
             y = y + module(h, z)
         else:  # the fusion's own head

@@ -229,8 +229,8 @@ class Pass:
     """What a pass is to know of itself, noted on the way in: one a model, on the whole and on its base.
 
     rows: of the batch; for `Parallel` the input is repeated. context: mask, (batch, tokens), 1 for a token and 0 for
-    padding, or None; past: how many tokens a cache holds already, when a text is being generated. A layer that is
-    checkpointed is recomputed in backward as it ran here, see `Held`.
+    padding, or None; decoder_mask, likewise; past: how many tokens a cache holds already, when a text is being
+    generated. A layer that is checkpointed is recomputed in backward as it ran here, see `Held`.
     """
 
     def __init__(self, owner: "Adapters"):
@@ -257,7 +257,8 @@ class Pass:
         call = given(base, args, kwargs)
         past = call.get("past_key_values")
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
-        self.owner.here.context = {"mask": call.get("attention_mask"), "past": length}
+        masks = {"mask": call.get("attention_mask"), "decoder_mask": call.get("decoder_attention_mask")}
+        self.owner.here.context = {**masks, "past": length}
 
     def leave(self, base, args, output):
         self.owner.here.context = {}
@@ -295,6 +296,26 @@ class Held:
         if "use_reentrant" in getattr(self.function, "keywords", ()):
             kwargs["use_reentrant"] = False
         return self.function(self.owner.hold(layer), *args, **kwargs)
+
+
+def text_mask(context: dict, site: Site, y: torch.Tensor, prompted: bool) -> torch.Tensor:
+    """(rows, positions so far), 1 for a token and 0 for padding, of the texts of which y has the last positions.
+
+    prompted: a prompt may stand in front. Ones where nothing is known of padding, or what is known is of other
+    positions, as of a sound's samples.
+    """
+    mask, past = context.get("mask"), context.get("past", 0)
+    stack = site.name.split(".")[0]
+    if stack == "decoder":
+        mask = context.get("decoder_mask")
+    elif stack == "encoder":
+        past = 0
+    total = past + y.shape[1]
+    ones = torch.ones(len(y), total, dtype=torch.long, device=y.device)
+    if mask is None or mask.ndim != 2 or len(mask) != len(y):
+        return ones
+    more = total - mask.shape[1]
+    return ones if more < 0 or (more and not prompted) else F.pad(mask.long(), (more, 0), value=1)
 
 
 def by_rows(setup: compose.Block, rows: int | None, x, y):

@@ -32,7 +32,7 @@ class Change(nn.Module):
 
     wants_norm: bool = False  # forward(x, y, norm): the frozen LayerNorm that follows y + x, None where there is none
     wants_context: bool = False  # it reads `Here.context`, so the model's padding and cache are to be noted
-    wants_reading: bool = False  # at a text's head x is a `Reading`, and not the vector in it alone
+    wants_reading: bool = False  # x is a `Reading`: at a text's head, and with wants_context for its mask
     fuses: bool = False  # forward(h, z): what its Fuse's children read, and a list of what each of them adds
     reads: bool = False  # y is the input of a frozen matrix, not its output
     needs_bias: bool = False  # only a frozen module with a bias can take it in

@@ -50,7 +50,8 @@ def names_of(labels: Labels) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Reading:
     """What a head may read. inputs: (rows, source_width), what the model gives to its own last map; states: (rows,
-    tokens, width), what the encoder put out; mask: (rows, tokens), 1 for a token and 0 for padding, or None."""
+    tokens, width), what the encoder put out; mask: (rows, tokens), 1 for a token and 0 for padding, or None.
+    Before a head inputs and states are x, and mask is of all positions so far, of which y has the last."""
 
     inputs: torch.Tensor
     states: torch.Tensor

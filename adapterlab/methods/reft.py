@@ -10,7 +10,8 @@ class LoReFT(Change):
     """y + R^T (W y + b - R y): within the rows of R, y becomes what W and b say; the rest of y stays.
 
     y: (batch, tokens, width) -> the same shape. 2 * rank * width + rank parameters. R's rows are orthonormal: R is the
-    Q of `raw`'s QR decomposition. first: only so many tokens at the start are edited (None: all).
+    Q of `raw`'s QR decomposition. first: only so many tokens at the start of a text are edited
+    (None: all); padding, on whichever side, is none.
     """
 
     def __init__(self, width: int, rank: int, first: int | None):
@@ -19,7 +20,7 @@ class LoReFT(Change):
         self.raw = nn.Parameter(torch.empty(width, rank))
         nn.init.orthogonal_(self.raw)
         self.first = first
-        self.wants_context = first is not None
+        self.wants_context = self.wants_reading = first is not None
 
     @property
     def R(self) -> torch.Tensor:
@@ -34,8 +35,10 @@ class LoReFT(Change):
     def forward(self, x, y):
         if self.first is None:
             return self.edit(y)
-        left = max(0, self.first - self.here.context.get("past", 0))  # of the first, when a text is generated
-        return torch.cat([self.edit(y[:, :left]), y[:, left:]], dim=1) if left else y
+        chosen = x.mask.bool() & (x.mask.cumsum(1) <= self.first)  # (batch, positions so far)
+        chosen, new = chosen[:, x.mask.shape[1] - y.shape[1] :], y.clone()
+        new[chosen] = self.edit(y[chosen]).to(y.dtype)
+        return new
 
 
 class LoReFTConfig(Method):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
 from adapterlab.adapters import Adapters
-from adapterlab.compose import Stack
+from adapterlab.compose import BatchSplit, Parallel, Stack
 from adapterlab.errors import UserError
 from adapterlab.methods import (
     METHODS,
@@ -304,6 +304,30 @@ def test_generating_with_a_cache_is_generating_without(case, recipe, padded):
     adapters.activate(None)
     with torch.no_grad():
         assert torch.equal(model.generate(**batch, max_new_tokens=6, do_sample=False, min_new_tokens=6), plain)
+
+
+COUNTING = {"loreft": LoReFTConfig(rank=2), "prefix": PrefixTuningConfig(length=3, hidden=0),
+            "prompt": PromptTuningConfig(length=3), "two": (LoReFTConfig(rank=2, first=4), PromptTuningConfig(length=2)),
+            "lora": LoRAConfig(rank=2)}  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("recipe", COUNTING)
+def test_padding_on_either_side_counts_for_nothing(recipe, side):
+    """Positions are counted in tokens: a padded text is changed as by itself, in a setup that divides the rows, too."""
+    model = tiny.model("gpt2, generating")
+    for name in "ab":
+        adapters = ready(model, COUNTING[recipe], name, std=0.5)
+    ids, pad = tiny.inputs(model)["input_ids"], torch.zeros(2, 3, dtype=torch.long)
+    at = slice(3, None) if side == "left" else slice(None, 6)
+    parts = [(pad, ids), (torch.zeros_like(pad), torch.ones_like(ids))]
+    padded, mask = (torch.cat(pair if side == "left" else pair[::-1], 1) for pair in parts)
+    batch = {"input_ids": padded, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(0)}
+    parallel = () if recipe in ("prompt", "two") else (Parallel("a", "b"),)
+    for setup in (None, "a", BatchSplit("b", "a"), *parallel):
+        with torch.no_grad(), adapters.use(setup):
+            outputs = model(input_ids=ids).logits, model(**batch).logits[:, at]
+        torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
 
 
 # ---- prompt tuning
