@@ -230,9 +230,7 @@ def _fused(setup: Fuse, methods: Methods, x, y, norm) -> Tensor:
         if module.fuses:
             last = methods.get(names(children[-1])[-1])
             given = x.inputs if isinstance(x, Reading) else x
-            h = (
-                norm(y + given) if norm is not None and last and last[-1].wants_norm else y
-            )  # what the last of them reads
+            h = norm(y + given) if norm and last and last[-1].wants_norm else y  # what the last of them reads
             z = [evaluate(child, methods, x, y, norm) - y for child in children]  # what each of them adds
             y = y + module(h, z)
         else:  # the fusion's own head
