@@ -18,6 +18,7 @@ from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack
 from adapterlab.errors import UserError
 from adapterlab.methods import (
     BottleneckConfig,
+    Change,
     HeadConfig,
     InvertibleConfig,
     LoReFTConfig,
@@ -210,7 +211,7 @@ def test_fusion_reads_what_its_adapters_read():
     shake(adapters, "a,b")
     site, x, y, norm = "layers.0.feedforward", *torch.randn(2, 2, 3, 16), torch.nn.LayerNorm(16)
 
-    class Wants(torch.nn.Module):
+    class Wants(Change):
         wants_norm = True
 
         def __init__(self, inner):
