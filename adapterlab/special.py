@@ -240,9 +240,9 @@ class Pass:
         self.handles = [
             self,
             whole.register_forward_pre_hook(self.divide, with_kwargs=True, prepend=True),
-            whole.register_forward_hook(self.end),
+            whole.register_forward_hook(self.end, always_call=True),
             base.register_forward_pre_hook(self.enter, with_kwargs=True),
-            base.register_forward_hook(self.leave),
+            base.register_forward_hook(self.leave, always_call=True),
         ]
 
     def remove(self):
