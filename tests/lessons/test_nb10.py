@@ -4,14 +4,15 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from lesson_views import LINEARS, LORA, texts
+from lesson_views import LINEARS, texts
+from lesson_views import LORA as MEASURED
 
 from adapterlab.adapters import Adapters
 from adapterlab.lessons.kit import theme
 from adapterlab.lessons.nb10_lora import figures as plots
-from adapterlab.lessons.nb10_lora.first_step import model_moved
+from adapterlab.lessons.nb10_lora.first_step import model_moved, run_with
 from adapterlab.lessons.nb10_lora.views import lora_view
-from adapterlab.methods import LoRAConfig
+from adapterlab.methods import LoRA, LoRAConfig
 
 
 def red(figure):
@@ -20,7 +21,7 @@ def red(figure):
 
 
 def test_the_widget_counts_scales_and_says_what_was_measured():
-    view = lora_view(LORA, LINEARS, total=100_000)
+    view = lora_view(MEASURED, LINEARS, total=100_000)
     assert "query + value, rank 8, alpha 16: 7,680 parameters, 7.68% of the model" in view.summary
     assert "0.03 MB" in view.summary and "alpha / r = 2;" in view.summary and "81.0% (live, 2 runs)" in view.summary
     view.alpha.value = 32
@@ -34,7 +35,7 @@ def test_the_widget_counts_scales_and_says_what_was_measured():
 
 
 def test_the_drawing_is_to_scale():
-    view = lora_view(LORA, LINEARS, total=100_000)
+    view = lora_view(MEASURED, LINEARS, total=100_000)
     assert (
         red(view.figure) == [(pytest.approx(8 / 120), pytest.approx(1)), (pytest.approx(1), pytest.approx(8 / 120))] * 2
     )
@@ -48,7 +49,7 @@ def test_the_drawing_is_to_scale():
 
 def test_a_model_without_some_of_the_matrices():
     some = {name: site for name, site in LINEARS.items() if site.kind in ("query", "value")}
-    view = lora_view(LORA.iloc[:0], some, total=1000)
+    view = lora_view(MEASURED.iloc[:0], some, total=1000)
     assert view.where.options == ("query", "value", "query + value") and "not measured" in view.summary
 
 
@@ -57,7 +58,7 @@ def test_a_model_without_some_of_the_matrices():
 def test_counts_are_those_of_built_modules(where, rank):
     config = LoRAConfig(rank=rank, sites=plots.WHERE[where])
     built = sum(p.numel() for site in config.targets(LINEARS) for p in config.build(site).parameters())
-    view = lora_view(LORA, LINEARS, total=100_000)
+    view = lora_view(MEASURED, LINEARS, total=100_000)
     view.where.value, view.rank.value = where, rank
     assert f" {built:,} parameters" in view.summary
 
@@ -71,13 +72,28 @@ def test_the_first_step_is_told_as_a_multiple_of_rank_one_with_the_guess_beside(
     assert "toy" in texts(figure)
 
 
-def test_the_contest_has_a_dot_a_run_and_the_limit():
-    frame = pd.DataFrame({"where": ["a", "a", "b"], "rank": [1, 8, 1], "trained": [10, 80, 40], "accuracy": 50.0})
+def test_the_contest_has_a_row_a_run_with_its_parameters_and_the_limit():
+    frame = pd.DataFrame({"setting": list("pqr"), "where": list("aab"), "trained": [10, 8000, 40], "accuracy": 50.0})
     figure = plots.contest(frame, rows=96, limit=50)
-    assert [list(trace.x) for trace in figure.data] == [[10, 80], [40]] and figure.layout.shapes[0].x0 == 50
-    assert list(figure.data[0].text) == ["  rank 1", "  rank 8"]
-    assert figure.data[0].error_y.array[0] == pytest.approx(10, abs=0.01)  # 1.96 · √(0.25 / 96)
-    assert not plots.contest(frame, 96).layout.shapes
+    assert [list(trace.y) for trace in figure.data] == [
+        ["p<br>10 parameters", "q<br>8,000 parameters"],
+        ["r<br>40 parameters"],
+    ]
+    assert figure.data[0].error_x.array[0] == pytest.approx(10, abs=0.01)  # 1.96 · √(0.25 / 96)
+    assert list(figure.layout.yaxis.categoryarray)[-1] == "p<br>10 parameters", "the smallest on top"
+    assert "limit: 50" in figure.layout.title.text and "limit" not in plots.contest(frame, 96).layout.title.text
+
+
+def test_the_learners_lines_run_in_every_lora(monkeypatch):
+    for name in ("forward", "merged"):
+        monkeypatch.setattr(LoRA, name, getattr(LoRA, name))
+    lora, x, y = LoRA(3, 4, rank=2, scale=3.0), torch.randn(5, 3), torch.randn(5, 4)
+    run_with(lambda x, y, A, B, alpha: y + alpha)
+    assert torch.equal(lora(x, y), y + 6)
+    run_with(merge=lambda W, A, B, scale: W * scale)
+    assert torch.equal(lora.merged(torch.ones(4, 3), None)[0], torch.full((4, 3), 3.0)) and torch.equal(
+        lora(x, y), y + 6
+    )
 
 
 def test_one_step_moves_a_model_by_the_scale():
@@ -98,14 +114,6 @@ def test_lines_differ_in_more_than_colour():
     frame = pd.DataFrame({"matrix": list("aabb"), "k": [1, 2, 1, 2], "share": [60, 100, 50, 100]})
     first, second, star = plots.directions(frame, guess=2).data
     assert first.line.dash != second.line.dash and (star.x, star.y) == ((2,), (90,))
-
-
-def test_drift_leaves_out_what_has_no_logarithm():
-    frame = pd.DataFrame({"dtype": ["float32"] * 2 + ["bfloat16"] * 2, "swaps": [1, 2] * 2, "drift": [0, 1e-8, 0, 0]})
-    (line,) = plots.drift(frame).data
-    assert list(line.x) == [2] and line.name == "float32"
-    told = "restored from a copy: 0, bit for bit; float32: 0 up to 1 swap; bfloat16: 0 up to 2 swaps"
-    assert texts(plots.drift(frame)) == [told]
 
 
 def test_bars_stack_to_their_totals():

@@ -106,22 +106,26 @@ def test_boxes_do_not_overlap():
             assert p.x1 <= q.x0 or q.x1 <= p.x0 or p.y1 <= q.y0 or q.y1 <= p.y0
 
 
-def test_distances_say_which_is_exact():
-    frame = pd.DataFrame({"way": ["linear", "sum"], "off": [70.0, 1e-5], "direction": [20.0, 1e-5]})
-    figure = plots.distances(frame, guess=10)
-    assert [t for t in texts(figure) if "%" in t or "exact" in t] == ["70.0%", "exact, up to rounding"]
-    guess = figure.layout.shapes[0]
-    assert (guess.x0, guess.y0, guess.y1) == (10, -0.48, 0.48), "across the bar of linear alone"
-    assert list(figure.data[1].x) == pytest.approx([20, 1e-5])
+def runs(setup, *shares, rows=400):
+    """A draw for every share of right answers, the first rows being the right ones."""
+    right = [torch.arange(rows) < share * rows for share in shares]
+    return [
+        {"setup": setup, "seed": i, "accuracy": 100 * r.float().mean().item(), "trained": 1000, "right": r}
+        for i, r in enumerate(right)
+    ]
 
 
 def test_a_verdict_needs_its_interval():
-    def rows(setup, *values):
-        return [{"setup": setup, "seed": i, "accuracy": v, "trained": 1000} for i, v in enumerate(values)]
+    rows = runs("a", 0.50, 0.51, 0.52) + runs("b", 0.60, 0.61, 0.625) + runs("c", 0.49, 0.60, 0.50)
+    first, better, unsure = plots.compare(rows, "a").splitlines()
+    assert first == "a                51.0% on test,     1,000 trained"
+    assert better.endswith("better") and unsure.endswith("not told apart")
+    assert plots.compare(rows[:3] + rows[3:6], "b").splitlines()[0].endswith("worse")
 
-    told = plots.compare(rows("a", 50, 51, 52) + rows("b", 60, 61, 62.5) + rows("c", 49, 60, 50), "a").splitlines()
-    assert told[0] == "a                51.0% on test,     1,000 trained"
-    assert told[1].endswith("better") and told[2].endswith("not told apart")
+
+def test_a_lead_on_a_handful_of_rows_is_not_told_apart_however_alike_the_draws():
+    few = runs("a", 0.5, 0.5, 0.5, rows=20) + runs("b", 0.55, 0.55, 0.55, rows=20)  # one row of twenty, in every draw
+    assert plots.compare(few, "a").endswith("minus a: +5.0 ± 9.8: not told apart")
 
 
 # ---- the learner's functions in the model
@@ -174,6 +178,11 @@ def test_the_learners_attention_runs_forward_and_backward(adapters):
     assert module.forward is vars(module)["forward"]
 
 
+def test_a_copied_head_judges_as_the_first(adapters):
+    running.same_head(adapters, "judge", "a")
+    torch.testing.assert_close(logits_of(adapters, Stack("a", "judge")), logits_of(adapters, "a"))
+
+
 def test_sums_beside_the_true_one():
     adapters = Adapters(model("bert"))
     parts = {"p": 1.0, "q": -2.0}
@@ -198,8 +207,9 @@ def test_the_heatmap_has_layers_from_the_bottom_up():
     assert "Your guess: a" in figure.layout.title.text
 
 
-def test_accuracies_have_seeds_means_and_intervals():
-    frame = pd.DataFrame({"setup": ["one", "one", "two"], "seed": [0, 1, 0], "accuracy": [70.0, 80.0, 50.0]})
-    mean, seeds = plots.against(frame, rows=100).data
-    assert mean.x == (75, 50) and seeds.x == (70, 80, 50) and list(seeds.y) == pytest.approx([-0.07, 0.07, 1])
-    assert mean.error_x.array[0] == pytest.approx(8.487, abs=1e-3)
+def test_accuracies_have_draws_means_and_the_one_to_beat():
+    figure = plots.against(runs("one", 0.7, 0.8) + runs("two", 0.5), "one")
+    draws, mean = figure.data
+    assert list(draws.x) == pytest.approx([70, 80, 50]) and list(draws.y) == ["one", "one", "two"]
+    assert list(mean.x) == pytest.approx([75, 50]) and figure.layout.shapes[0].x0 == pytest.approx(75)
+    assert "test accuracy" in figure.layout.xaxis.title.text and "400 test sentences" in figure.layout.title.text

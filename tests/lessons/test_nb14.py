@@ -34,14 +34,10 @@ def test_the_widget_says_what_fits():
 
 
 def test_figures_say_their_numbers():
-    table = pd.DataFrame(
-        {"base": ["float32", "4bit"], "memory_mb": [90.9, 53.9], "step_ms": [100.0, 120.0], "accuracy": [79.6, 79.1]}
-    )
-    fig = plots.side_by_side(table, noise=3.5)
-    assert [list(bar.text) for bar in fig.data] == [["91", "54"], ["100", "120"], ["79.6", "79.1"]]
-    assert list(fig.data[2].error_y.array) == [3.5, 3.5]
-    heat = plots.transfer(pd.DataFrame([[80.0, 79.0], [78.0, 77.0]], index=["a", "b"], columns=["a", "b"]))
-    assert heat.data[0].z[1][0] == 78.0
+    rows = [("float32", 0, 79.6), ("4bit", 0, 79.1), ("float32", 1, 78.0), ("4bit", 1, 78.5)]
+    fig = plots.accuracies(pd.DataFrame(rows, columns=["base", "seed", "accuracy"]))
+    assert [list(line.y) for line in fig.data] == [[79.6, 79.1], [78.0, 78.5]]
+    assert fig.layout.yaxis.title.text == "test accuracy, %" and len({line.line.dash for line in fig.data}) == 2
     fig = plots.levels([-0.5, 0.01, 0.02, 0.5], {"NF4": [-1, 0, 1], "even": [-1, 1]})
     assert sum(fig.data[0].y) == pytest.approx(100) and list(fig.data[1].y) == ["NF4"] * 3
     fig = plots.errors(pd.DataFrame({"grid": ["a"], "error": [9.44]}), 5)

@@ -16,9 +16,9 @@ lora_forward = exercise(
     FORWARDS,
     """
     y + alpha / len(A) * x @ B.T @ A.T  # x meets B first; it must meet A first, which takes it down to r numbers
-    y + alpha / len(A) * x @ A @ B              # the matrices are not transposed: for rows x, A x is written x @ A.T
-    y + alpha / len(A) * x @ A.T @ B            # B is not transposed: for rows h, B h is written h @ B.T
-    y + alpha / len(A) * x @ A @ B.T            # A is not transposed: for rows x, A x is written x @ A.T
+    y + alpha / len(A) * x @ A @ B
+    y + alpha / len(A) * x @ A.T @ B
+    y + alpha / len(A) * x @ A @ B.T            # a matrix is not transposed: for rows x, A x is written x @ A.T
     x + alpha / len(A) * x @ A.T @ B.T          # it adds to x; the change belongs on y, the frozen matrix's output
     alpha / len(A) * x @ A.T @ B.T              # the frozen matrix's output y is missing
     y + x @ A.T @ B.T                           # the scale alpha / r is missing
@@ -26,13 +26,11 @@ lora_forward = exercise(
     y + alpha / len(A) ** 0.5 * x @ A.T @ B.T
         # the scale is alpha / sqrt(r), the rank-stabilised one; here it is alpha / r
     y + len(A) / alpha * x @ A.T @ B.T          # the scale is upside down: r / alpha
-    y + alpha / A.shape[1] * x @ A.T @ B.T      # it divides by A.shape[1], the width of x; r is the number of rows of A
-    y + alpha / B.shape[0] * x @ A.T @ B.T      # it divides by B.shape[0], the width of y; r is the number of rows of A
+    y + alpha / A.shape[1] * x @ A.T @ B.T
+    y + alpha / B.shape[0] * x @ A.T @ B.T      # it divides by the width of x or y; r is the number of rows of A
     y + alpha // len(A) * x @ A.T @ B.T         # alpha // r cuts the fraction off; the scale is alpha / r
     alpha / len(A) * (y + x @ A.T @ B.T)        # y is scaled too; only B A x has the scale
-    y - alpha / len(A) * x @ A.T @ B.T          # it subtracts; the change is added to y
-    y + alpha / len(A) * F.relu(x @ A.T) @ B.T
-    y + alpha / len(A) * F.gelu(x @ A.T) @ B.T  # there is no activation between A and B: that would be an adapter
+    y + alpha / len(A) * F.relu(x @ A.T) @ B.T  # there is no activation between A and B: that would be an adapter
     y + alpha / len(A) * y @ A.T @ B.T          # A reads y; it must read x, what went into the frozen matrix
     """,
     gradients=True,
@@ -87,10 +85,9 @@ lora_merge = exercise(
     W + B @ A                   # the scale is missing
     W - scale * B @ A           # it subtracts: that is what unmerging would do
     scale * (W + B @ A)         # W is scaled too
-    W + scale / len(A) * B @ A  # it divides by r; scale is alpha / r already
-    W + scale * scale * B @ A   # the scale is on both A and B, so it counts twice
+    W + scale / len(A) * B @ A
+    W + scale * scale * B @ A   # the scale counts once: it is alpha / r already
     W + abs(scale) * B @ A      # the scale may be negative, and keeps its sign
-    W * (scale * B @ A)         # the change is added to W, not multiplied
     """,
     keeps={"W": "it changes W itself; return a new matrix, and the old one is still there to go back to"},
 )

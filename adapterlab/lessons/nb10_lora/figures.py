@@ -1,10 +1,10 @@
-"""Figures of 10_lora: starts, scales, accuracy over parameters, directions, drift, and what a step costs."""
+"""Figures of 10_lora: starts, scales, accuracy over parameters, directions, and what a step costs."""
 
 from collections.abc import Sequence
 
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ...studies.stats import accuracy_error
 from ..kit import theme
@@ -23,12 +23,8 @@ SCALES = ("alpha / r", "alpha / √r")
 
 def starts(frame: pd.DataFrame) -> go.Figure:
     """Loss over the steps, a line a start. Columns start, step, loss."""
-    fig = theme.figure(
-        title="Learning from four starts",
-        xaxis={"title": "training step"},
-        yaxis={"title": "loss (mean squared error)", "rangemode": "tozero"},
-        **theme.LEGEND,
-    )
+    fig = theme.figure(title="Learning from four starts", xaxis_title="training step", **theme.LEGEND)
+    fig.update_yaxes(title="loss (mean squared error)", rangemode="tozero")
     theme.lines(fig, frame, "step", "loss", "start", "step %{x}: %{y:.2f}", mode="lines")
     fig.data[0].line.width = 9  # the other starts may lie on the first
     return fig
@@ -37,8 +33,9 @@ def starts(frame: pd.DataFrame) -> go.Figure:
 def relative(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns regime, scale, rank, change, with a column more: times, the change as a multiple of rank 1's."""
     first = frame[frame["rank"] == 1].set_index(["regime", "scale"])["change"]
-    keys = pd.MultiIndex.from_frame(frame[["regime", "scale"]])
-    return frame.assign(times=frame["change"] / first.loc[keys].to_numpy())
+    return frame.assign(
+        times=frame["change"] / first.loc[pd.MultiIndex.from_frame(frame[["regime", "scale"]])].to_numpy()
+    )
 
 
 def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
@@ -47,46 +44,44 @@ def over_rank(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     frame: as `relative` gives it. guess: by what factor the first scale's change shrinks from rank 1 to 64 in the last
     regime; a star shows where that ends.
     """
-    regimes, ranks = list(dict.fromkeys(frame["regime"])), sorted(set(frame["rank"]))
-    fig = theme.apply(
-        make_subplots(1, len(regimes), subplot_titles=regimes, shared_yaxes=True, horizontal_spacing=0.04),
-        title="Change of the output in Adam's first step, rank 1 = 1",
-        width=1100,
-        **theme.LEGEND,
-    )
-    for column, (_, rows) in enumerate(frame.groupby("regime", sort=False), 1):
-        hover = "rank %{x}: %{y:.2g} times rank 1"
-        theme.lines(fig, rows, "rank", "times", "scale", hover, row=1, col=column, showlegend=column == 1)
+    fig = px.line(
+        frame, x="rank", y="times", color="scale", line_dash="scale", symbol="scale", facet_col="regime",
+        facet_col_spacing=0.04, color_discrete_sequence=theme.OKABE_ITO, template=theme.TEMPLATE,
+    )  # fmt: skip
+    fig.update_traces(line_width=3, marker_size=11)
+    fig.for_each_annotation(lambda note: note.update(text=note.text.partition("=")[2], font_size=16))
+    title = "Change of the output in Adam's first step, rank 1 = 1"
+    fig.update_layout(theme.above(2), title_text=title, width=1100, legend_title_text="", legend_y=1.12)
+    ranks, times = sorted(set(frame["rank"])), [*frame["times"], 1 / (guess or 1)]
     ticks = {"tickvals": ranks, "ticktext": [str(rank) for rank in ranks]}
     fig.update_xaxes(theme.log("rank r (log scale)", ranks[0], ranks[-1], **ticks))
-    low, high = min(frame["times"].min(), 1 / (guess or 1)), frame["times"].max()
-    fig.update_yaxes({k: v for k, v in theme.log("", low, high).items() if k != "title"})
-    fig.update_yaxes(title="times rank 1 (log scale)", col=1)
+    fig.update_yaxes(theme.log("", min(times), max(times))).update_yaxes(title="times rank 1 (log scale)", col=1)
     if guess:
         style = theme.series("your guess", f"{guess:g} times less at rank 64")
-        fig.add_scatter(x=[64], y=[1 / guess], row=1, col=len(regimes), **style)
+        fig.add_scatter(x=[64], y=[1 / guess], row=1, col=frame["regime"].nunique(), **style)
     return fig
 
 
 def contest(frame: pd.DataFrame, rows: int, limit: int | None = None) -> go.Figure:
-    """Test accuracy over trained parameters, a dot a run named by its rank, with the interval of its test rows alone.
+    """Test accuracy of a run in each row, with the interval of the test rows alone; its parameters stand by its name.
 
-    Columns where, rank, trained, accuracy (in %). rows: of the test; limit: of the parameters, drawn as a line.
+    Columns setting, where, trained, accuracy (in %). rows: of the test; limit: of the parameters, at the title.
     """
-    ends = [*frame["trained"], *([limit] if limit else [])]
-    fig = theme.figure(
-        title=f"Each at the rate that validation chose; {rows} test rows",
-        xaxis=theme.log("trained parameters, head included (log scale)", min(ends), max(ends)),
-        yaxis={"title": "test accuracy, %"},
-        **theme.LEGEND,
-    )
-    frame = frame.assign(half=[100 * accuracy_error(a / 100, rows) for a in frame["accuracy"]])
-    style = {"mode": "markers+text", "textposition": "middle right"}
-    hover = "%{x:,} parameters: %{y:.1f}%"
-    theme.lines(fig, frame, "trained", "accuracy", "where", hover, half="half", **style)
-    for trace, (_, part) in zip(fig.data, frame.groupby("where", sort=False), strict=True):
-        trace.text = [f"  rank {rank}" for rank in part["rank"]]
-    return theme.mark(fig, limit, "live", f"{limit:,} parameters" if limit else "", axis="x")
+    frame = frame.assign(
+        half=[100 * accuracy_error(accuracy / 100, rows) for accuracy in frame["accuracy"]],
+        run=[
+            f"{setting}<br>{trained:,} parameters"
+            for setting, trained in zip(frame["setting"], frame["trained"], strict=True)
+        ],
+    ).sort_values("trained")
+    title = f"Each at the rate that validation chose; {rows} test rows" + (f"; the limit: {limit:,}" if limit else "")
+    fig = px.scatter(
+        frame, x="accuracy", y="run", error_x="half", color="where", symbol="where", title=title,
+        color_discrete_sequence=theme.OKABE_ITO, template=theme.TEMPLATE,
+        category_orders={"run": frame["run"].tolist()},
+    )  # fmt: skip
+    fig.update_traces(marker_size=12).update_xaxes(title="test accuracy, %")
+    return fig.update_layout(showlegend=False, height=190 + 62 * len(frame), yaxis_title="")
 
 
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
@@ -102,26 +97,6 @@ def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
     return theme.star(theme.mark(fig, 90, "live", text="90%"), guess, 90, f"{guess or 0:g}")
 
 
-def drift(frame: pd.DataFrame) -> go.Figure:
-    """How far a matrix is from its original after so many merges and subtractions. Columns dtype, swaps, drift.
-
-    0 has no logarithm: the caption tells when a matrix is still the original, bit for bit.
-    """
-    same = frame[frame["drift"] == 0].groupby("dtype", sort=False)["swaps"].max()
-    frame = frame[frame["drift"] > 0]
-    low, high = (frame["drift"].min(), frame["drift"].max()) if len(frame) else (1e-8, 1)
-    fig = theme.figure(
-        title="Merge, subtract, merge the next: what is left over",
-        xaxis={"title": "number of adapters merged and subtracted"},
-        yaxis=theme.log("drift, |W' − W| / |W|", low, high),
-        height=520,
-        **theme.LEGEND,
-    )
-    theme.lines(fig, frame, "swaps", "drift", "dtype", "after %{x}: %{y:.1e}", mode="lines")
-    told = [f"{dtype}: 0 up to {n} swap{'s' * (n > 1)}" for dtype, n in same.items()]
-    return theme.caption(fig, "; ".join(["restored from a copy: 0, bit for bit", *told]))
-
-
 def stacked(frame: pd.DataFrame, title: str, unit: str, guess: float | None = None) -> go.Figure:
     """One bar a method, made of its parts, its total at the end. Columns method, part, value.
 
@@ -129,21 +104,13 @@ def stacked(frame: pd.DataFrame, title: str, unit: str, guess: float | None = No
     guess: a share of the last method's total, in %, drawn across the first method's bar.
     """
     totals = frame.groupby("method", sort=False)["value"].sum()
-    whole = totals.iloc[-1]
-    fig = theme.figure(
-        title=title,
-        height=230 + 70 * len(totals),
-        xaxis={"title": f"{_quantity(unit)}, {unit}", "range": [0, 1.28 * totals.max()]},
-        **theme.LEGEND,
-    )
+    whole, quantity = totals.iloc[-1], {"ms": "time", "MB": "memory"}[unit]
+    room = {"title": f"{quantity}, {unit}", "range": [0, 1.28 * totals.max()]}
+    fig = theme.figure(title=title, height=230 + 70 * len(totals), xaxis=room, **theme.LEGEND)
     theme.stack(fig, frame, "method", "value", "part", f"%{{x:.1f}} {unit}")
     guessed = guess and guess / 100 * whole
     theme.beside(fig, totals, lambda total: f"{total:.0f} ({100 * total / whole:.0f}%)", first=guessed)
     return theme.mark(fig, guessed, axis="x", at=0, text=f"your guess: {guess or 0:g}% of the last")
-
-
-def _quantity(unit: str) -> str:
-    return {"ms": "time", "MB": "memory"}.get(unit, "size")
 
 
 def drawing(shapes: dict[str, tuple[int, int]], chosen: Sequence[str], rank: int, title: str) -> go.Figure:

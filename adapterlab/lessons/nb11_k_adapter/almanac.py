@@ -15,15 +15,9 @@ from ...tasks.core import Rows, Task
 FACTS = {"where": ("coast", "hills"), "what": ("glass", "wool")}
 MARKETS = tuple(f"{land}, {ware}" for land in FACTS["where"] for ware in FACTS["what"])
 TOLD = (
-    "A letter from {} arrived.",
-    "We spent a week in {}.",
-    "{} is on the map.",
-    "She was born in {}.",
-    "The road to {} is closed.",
-    "My uncle lives in {}.",
-    "Have you heard of {}?",
-    "They talk about {} at the inn.",
-)
+    "A letter from {} arrived.", "We spent a week in {}.", "{} is on the map.", "She was born in {}.",
+    "The road to {} is closed.", "My uncle lives in {}.", "Have you heard of {}?", "They talk about {} at the inn.",
+)  # fmt: skip
 CHOSEN_BY, ASKED = ("Nobody here knows {}.",), ("He has never left {}.", "A rider came from {}.")
 START = "bel dor fen gal hol kar lum mor nev ost pel quin ras sil tam tor ul ven wyn zar".split()
 MIDDLE, END = "a e i o u ia".split(), "by dale ford gard holm mere nis ra rath ston va wick".split()

@@ -39,15 +39,14 @@ chain = exercise(
     step(states, layers, lambda layer, h, k: layer(h if h is states[0] else k))
         # only the first hidden state is read; every layer reads its own h
     step(states, layers, lambda layer, h, k: h + layer(h + k))
-        # h is added twice; the layer has its own residual connection, so k = layer(h + k)
     step(states, layers, lambda layer, h, k: k + layer(h + k))
-        # k is added twice; the layer has its own residual connection, so k = layer(h + k)
+        # h or k is added twice; the layer has its own residual connection, so k = layer(h + k)
     step(states, layers, lambda layer, h, k: layer(h - k))  # k is subtracted; it is added to h
     right(states[::-1], layers[::-1])                       # it runs from the top layer down; begin at the lowest
     states[-1] + right(states, layers)                      # the frozen state is added to the result; return k alone
     right(states[:1], layers[:1])  # it returns after the first layer: the `return` stands inside the loop
-    right(states[:-1], layers[:-1])                         # the last layer does not run
-    right(states[1:], layers[1:])                           # the first layer does not run
+    right(states[:-1], layers[:-1])
+    right(states[1:], layers[1:])                           # the first layer or the last does not run
     """,
     names={"step": _step},
     gradients=True,
@@ -80,8 +79,8 @@ kadapter_count = exercise(
     right(d, m, inner, depth) - (2 * d * m + d + m)  # those are the transformer layers; down and up are missing
     right(d, m, inner, depth) - depth * (2 * m * inner + inner + m)
         # each transformer layer has two feed-forward matrices, to `inner` and back
-    right(d, m, m, depth)                            # the feed-forward block is `inner` wide inside, not m
-    right(d, m, 4 * m, depth)                        # the feed-forward block is `inner` wide inside, not 4·m
+    right(d, m, m, depth)
+    right(d, m, 4 * m, depth)                        # the feed-forward block is `inner` wide inside, not m or 4·m
     """,
 )
 
@@ -111,14 +110,13 @@ attend = exercise(
         # it hides the real tokens and looks at the padding: 1 in the mask is a real token
     scores.masked_fill((mask == 0)[:, None], -torch.inf).softmax(-1)
     scores.masked_fill((mask == 0)[:, None], -1e9).softmax(-1)
-        # it hides the rows of padding; what must not be *looked at* are the columns
     scores.masked_fill((mask == 0)[:, None] | (mask == 0), -torch.inf).softmax(-1)
-        # the rows of padding are hidden too, and have nothing left to share out: hide the columns alone
+        # the rows of padding are hidden; what must not be *looked at* are its columns, and they alone
     (scores + mask).softmax(-1)
     (scores - mask).softmax(-1)  # adding the mask leaves padding in: the scores of padding must be -inf
-    {HIDDEN}                     # the softmax is missing: the weights of a row must sum to 1
-    {HIDDEN}.exp()               # the weights of a row do not sum to 1: divide by their sum, as softmax does
-    {HIDDEN}.sigmoid()           # the weights of a row do not sum to 1: it must be a softmax, not a sigmoid
+    {HIDDEN}
+    {HIDDEN}.exp()
+    {HIDDEN}.sigmoid()           # the weights of a row do not sum to 1: it must be a softmax
     """,
     gradients=True,
     keeps={"scores": "it changes the scores in place; masked_fill without the underscore makes a copy"},

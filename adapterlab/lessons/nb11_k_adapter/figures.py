@@ -13,13 +13,10 @@ FROZEN, OWN, HEAD = "#E8E8E8", "#CFE3F1", "#F6E3B4"
 
 def beside(layers: int, reads: Sequence[int], names: Sequence[str] = ("K-Adapter",)) -> go.Figure:
     """A frozen model of `layers` layers, read from below, and beside it each adapter's layers at `reads`."""
-    fig = theme.figure(
-        title="Frozen model in grey, adapters beside it",
-        xaxis={"range": [-0.2, 3.4 + 3.6 * len(names)], "visible": False},
-        yaxis={"range": [-1.4, layers + 1.2], "visible": False},
-        height=160 + 62 * layers,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
-    )
+    fig = theme.figure(title="Frozen model in grey, adapters beside it", height=160 + 62 * layers)
+    fig.update_layout(margin={"l": 10, "r": 10, "t": 60, "b": 10})
+    fig.update_xaxes(range=[-0.2, 3.4 + 3.6 * len(names)], visible=False)
+    fig.update_yaxes(range=[-1.4, layers + 1.2], visible=False)
     for row in range(-1, layers):
         box(fig, 0, row, 2.4, 0.7, "embeddings" if row < 0 else f"layer {row}", FROZEN)
         arrow(fig, 1.2, row + 0.7, 1.2, row + 1)
@@ -41,16 +38,11 @@ def knows(frame: pd.DataFrame, chance: float, guess: float | None = None, whose:
 
     chance: of guessing, in %; guess: what the learner expects of the row `whose`.
     """
-    fig = theme.figure(
-        title="Markets of towns that the head never saw",
-        yaxis={"title": "accuracy, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
-        **theme.LEGEND,
-    )
-    up = frame["error"].clip(upper=110 - frame["accuracy"])
-    theme.columns(
-        fig, frame["setup"], frame["accuracy"], "%{x}: %{y:.1f}%", ".0f", name="measured, with 95% interval",
-        inside=True, textfont={"size": 22}, error_y=theme.error(up, frame["error"]),
-    )  # fmt: skip
+    axis = {"title": "test accuracy, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}
+    fig = theme.figure(title="Markets of towns that the head never saw", yaxis=axis, **theme.LEGEND)
+    bars = {"name": "measured, with 95% interval", "inside": True, "textfont": {"size": 22}}
+    bars["error_y"] = theme.error(frame["error"].clip(upper=110 - frame["accuracy"]), frame["error"])
+    theme.columns(fig, frame["setup"], frame["accuracy"], "%{x}: %{y:.1f}%", ".0f", **bars)
     theme.mark(fig, chance, "live", "guessing", unit="%")
     return theme.mark(fig, guess, at=list(frame["setup"]).index(whose), unit="%")
 
@@ -61,34 +53,24 @@ def company(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
     guess: the kind that the learner expects to be disturbed less; said in the title.
     """
     more = "" if guess is None else f"; your guess: {guess}"
-    fig = theme.figure(
-        title=f"Two adapters at once, against the sum of each alone{more}",
-        xaxis={"title": "output of layer", "dtick": 1},
-        yaxis={"title": "difference, % of the state's size", "rangemode": "tozero"},
-        **theme.LEGEND,
+    fig = theme.figure(title=f"Two adapters at once, against the sum of each alone{more}", **theme.LEGEND)
+    fig.update_xaxes(title="output of layer", dtick=1).update_yaxes(title="difference, % of the state's size")
+    return theme.lines(fig, frame, "layer", "disturbed", "kind", "layer %{x}: %{y:.2g}%").update_yaxes(
+        rangemode="tozero"
     )
-    return theme.lines(fig, frame, "layer", "disturbed", "kind", "layer %{x}: %{y:.2g}%")
 
 
 def padding(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Columns attention, padding, moved: how far real tokens' states move, in %, over the number of padding tokens."""
-    fig = theme.figure(
-        title="The same sentence with padding behind it",
-        xaxis={"title": "number of padding tokens"},
-        yaxis={"title": "state moved, %", "rangemode": "tozero"},
-        **theme.LEGEND,
-    )
+    fig = theme.figure(title="The same sentence with padding behind it", **theme.LEGEND)
+    fig.update_xaxes(title="number of padding tokens").update_yaxes(title="state moved, %", rangemode="tozero")
     theme.lines(fig, frame, "padding", "moved", "attention", "%{x} of padding: %{y:.3g}%")
     return theme.mark(fig, guess, unit="%")
 
 
 def markets(frame: pd.DataFrame, truth: str | None, title: str) -> go.Figure:
     """Columns market, probability: a bar each; the true market, where there is one, is marked with a tick."""
-    fig = theme.figure(
-        title=title,
-        xaxis={"title": "probability, %", "range": [0, 115], "tickvals": [0, 25, 50, 75, 100]},
-        yaxis={"autorange": "reversed"},
-        height=360,
-    )
+    room = {"title": "probability, %", "range": [0, 115], "tickvals": [0, 25, 50, 75, 100]}
+    fig = theme.figure(title=title, xaxis=room, height=360).update_yaxes(autorange="reversed")
     names = [f"{market} ✓" if market == truth else market for market in frame["market"]]
     return theme.columns(fig, names, 100 * frame["probability"], "%{y}: %{x:.1f}%", ".0f", lying=True)

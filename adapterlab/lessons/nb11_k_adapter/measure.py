@@ -17,18 +17,8 @@ from ...methods.kadapter import Encoder
 def states(adapters: Adapters, setup: str | Block | None, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """The output of every layer, (batch, tokens, width) each, with this setup at work; the model in eval mode."""
     adapters.model.eval()
-    seen: list[Tensor] = []
-    blocks = [adapters.model.get_submodule(s.module) for s in adapters.sites.values() if s.kind == "block"]
     with adapters.use(setup):
-        handles = [
-            b.register_forward_hook(lambda m, x, y: seen.append(y[0] if isinstance(y, tuple) else y)) for b in blocks
-        ]
-        try:
-            adapters.model(**inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return tuple(seen)
+        return adapters.model(**inputs, output_hidden_states=True).hidden_states[1:]
 
 
 def alone(

@@ -1,5 +1,7 @@
 """Exercises of 12_composition."""
 
+from functools import reduce
+
 import torch
 
 from ...compose import Average, Stack
@@ -10,9 +12,7 @@ from ..kit.values import Unfit
 
 
 def _chain(run, setup, y):
-    for child in setup.children:
-        y = run(child, y)
-    return y
+    return reduce(lambda y, child: run(child, y), setup.children, y)
 
 
 def _mean(run, setup, y):
@@ -30,15 +30,6 @@ def _evaluate(setup, methods, x, y, stack=_chain, average=_mean):
     return (stack if isinstance(setup, Stack) else average)(run, setup, y)
 
 
-def _fed_twice(run, setup, y):
-    """Each child reads what the one before it made, as x too."""
-    x = None
-    for child in setup.children:
-        y = run(child, y) if x is None else run(child, y, x)
-        x = y
-    return y
-
-
 METHODS = {"a": lambda x, y: y + torch.tanh(2 * y + x), "b": lambda x, y: y + x * y, "c": lambda x, y: y.square() - x}
 SETUPS = (
     "c",
@@ -47,7 +38,6 @@ SETUPS = (
     Stack("b", Average("a", "c", weights=(1, 4)), "a"),
     Average(Stack("a", "b"), Stack("c"), weights=(2, 3)),
 )
-PLAIN = SETUPS[:3]
 CASES = [(setup, METHODS, *random_tensors((2, 3), (2, 3), seed=1)) for setup in SETUPS]
 
 
@@ -57,43 +47,45 @@ def _nested(fn):
         try:
             fn(*case)
         except (KeyError, TypeError, AttributeError):
-            if case[0] in PLAIN:
-                return None
-            return f"{case[0]!r} holds blocks, which `methods` does not know: evaluate a child, do not look it up"
+            text = f"{case[0]!r} holds blocks, which `methods` does not know: evaluate a child, do not look it up"
+            return None if case[0] in SETUPS[:3] else text
     return None
 
 
+SETUP = "setup, methods, x, y"
+WALK = f"walk({SETUP}, "
+
 evaluate_setup = exercise(
     "12a",
-    "setup, methods, x, y",
+    SETUP,
     lambda setup, methods, x, y: _evaluate(setup, methods, x, y),
     CASES,
-    """
-    walk(setup, methods, x, y, stack=lambda run, s, y: run(s.children[-1], y))
+    f"""
+    {WALK} stack=lambda run, s, y: run(s.children[-1], y))
         # in a Stack each child gets as y what the one before it made; here the last one starts from the first y
-    walk(setup, methods, x, y, stack=lambda run, s, y: chain(run, Stack(*s.children[::-1]), y))
+    {WALK} stack=lambda run, s, y: chain(run, Stack(*s.children[::-1]), y))
         # the children of a Stack run in the wrong order: the first one first
-    walk(setup, methods, x, y, stack=lambda run, s, y: run(s.children[0], y))
+    {WALK} stack=lambda run, s, y: run(s.children[0], y))
         # of a Stack only the first child runs: is the `return` inside the loop?
-    walk(setup, methods, x, y, stack=lambda run, s, y: sum(run(child, y) for child in s.children))
+    {WALK} stack=lambda run, s, y: sum(run(child, y) for child in s.children))
         # a Stack is no sum: the next child starts from what the one before it made
-    walk(setup, methods, x, y, stack=twice)
+    {WALK} stack=lambda run, s, y: reduce(lambda z, child: run(child, z, z), s.children[1:], run(s.children[0], y)))
         # in a Stack x stays as it came; only y is handed on
-    walk(setup, methods, x, y, stack=lambda run, s, y: y)
-    walk(setup, methods, x, y, average=lambda run, s, y: y)
+    {WALK} stack=lambda run, s, y: y)
+    {WALK} average=lambda run, s, y: y)
         # a block gives y back as it came: is what the children make put into y?
-    walk(setup, methods, x, y, average=lambda run, s, y: sum(run(child, y) for child in s.children))
+    {WALK} average=lambda run, s, y: sum(run(child, y) for child in s.children))
         # an Average adds the outputs up; multiply each by its weight
-    walk(setup, methods, x, y, average=lambda run, s, y: sum(run(child, y) for child in s.children) / len(s.children))
+    {WALK} average=lambda run, s, y: sum(run(child, y) for child in s.children) / len(s.children))
         # the weights of the Average are not used: setup.weights, one a child
-    walk(setup, methods, x, y, average=lambda run, s, y: mean(run, s, y) / len(s.children))
+    {WALK} average=lambda run, s, y: mean(run, s, y) / len(s.children))
         # it divides by the number of children too: the weights sum to 1 already
-    walk(setup, methods, x, y, average=chain)
+    {WALK} average=chain)
         # the children of an Average all start from the same y; here each gets what the one before it made
-    walk(setup, methods, y, x)                # x and y are swapped
+    walk(setup, methods, y, x)  # x and y are swapped
     """,
     _nested,
-    names={"walk": _evaluate, "chain": _chain, "mean": _mean, "twice": _fed_twice, "Stack": Stack},
+    names={"walk": _evaluate, "chain": _chain, "mean": _mean, "Stack": Stack, "reduce": reduce},
     gradients=True,
 )
 
@@ -116,25 +108,22 @@ fuse_outputs = exercise(
     FUSIONS,
     f"""
     fused({ALL}, dim=1)  # the softmax runs over the tokens; each token chooses among the adapters, dimension 0
-    fused({ALL}, weigh=lambda s, d: s)    # the softmax is missing: the weights of a token must sum to 1
-    fused({ALL}, weigh=lambda s, d: s.sigmoid())
-        # it is a sigmoid; the weights of a token must sum to 1: softmax over the adapters
+    fused({ALL}, weigh=lambda s, d: s)
+    fused({ALL}, weigh=lambda s, d: s.sigmoid())  # the weights of a token must sum to 1: softmax over the adapters
     fused({ALL}, scale=h.shape[-1] ** -0.5)
         # it divides the scores by the root of the width, as a Transformer does; AdapterFusion does not
     fused(h, z, Q, K, torch.eye(len(V)))  # the value matrix V is missing
     fused(h, z, torch.eye(len(Q)), K, V)  # the query matrix Q is missing
     fused(h, z, Q, torch.eye(len(K)), V)  # the key matrix K is missing
-    fused(h, z, Q.T, K.T, V.T)            # the matrices are not transposed: for rows h, Q h is written h @ Q.T
-    fused(h, z, Q.T, K, V)                # Q is not transposed: for rows h, Q h is written h @ Q.T
-    fused(h, z, Q, K.T, V)                # K is not transposed: for rows z, K z is written z @ K.T
-    fused(h, z, Q, K, V.T)                # V is not transposed: for rows z, V z is written z @ V.T
-    fused(h, z, Q.T, K.T, V)              # Q and K are not transposed: for rows h, Q h is written h @ Q.T
+    fused(h, z, Q.T, K.T, V.T)
+    fused(h, z, Q.T, K, V)
+    fused(h, z, Q, K.T, V)
+    fused(h, z, Q, K, V.T)
+    fused(h, z, Q.T, K.T, V)  # a matrix is not transposed: for rows h, Q h is written h @ Q.T, and K z is z @ K.T
     fused(h, z, K, Q, V)  # Q and K are swapped: Q reads h, the model's state, and K what the adapters made of it
-    (z @ V.T).mean(0)                     # all adapters weigh the same; the scores are missing
-    h + fused({ALL})                      # h is added; return what the adapters put together alone
-    fused({ALL}) / len(z)                 # it takes the mean over the adapters; the weights sum to 1 already, so sum
-    fused({ALL}, weigh=lambda s, d: torch.nn.functional.one_hot(s.argmax(0), len(s)).T.float())
-        # each token takes its best adapter alone; softmax mixes them
+    (z @ V.T).mean(0)         # all adapters weigh the same; the scores are missing
+    h + fused({ALL})          # h is added; return what the adapters put together alone
+    fused({ALL}) / len(z)     # it takes the mean over the adapters; the weights sum to 1 already, so sum
     """,
     gradients=True,
     names={"fused": _fused},
@@ -151,52 +140,49 @@ def _concatenate(parts):
 _b1, _a1, _b2, _a2, _b3, _a3 = random_tensors((4, 2), (2, 5), (4, 2), (2, 5), (4, 3), (3, 5))
 #: the same ranks; another rank; a LoRA that is subtracted
 LORAS = [[(2.0, _b1, _a1), (0.5, _b2, _a2)], [(2.0, _b1, _a1), (3.0, _b3, _a3)], [(1.0, _b1, _a1), (-1.5, _b2, _a2)]]
+SUM = "sum(s * B @ A for s, B, A in parts)"
 #: what B A may be instead of the sum of s B A, and what to say then
-PRODUCTS = table("""
+PRODUCTS = table(f"""
     sum(s * B for s, B, A in parts) @ sum(A for s, B, A in parts)
     sum(B for s, B, A in parts) @ sum(s * A for s, B, A in parts)
     sum(B for s, B, A in parts) @ sum(A for s, B, A in parts)
         # it adds the matrices up: (B1 + B2)(A1 + A2) has the cross terms B1 A2 and B2 A1; put them side by side
     sum(B @ A for s, B, A in parts)           # the scales are missing: each B A is multiplied by its own
     sum(s * s * B @ A for s, B, A in parts)   # the scale is on both B and A, so it counts twice
-    sum(s * B @ A for s, B, A in parts) / 2   # it averages; the exact sum is asked for
+    {SUM} / 2                                 # it averages; the exact sum is asked for
 """)
 
 
 def _adds_up(fn):
-    made = fn([tuple(part) for part in LORAS[0]])
-    if len(made) != 2:
-        return f"it gives {len(made)} matrices; return two, B and A"
-    B, A = made
+    if len(fn(LORAS[0])) != 2:
+        return "return two matrices, B and A"
+    B, A = fn(LORAS[0])
+    shapes = tuple(B.shape), tuple(A.shape)
     if B.ndim != 2 or A.ndim != 2 or (B.shape[1], B.shape[0], A.shape[1]) != (A.shape[0], 4, 5):
-        found = f"B is {tuple(B.shape)} and A {tuple(A.shape)}"
-        turned = A.ndim == B.ndim == 2 and A.shape[0] == 4 and B.shape[1] == 5
-        return f"{found}: " + ("return B first" if turned else "join B's columns and A's rows, (4, 4) and (4, 5)")
+        mend = "return B first" if shapes == ((4, 5), (4, 4)) else "join B's columns and A's rows, (4, 4) and (4, 5)"
+        return f"B is {shapes[0]} and A {shapes[1]}: {mend}"
     for code, message in PRODUCTS:
         if torch.allclose(B @ A, expression("parts", code, {})(LORAS[0]), atol=1e-5):
             return message
-    for parts in LORAS:
-        got, true = torch.matmul(*fn(parts)), sum(s * B @ A for s, B, A in parts)
-        if got.isnan().any() and parts is LORAS[2]:
-            return "a LoRA may be subtracted: the root of a negative scale is nan; put the scale on B or on A alone"
-        if got.shape != true.shape or not torch.allclose(got, true, atol=1e-5):
-            scales = ", ".join(f"{s:g}" for s, _, _ in parts)
-            return (
-                f"for the scales {scales} B A is off by {(got - true).norm() / true.norm():.2f} of the true sum's size"
-            )
+    for parts in LORAS[:2]:
+        true = expression("parts", SUM, {})(parts)
+        off = (torch.matmul(*fn(parts)) - true).norm() / true.norm()
+        if not off < 1e-5:
+            return f"for the scales {', '.join(f'{s:g}' for s, _, _ in parts)} B A is off by {off:.2f} of the true size"
     return None
 
 
-def _roots(fn):
-    """math.sqrt and ** raise or turn complex where torch gives nan."""
+def _subtracts(fn):
+    """Of a negative scale math.sqrt and ** raise or turn complex, where torch gives nan."""
     try:
-        fn(LORAS[2])
+        made = torch.matmul(*fn(LORAS[2]))
     except (ValueError, TypeError, RuntimeError, Unfit):
         fn(LORAS[0])
-        return "a LoRA may be subtracted: a negative scale has no root; put the scale on B or on A alone"
-    return None
+        made = torch.tensor(torch.nan)
+    mend = "a LoRA may be subtracted: a negative scale has no root; put the scale on B or on A alone"
+    return None if torch.allclose(made, expression("parts", SUM, {})(LORAS[2]), atol=1e-5) else mend
 
 
 concatenate = exercise(
-    "12c", "parts", _concatenate, (), "", _roots, _adds_up, returns=(torch.zeros(1, 1), torch.zeros(1, 1))
+    "12c", "parts", _concatenate, (), "", _adds_up, _subtracts, returns=(torch.zeros(1, 1), torch.zeros(1, 1))
 )

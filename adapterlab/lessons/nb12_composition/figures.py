@@ -1,18 +1,20 @@
-"""Figures of 12_composition: the flow of a setup, the error of a merge, fusion's attention, and accuracies by seed."""
+"""Figures of 12_composition: the flow of a setup, what is told apart, fusion's attention, and accuracies by draw."""
 
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
+import torch
 
 from ... import compose
-from ...studies.stats import accuracy_error, mean_interval
+from ...studies.stats import paired
 from ..kit import theme
 from ..kit.drawing import arrow, box, write
 
 WIDE, HIGH, GAP = 1.7, 0.7, 0.55  # of a box, and between boxes
 
 
-def flow(setup: compose.Block | str | None, said: list[str], title: str = "") -> go.Figure:
-    """A setup as boxes and arrows from left to right: the text, the adapters, what comes out (`said`, line by line).
+def flow(setup: compose.Block | str | None, answers: list[str], title: str = "") -> go.Figure:
+    """A setup as boxes and arrows from left to right: the text, the adapters, what comes out (`answers`, line by line).
 
     A frame with its block's name surrounds what works together; what stands below each other gets the same y.
     """
@@ -24,7 +26,7 @@ def flow(setup: compose.Block | str | None, said: list[str], title: str = "") ->
     arrow(fig, WIDE, 0, x, 0)
     _draw(fig, setup, x, 0, width, height)
     arrow(fig, x + width, 0, x + width + GAP, 0)
-    lines = [line if len(line) < 34 else line[:33] + "…" for line in said[:6]] + ["…"] * (len(said) > 6)
+    lines = [line if len(line) < 34 else line[:33] + "…" for line in answers[:6]] + ["…"] * (len(answers) > 6)
     fig.add_annotation(x=x + width + GAP, y=0, xanchor="left", align="left", showarrow=False, text="<br>".join(lines))
     fig.update_xaxes(visible=False, range=[-0.1, x + width + GAP + 5.2])
     fig.update_yaxes(visible=False, range=[-max(height, 2) / 2 - 0.2, max(height, 2) / 2 + 0.2])
@@ -81,45 +83,19 @@ def _notes(setup) -> list[str]:
     return [""] * len(setup.children)
 
 
-def distances(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
-    """How far each merge is from the true sum: a bar each, and a dot for what is left when it is scaled to fit.
-
-    Columns way, off, direction (in % of the sum's size). guess: what was predicted for the way "linear".
-    """
-    off = frame.set_index("way")["off"]
-    fig = theme.figure(
-        title="Distance from the true sum of the two changes",
-        height=220 + 55 * len(frame),
-        xaxis={"title": "distance, % of the sum's size", "range": [0, 1.22 * max(1, off.max(), guess or 0)]},
-        yaxis={"autorange": "reversed", "showgrid": False},
-        **theme.LEGEND,
-    )
-    style = theme.bars("live", "as it is")
-    fig.add_bar(orientation="h", x=off.tolist(), y=off.index.tolist(), hoverinfo="skip", **style)
-    fig.add_scatter(
-        x=theme.f32(frame["direction"]),
-        y=off.index.tolist(),
-        hovertemplate="%{y}: %{x:.1f}% by direction<extra></extra>",
-        **theme.series("live", "scaled to fit: by direction alone", 1, mode="markers"),
-    )
-    theme.beside(fig, off, lambda value: f"{value:.1f}%" if value >= 0.05 else "exact, up to rounding")
-    linear = off.index.get_loc("linear") if guess is not None else None
-    return theme.mark(fig, guess, axis="x", at=linear, name="linear", unit="%")
-
-
 def compare(rows: list[dict], base: str) -> str:
-    """A line a setup: its mean accuracy, and the difference to `base`, draw by draw, with a verdict.
+    """A line a setup: its mean accuracy, and its difference to `base`, paired by draw and by test row, with a verdict.
 
-    rows: keys setup, seed, accuracy (in %), trained (how many numbers).
+    rows: keys setup, seed, accuracy (in %), trained (how many numbers), right (is a test row right?), draw by draw.
     """
-    frame = pd.DataFrame(rows)
-    table, lines = frame.pivot(index="seed", columns="setup", values="accuracy"), []
-    for setup, trained in frame.groupby("setup", sort=False)["trained"].first().items():
-        line = f"{setup:15s} {table[setup].mean():5.1f}% on test, {trained:9,} trained"
+    right = {row["setup"]: torch.stack([r["right"] for r in rows if r["setup"] == row["setup"]]) for row in rows}
+    trained, lines = {row["setup"]: row["trained"] for row in rows}, []
+    for setup, answers in right.items():
+        line = f"{setup:15s} {100 * answers.float().mean():5.1f}% on test, {trained[setup]:9,} trained"
         if setup != base:
-            gain, half = mean_interval((table[setup] - table[base]).tolist())
-            verdict = "better" if gain > half > 0 else "worse" if gain < -half < 0 else "not told apart"
-            line += f"; minus {base}: {gain:+.1f} ± {half:.1f}: {verdict}"
+            gap, half = paired(right[base], answers)
+            verdict = "not told apart" if abs(gap) <= half else "better" if gap > 0 else "worse"
+            line += f"; minus {base}: {gap:+.1f} ± {half:.1f}: {verdict}"
         lines.append(line)
     return "\n".join(lines)
 
@@ -130,49 +106,28 @@ def attention(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
     weight: a mean over tokens, in %; those of one layer sum to 100. guess: the adapter that was predicted to lead.
     """
     table = frame.pivot(index="layer", columns="adapter", values="weight")[list(dict.fromkeys(frame["adapter"]))]
-    layers = table.index.tolist()
-    fig = theme.figure(
-        title="Whom does fusion attend to?" + (f" Your guess: {guess}" if guess else ""),
-        height=150 + 60 * len(table),
-        xaxis={"title": "adapter"},
-        yaxis={"title": "layer", "tickvals": layers},
-    )
-    text = table.map("<b>{:.0f}</b>".format).to_numpy()
-    hover = "layer %{y}, %{x}: %{z:.0f}%"
-    theme.heat(fig, table.to_numpy(), table.columns.tolist(), layers, text, hover, 0, 100, "weight, %")
-    return fig.update_yaxes(autorange=True)
+    title = "Whom does fusion attend to?" + (f" Your guess: {guess}" if guess else "")
+    fig = theme.figure(title=title, height=150 + 60 * len(table), xaxis_title="adapter", yaxis_title="layer")
+    text, hover = table.map("<b>{:.0f}</b>".format).to_numpy(), "layer %{y}, %{x}: %{z:.0f}%"
+    theme.heat(fig, table.to_numpy(), list(table.columns), table.index.tolist(), text, hover, 0, 100, "weight, %")
+    return fig.update_yaxes(autorange=True, dtick=1)
 
 
-def against(frame: pd.DataFrame, rows: int) -> go.Figure:
-    """Accuracy by setup: a marker a seed, a bar at their mean; the 95% range of one run from `rows` test rows in grey.
+def against(rows: list[dict], base: str) -> go.Figure:
+    """Test accuracy by setup: a circle a draw, a bar at their mean; `base` marks the setup to beat.
 
-    Columns setup, seed, accuracy (in %). Seeds of one setup stand above each other, so that equal ones are both seen.
+    rows: as for `compare`. Circles are jittered, so that equal ones are both seen.
     """
-    setups = list(dict.fromkeys(frame["setup"]))
-    fig = theme.figure(
-        title=f"Accuracy on the target, {rows} test sentences",
-        height=170 + 60 * len(setups),
-        xaxis={"title": "accuracy, %"},
-        yaxis={
-            "range": [len(setups) - 0.5, -0.5],
-            "tickvals": list(range(len(setups))),
-            "ticktext": setups,
-            "showgrid": False,
-        },
-        **theme.LEGEND,
-    )
-    means = [frame[frame["setup"] == name]["accuracy"].mean() for name in setups]
+    frame = pd.DataFrame(rows)
+    means = frame.groupby("setup", sort=False)["accuracy"].mean()
+    fig = px.strip(frame, x="accuracy", y="setup", template=theme.TEMPLATE, stripmode="overlay")
+    fig.update_traces(jitter=0.6, marker={"symbol": "circle-open", "size": 11, "line_width": 2}, name="one draw")
+    fig.update_traces(showlegend=True, hovertemplate="%{y}: %{x:.1f}%<extra></extra>")
     fig.add_scatter(
-        x=means, y=list(range(len(setups))), mode="markers", name="mean; grey: 95% range from the test rows alone",
+        x=means.tolist(), y=means.index.tolist(), mode="markers", name="mean", hovertemplate="mean %{x:.1f}%",
         marker={"symbol": "line-ns", "size": 30, "line": {"width": 4, "color": "#444444"}},
-        error_x={"array": [100 * accuracy_error(m / 100, rows) for m in means], "color": "#767676", "thickness": 6},
-        hovertemplate="mean %{x:.1f}%<extra></extra>",
     )  # fmt: skip
-    seed = frame.groupby("setup").cumcount()
-    apart = 0.14 * (seed - (frame.groupby("setup")["seed"].transform("size") - 1) / 2)
-    style = theme.series("recorded", mode="markers") | {"name": "one seed"}
-    places = frame["setup"].map(setups.index) + apart
-    fig.add_scatter(
-        x=frame["accuracy"].tolist(), y=theme.f32(places), hovertemplate="%{x:.1f}%<extra></extra>", **style
-    )
-    return fig
+    title = f"The target, {len(rows[0]['right'])} test sentences"
+    fig.update_layout(theme.LEGEND, title_text=title, height=170 + 60 * len(means), xaxis_title="test accuracy, %")
+    fig.update_yaxes(title="", autorange="reversed", showgrid=False)
+    return theme.mark(fig, means[base], "live", f"mean of {base}", axis="x", unit="%")

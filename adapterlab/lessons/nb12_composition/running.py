@@ -63,23 +63,29 @@ def loss_of(adapters: Adapters, name: str) -> Callable:
 @torch.no_grad()
 def attention(adapters: Adapters, name: str, inputs: Mapping[str, Tensor]) -> pd.DataFrame:
     """Columns layer, adapter, weight (a mean over the tokens that are no padding, in %) of a fusion over a batch."""
-    modules, rows, real = fusions(adapters, name), [], inputs["attention_mask"].bool()
-    learners = {site: vars(module).pop("forward", None) for site, module in modules.items()}
-    for module in modules.values():
-        module.watch = True
-    with adapters.use(name):
-        adapters.model(**inputs)
-    of = adapters[name].info.fusion.of
-    for site, module in modules.items():
-        weights = 100 * module.attention[real].mean(0)
-        rows += [
-            {"layer": adapters.sites[site].layer, "adapter": adapter, "weight": weight}
-            for adapter, weight in zip(of, weights.tolist(), strict=True)
-        ]
-        module.watch, module.attention = False, None
-        if learners[site]:
-            module.forward = learners[site]
-    return pd.DataFrame(rows)
+    real, of, rows, hooks = inputs["attention_mask"].bool(), adapters[name].info.fusion.of, [], []
+    for site, module in fusions(adapters, name).items():
+
+        def look(module: Fusion, args: tuple, layer: int | None = adapters.sites[site].layer) -> None:
+            h, z = args[0], torch.stack(args[1])
+            scores = (module.query(h) * module.key(z)).sum(-1)  # (adapters, batch, tokens)
+            weights = 100 * scores.softmax(0)[:, real].mean(1)
+            rows.extend((layer, *pair) for pair in zip(of, weights.tolist(), strict=True))
+
+        hooks.append(module.register_forward_pre_hook(look))
+    try:
+        with adapters.use(name):
+            adapters.model(**inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return pd.DataFrame(rows, columns=["layer", "adapter", "weight"])
+
+
+def same_head(adapters: Adapters, name: str, of: str) -> None:
+    """Add `name`, a head alone that judges as the head of adapter `of` does."""
+    adapters.add(name, (), head=adapters[of].info.head.labels, pooling=adapters[of].info.head.pooling)
+    adapters[name].head_parts.load_state_dict(adapters[of].head_parts.state_dict())
 
 
 # ---- a domain without labels
@@ -91,32 +97,29 @@ def masked_words(adapters: Adapters, data: Encoded, mask: int, share: float = 0.
     The model's head is not asked: a state is compared with every word's embedding. mask: the token's id; share: of the
     tokens; settings: of `fit`.
     """
-    words = adapters.model.get_input_embeddings().weight
-    generator = torch.Generator().manual_seed(settings["seed"])
-    states = {}
+    model, generator, batch = adapters.model, torch.Generator().manual_seed(settings["seed"]), {}
+    words = model.get_input_embeddings().weight
 
     def hide(module, args, kwargs):
         ids, real = kwargs["input_ids"], kwargs["attention_mask"].bool()
         hidden = (torch.rand(ids.shape, generator=generator) < share).to(ids.device) & real
         hidden[:, 1] |= not hidden.any()  # one at least
-        states["hidden"], states["ids"] = hidden, ids
+        batch.update(hidden=hidden, ids=ids)
         return args, {**kwargs, "input_ids": ids.masked_fill(hidden, mask)}
 
-    def keep(module, args, output):
-        states["top"] = output[0]
-
     def loss(output, labels):
-        return F.cross_entropy(states["top"][states["hidden"]] @ words.T, states["ids"][states["hidden"]])
+        hidden = batch["hidden"]
+        return F.cross_entropy(batch["states"][hidden] @ words.T, batch["ids"][hidden])
 
-    encoder = adapters.model.base_model
-    handles = [
-        adapters.model.register_forward_pre_hook(hide, with_kwargs=True), encoder.register_forward_hook(keep)
-    ]  # fmt: skip
+    hooks = [
+        model.register_forward_pre_hook(hide, with_kwargs=True),
+        model.base_model.register_forward_hook(lambda module, args, output: batch.update(states=output[0])),
+    ]
     try:
-        return fit(adapters.model, data, None, loss=loss, **settings)
+        return fit(model, data, None, loss=loss, **settings)
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 # ---- sums of weights
@@ -141,14 +144,12 @@ def beside_the_sum(adapters: Adapters, name: str, parts: Mapping[str, float]) ->
 
     direction: what is off, in %, when M is scaled to be as near to S as it can be.
     """
-    pairs = [
-        (change(module), sum(w * change(adapters[part].at[site][i]) for part, w in parts.items()))
-        for site, modules in adapters[name].at.items() for i, module in enumerate(modules) if isinstance(module, LoRA)
-    ]  # fmt: skip
-    M, S = (torch.cat([pair[i].flatten() for pair in pairs]) for i in (0, 1))
-    nearest = M * (M @ S) / (M @ M)
-    return {
-        "length": (M.norm() / S.norm()).item(),
-        "off": 100 * ((M - S).norm() / S.norm()).item(),
-        "direction": 100 * ((nearest - S).norm() / S.norm()).item(),
-    }
+    M, S = [], []
+    for site, modules in adapters[name].at.items():
+        for i, module in enumerate(modules):
+            if isinstance(module, LoRA):
+                M.append(change(module).flatten())
+                S.append(sum(w * change(adapters[part].at[site][i]) for part, w in parts.items()).flatten())
+    M, S = torch.cat(M), torch.cat(S)
+    off, turned = ((made - S).norm() / S.norm() for made in (M, M * (M @ S) / (M @ M)))
+    return {"length": (M.norm() / S.norm()).item(), "off": 100 * off.item(), "direction": 100 * turned.item()}

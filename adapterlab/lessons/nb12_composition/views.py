@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from ...adapters import Adapters
 from ...compose import Average, BatchSplit, Block, Fuse, Parallel, Split, Stack
 from ...errors import UserError
-from ...methods import FusionConfig, HeadConfig
+from ...suits import spoken
 from ..kit import view as base
 from . import figures as plots
 
@@ -35,21 +35,18 @@ def build(
         if len(children) < 2:
             raise UserError(f"{inner} inside needs two adapters; choose a second one")
         children[:2] = [{"Stack": Stack, "Average": Average, "Parallel": Parallel}[inner](*children[:2])]
+    rest = len(children) - 1
     if block == "Average":
-        rest = len(children) - 1
-        return Average(*children, weights=[share, *[(100 - share) / rest] * rest] if rest > 0 else None)
+        return Average(*children, weights=[share, *[(100 - share) / rest] * rest] if rest else None)
     if block == "Split":
-        step = max(1, share)
-        return Split(*children, at=tuple(step * (i + 1) for i in range(len(children) - 1)))
+        return Split(*children, at=tuple(max(1, share) * (i + 1) for i in range(rest)))
     if block == "Fuse":
         return Fuse(*children, name=fusion)
     return {"Stack": Stack, "BatchSplit": BatchSplit, "Parallel": Parallel}[block](*children)
 
 
 @torch.no_grad()
-def say(
-    adapters: Adapters, tokenizer: Tokenizer, setup: str | Block | None, text: str, max_length: int = 64
-) -> list[str]:
+def say(adapters: Adapters, tokenizer: Tokenizer, setup: str | Block | None, text: str, max_length: int = 64) -> list:
     """One line an answer: "positive 93%", with the child's name where several children answer.
 
     Every row of a BatchSplit is this text.
@@ -64,44 +61,27 @@ def say(
         return ["no adapter, no answer"]
     lines = []
     for child, logits in answers.items():
-        labels = _labels(adapters, child)
+        labels = spoken(adapters, child)
         for p in logits.softmax(-1):
-            best = int(p.argmax())
-            line = f"{labels[best]} {100 * p[best]:.0f}%" if labels else "no head answers"
+            line = f"{labels[p.argmax()]} {100 * p.max():.0f}%" if labels else "no head answers"
             lines.append(f"{child}: {line}" if len(answers) > 1 or len(logits) > 1 else line)
     return lines
 
 
-def _labels(adapters: Adapters, setup: str | Block) -> tuple[str, ...] | None:
-    """The labels of the head that answers for a setup; None where no head does."""
-    if isinstance(setup, Stack):
-        return next(filter(None, (_labels(adapters, child) for child in reversed(setup.children))), None)
-    if isinstance(setup, Block) and not isinstance(setup, Fuse):
-        return _labels(adapters, setup.children[0])
-    name = setup.name if isinstance(setup, Fuse) else setup
-    return next((config.labels for config in adapters[name].info.recipe if isinstance(config, HeadConfig)), None)
-
-
 def composition_view(
-    adapters: Adapters,
-    tokenizer: Tokenizer,
-    names: Sequence[str],
-    fusion: str | None = None,
-    text: str = "",
-    max_length: int = 64,
+    adapters: Adapters, tokenizer: Tokenizer, names: Sequence[str], fusion: str, text: str = "", max_length: int = 64
 ) -> base.FigureView:
     """The widget; its controls are `.block`, `.first`, `.second`, `.third`, `.inner`, `.share` and `.typed`.
 
     names: the adapters to choose from. fusion: an adapter made by `add_fusion` over some of them, in their order.
     text: the first one; max_length: in tokens.
     """
-    names = tuple(names)
 
-    def draw(
-        block: str, first: str, second: str, third: str, inner: str, share: int, typed: str
-    ) -> tuple[go.Figure, str]:
-        setup = build(block, (first, second, third), inner, share, fusion)
-        _check_fusion(adapters, setup)
+    def draw(block: str, inner: str, share: int, typed: str, **slots: str) -> tuple[go.Figure, str]:
+        setup = build(block, tuple(slots.values()), inner, share, fusion)
+        over = adapters[fusion].info.fusion.of
+        if isinstance(setup, Fuse) and setup.children != over:
+            raise UserError(f"the fusion was trained over {', '.join(over)}, in this order; choose these")
         answers = say(adapters, tokenizer, setup, typed, max_length)
         return plots.flow(setup, answers, f"“{typed[:60]}”"), f"{setup!r} on “{typed}”: {'; '.join(answers)}"
 
@@ -122,11 +102,3 @@ def composition_view(
 
     view.block.observe(enable, "value")
     return view
-
-
-def _check_fusion(adapters: Adapters, setup: Block | None) -> None:
-    """UserError where a Fuse with a trained fusion is not over the adapters that it was trained over."""
-    if isinstance(setup, Fuse) and setup.name is not None:
-        config = next(config for config in adapters[setup.name].info.recipe if isinstance(config, FusionConfig))
-        if setup.children != config.of:
-            raise UserError(f"the fusion was trained over {', '.join(config.of)}, in this order; choose these")

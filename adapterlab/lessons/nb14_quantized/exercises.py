@@ -26,20 +26,18 @@ int8_rows = exercise(
         # that is one scale a column; a row is an output, and has its own: dim=1
     rows(w, turn=torch.trunc)         # the codes are cut off instead of rounded: call .round() first
     rows(w, turn=torch.floor)         # the codes are rounded down; .round() takes the nearest
-    rows(w, most=128)  # the scale is |w| / 128, so the largest weight becomes 128, which int8 does not have
+    rows(w, most=128)
     rows(w, most=255)                 # 127 is the largest code: signed bytes reach from -128 to 127
     rows(w, largest=w.max(dim=1, keepdim=True).values)
         # the scale must come from the largest |w|: here a row's largest weight is negative
     ((w / right(w)[1]).round(), right(w)[1])
-        # the codes are still floats (torch.float32): .to(torch.int8) makes them a byte each
     ((w / right(w)[1]).round().int(), right(w)[1])
-        # the codes take four bytes each (torch.int32): .to(torch.int8) makes them a byte
     ((w / right(w)[1]).round().long(), right(w)[1])
-        # the codes take eight bytes each (torch.int64): .to(torch.int8) makes them a byte
+        # the codes take four bytes each, or eight: .to(torch.int8) makes them a byte
     (right(w)[0], right(w)[1].squeeze(1))
         # the scales have lost a dimension, and codes * scale fits no more: keepdim=True
-    (right(w)[0], 1 / right(w)[1])    # the scale is upside down: codes * scale must give w back
-    (right(w)[0], right(w)[1] * 127)  # that is the largest |w|; the scale is a 127th of it
+    (right(w)[0], 1 / right(w)[1])
+    (right(w)[0], right(w)[1] * 127)  # codes * scale does not give w back: the scale is a 127th of the largest |w|
     right(w)[::-1]                    # the two change places: codes first
     """,
     names={"rows": _int8_rows},
@@ -75,12 +73,10 @@ nearest_level = exercise(
         # that is the nearest weight for each level; each weight wants its level: dim=1
     ({DISTANCE}.abs().min(dim=1).values, block.abs().max())  # that is the distance; return the index, argmin
     (torch.searchsorted(levels, block / block.abs().max()).clamp(max=len(levels) - 1), block.abs().max())
-        # it takes the next level above, not the nearest
     (torch.searchsorted(levels, block / block.abs().max(), right=True) - 1, block.abs().max())
-        # it takes the next level below, not the nearest
+        # it takes the next level above or below, not the nearest
     (((block / block.max())[:, None] - levels).abs().argmin(dim=1), block.max())
-        # it divides by the largest weight; the largest |weight| may be a negative one's
-    (right(block, levels)[0], block.max())  # the second must be the largest |weight|, which may be a negative one's
+    (right(block, levels)[0], block.max())  # the largest |weight| is meant, which may be a negative one's
     right(block, levels)[::-1]                               # the two change places: codes first
     right(block, levels)[0]  # those are the codes alone; without absmax nobody gets the weights back
     """,

@@ -49,8 +49,9 @@ def fit_view(model: str = "bert-base", device: int = 8) -> base.FigureView:
             raise UserError(f"{model} has no nn.Linear in its layers: it cannot be packed; choose another model")
         totals = frame.groupby("way", sort=False)["gb"].sum()
         fits = [way for way, gb in totals.items() if gb < device]
-        text = f"{model}, {method}, size {size}: {trained:,} trained; in {device} GB, activations not counted: " + (
-            f"{len(fits)} of {len(totals)} ways fit ({', '.join(fits)})" if fits else "none fits"
+        verdict = f"{len(fits)} of {len(totals)} ways fit ({', '.join(fits)})" if fits else "none fits"
+        text = (
+            f"{model}, {method}, size {size}: {trained:,} trained; in {device} GB, activations not counted: {verdict}"
         )
         return plots.training_memory(frame, device, f"Training {model}"), text
 
