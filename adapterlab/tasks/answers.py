@@ -15,14 +15,11 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..lab import mixed_precision, move
 from .encode import Encoded, Tokenizer, batches, longest_row, pad_id
-from .questions import Question, Questions, score_answers
+from .questions import Asked, Question, score_answers
 
-Asked: TypeAlias = Questions | Sequence[Question]
 Characters: TypeAlias = tuple[int, int]  # begin and end, as a slice takes them
 
-WINDOW = 384
-"""Tokens of a window where nothing else is asked for, as in BERT's own recipe for SQuAD."""
-
+WINDOW = 384  # tokens, where nothing else is asked for, as in BERT's own recipe for SQuAD
 HEAD = ("start", "end")
 """The labels of a span head: `adapters.add("qa", houlsby(64), head=HEAD)`."""
 
@@ -47,9 +44,11 @@ class Windows(Encoded):
 
     def holds_answer(self) -> list[bool]:
         """Which rows contain their question's answer whole."""
-        return [
-            None not in (spans[s], spans[e]) for spans, (s, e) in zip(self.offsets, self.labels.tolist(), strict=True)
-        ]
+        return [spans[s] is not None for spans, s in zip(self.offsets, self.labels[:, 0].tolist(), strict=True)]
+
+    def passage(self, row: int) -> dict[int, Characters]:
+        """Token -> its characters, of a row's tokens of the passage."""
+        return {i: characters for i, characters in enumerate(self.offsets[row]) if characters is not None}
 
 
 def encode_questions(
@@ -65,65 +64,49 @@ def encode_questions(
     questions = list(questions)
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"{type(tokenizer).__name__} gives no offsets: questions need a fast tokenizer")
-    if stride < 0:
-        raise UserError(f"stride={stride} must be 0 or more: the tokens that two windows share")
     longest = longest_row(tokenizer, max_length, WINDOW)
     asked = [" ".join(q.question.split()) for q in questions]
     for q, text in zip(questions, asked, strict=True):
         _check_room(q, text, tokenizer, longest, stride)
-    out = tokenizer(
-        asked,
-        [q.context for q in questions],
-        max_length=longest,
-        stride=stride,
-        truncation="only_second",
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-    )
+    passages = [q.context for q in questions]
+    cut = {"truncation": "only_second", "return_overflowing_tokens": True, "return_offsets_mapping": True}
+    out = tokenizer(asked, passages, max_length=longest, stride=stride, return_attention_mask=False, **cut)
     ids, owner = out["input_ids"], list(out["overflow_to_sample_mapping"])
-    offsets = [_passage_offsets(out, row) for row in range(len(ids))]
+    offsets = [
+        [tuple(span) if part == 1 else None for span, part in zip(spans, out.sequence_ids(row), strict=True)]
+        for row, spans in enumerate(out["offset_mapping"])
+    ]
     cls = [row.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in row else 0 for row in ids]
-    labels = [token_span(o, questions[k], c) for o, k, c in zip(offsets, owner, cls, strict=True)]
+    labels = [token_span(o, questions[k]) or (c, c) for o, k, c in zip(offsets, owner, cls, strict=True)]
     ends = torch.tensor(labels, dtype=torch.long).reshape(-1, 2)  # (rows, 2)
     cuts = len(owner) - len(set(owner))
     return Windows(ids, out.get("token_type_ids"), ends, pad_id(tokenizer), longest, cuts, owner, offsets)
 
 
-def _passage_offsets(out: Any, row: int) -> list[Characters | None]:
-    """Which characters of the passage each token of a row covers; None for a token of the question."""
-    pairs = zip(out["offset_mapping"][row], out.sequence_ids(row), strict=True)
-    return [tuple(characters) if part == 1 else None for characters, part in pairs]
-
-
 def _check_room(q: Question, text: str, tokenizer: Tokenizer, longest: int, stride: int) -> None:
-    if not text:
-        raise UserError(f"question {q.ident} is empty; ask something")
-    if not q.context.strip():
-        raise UserError(f"question {q.ident} has an empty passage; give it a text to answer from")
+    if not text or not q.context.strip():
+        raise UserError(f"question {q.ident} {'has an empty passage' if text else 'is empty'}; fill it in")
     asked = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     room = longest - asked - tokenizer.num_special_tokens_to_add(pair=True)
     if room < 1:
         raise UserError(
             f"question {q.ident} has {asked} tokens and fills the window of {longest}: shorten it or raise max_length"
         )
-    if stride >= room:
+    if not 0 <= stride < room:
         raise UserError(
-            f"stride={stride} must be less than the {room} tokens that a window of {longest} leaves to the passage "
-            f"(question {q.ident}); lower stride or raise max_length"
+            f"stride={stride} must be 0 or more and less than the {room} tokens that a window of {longest} leaves to "
+            f"the passage (question {q.ident}); mend stride or raise max_length"
         )
 
 
-def token_span(offsets: Sequence[Characters | None], question: Question, cls: int = 0) -> tuple[int, int]:
-    """The first and the last token of the first answer, (cls, cls) when the window does not hold it whole."""
-    inside = {i: characters for i, characters in enumerate(offsets) if characters is not None}
+def token_span(offsets: Sequence[Characters | None], question: Question) -> tuple[int, int] | None:
+    """The first and the last token of the first answer, None when the window does not hold it whole."""
+    inside = [(i, *characters) for i, characters in enumerate(offsets) if characters is not None]
     if not question.answers or not inside:
-        return cls, cls
+        return None
     begin, end = question.starts[0], question.starts[0] + len(question.answers[0])
-    if begin < min(inside.values())[0] or end > max(inside.values())[1]:
-        return cls, cls
-    touched = [i for i, (left, right) in inside.items() if right > begin and left < end]
-    return (touched[0], touched[-1]) if touched else (cls, cls)
+    touched = [i for i, left, right in inside if right > begin and left < end]
+    return (touched[0], touched[-1]) if touched and inside[0][1] <= begin and end <= inside[-1][2] else None
 
 
 # ---- training
@@ -181,16 +164,13 @@ def best_spans(
 
     start, end: (tokens,) scores. allowed: (tokens,) bool, the tokens that belong to the passage.
     """
-    start = start.masked_fill(~allowed, -torch.inf)
-    end = end.masked_fill(~allowed, -torch.inf)
+    start, end = (scores.masked_fill(~allowed, -torch.inf) for scores in (start, end))
     ends = F.pad(end, (0, max_answer - 1), value=-torch.inf).unfold(0, max_answer, 1)
-    scores = (start[:, None] + ends).flatten()  # [s * max_answer + k]: from token s to token s + k
-    top = scores.topk(min(count, len(scores)))
-    return [
-        (value, index // max_answer, index // max_answer + index % max_answer)
-        for value, index in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        if value > -torch.inf
-    ]
+    top = (start[:, None] + ends).flatten()  # [s * max_answer + k]: from token s to token s + k
+    values, places = top.topk(min(count, len(top)))
+    first, more = places // max_answer, places % max_answer
+    spans = zip(values.tolist(), first.tolist(), (first + more).tolist(), strict=True)
+    return [span for span in spans if span[0] > -torch.inf]
 
 
 def decode(
@@ -202,9 +182,8 @@ def decode(
     questions = list(questions)
     best: list[dict[Characters, Span]] = [{} for _ in questions]
     for row, (start, end) in enumerate(logits):
-        offsets, k = windows.offsets[row], windows.owner[row]
-        inside = {i: characters for i, characters in enumerate(offsets) if characters is not None}
-        allowed = torch.tensor([i in inside for i in range(len(offsets))])
+        inside, k = windows.passage(row), windows.owner[row]
+        allowed = torch.tensor([i in inside for i in range(len(start))])
         for score, first, last in best_spans(start, end, allowed, count, max_answer):
             begin, stop = inside[first][0], inside[last][1]
             if (begin, stop) not in best[k] or score > best[k][begin, stop].score:
@@ -218,14 +197,17 @@ def answer(model: nn.Module, windows: Windows, questions: Asked, max_answer: int
     return [spans[0].text if spans else "" for spans in ranked]
 
 
-def ask(model: nn.Module, tokenizer: Tokenizer, passage: str, question: str, max_length: int | None = None,
-        stride: int = 64, max_answer: int = 30, count: int = 5,
-        ) -> tuple[list[Span], Windows, list[Tensor]]:  # fmt: skip
-    """One question on one passage of your own: (its best spans, the windows, their scores).
-
-    Errors: UserError for an empty passage or question, and what `encode_questions` refuses.
-    """
-    mine = Questions((Question("yours", "yours", passage, question),), "yours")
+def ask(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    passage: str,
+    question: str,
+    max_length: int | None = None,
+    stride: int = 64,
+    max_answer: int = 30,
+) -> tuple[list[Span], Windows, list[Tensor]]:
+    """One question on one passage of your own: (its five best spans, the windows, their scores)."""
+    mine = [Question("yours", "yours", passage, question)]
     windows = encode_questions(mine, tokenizer, max_length, stride)
     logits = span_logits(model, windows)
-    return decode(logits, windows, mine, max_answer, count)[0], windows, logits
+    return decode(logits, windows, mine, max_answer, count=5)[0], windows, logits

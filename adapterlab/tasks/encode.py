@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .core import Rows
+from .core import Rows, shuffled
 
 Tokenizer: TypeAlias = Any  # one of transformers', which is not imported for its name
-UNSAID = 100_000
-LONGEST = 512
-"""Taken for a tokenizer that says no length of its own (some say 1e30)."""
-
-WINDOW = 50
+UNSAID, LONGEST = 100_000, 512
+"""Some tokenizers say 1e30 in place of a length: this is taken then."""
+WINDOW = 50  # batches among which rows are sorted by length
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class Encoded:
 def encode(split: Rows, tokenizer: Tokenizer, max_length: int | None = None) -> Encoded:
     """Tokenise a split once. Pairs become one row with token types, where the tokenizer has them.
 
-    max_length: tokens kept of a row, special tokens included; longer rows are cut (of a pair the longer text
-        first) and counted in `truncated`. None: what the model takes, at most LONGEST where it does not say.
+    max_length: tokens kept of a row, special tokens included; longer rows are cut (of a pair the longer text first) and
+        counted in `truncated`. None: what the model takes, at most LONGEST where it does not say.
     Errors: UserError for a max_length that the model cannot take, or that leaves no room for a token.
     """
     longest = longest_row(tokenizer, max_length)
@@ -70,20 +68,21 @@ def encode(split: Rows, tokenizer: Tokenizer, max_length: int | None = None) -> 
             f"max_length={max_length} leaves no room beside {special} special tokens; give {special + 1} or more"
         )
     types = "token_type_ids" in tokenizer.model_input_names
-    cut = {"max_length": longest, "truncation": True, "return_attention_mask": False, "return_token_type_ids": types}
-    out = tokenizer(*_columns(split), padding=False, **cut)
-    full = [i for i, row in enumerate(out["input_ids"]) if len(row) == longest]
-    truncated = _longer(split.take(full), tokenizer, longest) if full else 0
-    dtype = torch.float32 if split.labels and isinstance(split.labels[0], float) else torch.long
+    out = _tokens(split, tokenizer, max_length=longest, truncation=True, return_token_type_ids=types)
+    full = split.take(i for i, row in enumerate(out["input_ids"]) if len(row) == longest)
+    truncated = sum(len(row) > longest for row in _tokens(full, tokenizer)["input_ids"]) if len(full) else 0
+    dtype = torch.float32 if any(isinstance(label, float) for label in split.labels[:1]) else torch.long
     labels = torch.tensor(split.labels, dtype=dtype)
     return Encoded(out["input_ids"], out.get("token_type_ids"), labels, pad_id(tokenizer), longest, truncated)
 
 
-def longest_row(tokenizer: Tokenizer, max_length: int | None, most: int = UNSAID) -> int:
-    """How many tokens a row may have: as many as asked for, else what the model takes, at most `most`.
+def _tokens(split: Rows, tokenizer: Tokenizer, **more: Any) -> Any:
+    pairs = None if split.pairs is None else list(split.pairs)
+    return tokenizer(list(split.texts), pairs, padding=False, return_attention_mask=False, verbose=False, **more)
 
-    Errors: UserError when more are asked for than the model takes.
-    """
+
+def longest_row(tokenizer: Tokenizer, max_length: int | None, most: int = UNSAID) -> int:
+    """How many tokens a row may have: what is asked for (UserError if the model takes fewer), else at most `most`."""
     limit = tokenizer.model_max_length if tokenizer.model_max_length < UNSAID else None
     if max_length is None:
         return min(limit or LONGEST, most)
@@ -97,44 +96,25 @@ def pad_id(tokenizer: Tokenizer) -> int:
     return next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
 
 
-def _columns(split: Rows) -> tuple[list[str], list[str] | None]:
-    return list(split.texts), None if split.pairs is None else list(split.pairs)
-
-
-def _longer(split: Rows, tokenizer: Tokenizer, longest: int) -> int:
-    """How many rows have more than `longest` tokens."""
-    whole = tokenizer(*_columns(split), truncation=False, padding=False, verbose=False)
-    return sum(len(row) > longest for row in whole["input_ids"])
-
-
 def batches(
     encoded: Encoded, batch_size: int = 32, shuffle: bool = False, seed: int = 0, epoch: int = 0
 ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
     """Yield (inputs, labels, rows) until every row has come once.
 
-    inputs: input_ids, attention_mask and, where there are types, token_type_ids: each (batch, tokens) long,
-        padded on the right to the longest row of the batch. labels: (batch,). rows: (batch,) row numbers.
-    shuffle: rows are shuffled, cut into windows of 50 batches, sorted by length within a window, and the
-        batches shuffled: little padding, random order, the same for the same (seed, epoch).
-        Without it: longest rows first; `rows` says how to restore the order.
+    inputs: input_ids, attention_mask and, where there are types, token_type_ids: each (batch, tokens) long, padded on
+        the right to the longest row of the batch. labels: (batch,). rows: (batch,) row numbers.
+    shuffle: rows are shuffled, cut into windows of 50 batches, sorted by length within a window, and the batches
+        shuffled: little padding, the same for the same (seed, epoch). Without it: longest rows first.
     """
     if batch_size < 1:
         raise UserError(f"batch_size={batch_size}; give 1 or more")
-    lengths = encoded.lengths
+    lengths, draw = encoded.lengths, random.Random(f"{seed} {epoch}")
     rows = list(range(len(encoded)))
-    dice = random.Random(f"{seed} {epoch}")
+    rows = shuffled(rows, draw) if shuffle else rows
     window = WINDOW * batch_size if shuffle else max(len(rows), 1)
-    if shuffle:
-        rows = _shuffled(rows, dice)
     cuts = []
     for start in range(0, len(rows), window):
         part = sorted(rows[start : start + window], key=lambda i: -lengths[i])
         cuts += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-    for cut in _shuffled(cuts, dice) if shuffle else cuts:
+    for cut in shuffled(cuts, draw) if shuffle else cuts:
         yield encoded.inputs(cut), encoded.labels[cut], torch.tensor(cut)
-
-
-def _shuffled(items: list, dice: random.Random) -> list:
-    """Like random.shuffle, with the one function whose numbers Python promises to keep."""
-    keys = [dice.random() for _ in items]
-    return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]

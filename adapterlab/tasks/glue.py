@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError, suggest
-from .core import Task, cut_validation
+from .core import Options, Task, assemble
 from .labels import to_splits
 from .read import read_table
 
@@ -63,30 +63,24 @@ def find_glue(name: str, root: str | Path | None = None) -> tuple[str, Path]:
         if child.is_dir() and glue_name(child.name) == task:
             return task, child
     places = ", ".join(str(folder / task) for folder in roots)
-    raise UserError(
-        f'"{name}" is not there: no folder {places}; name the folder of your GLUE download with root="...", '
-        f'or use the bundled "rotten_tomatoes"'
-    )
+    raise UserError(f'"{name}" is not there: no folder {places}; name that of your GLUE download with root="..."')
 
 
-def load_glue(name: str, folder: Path, encoding: str = "utf-8", dev_as: str = "test") -> Task:
+def load_glue(name: str, folder: Path, encoding: str = "utf-8") -> Task:
     """A GLUE task from its folder.
 
-    Nobody has the labels of GLUE's test sets. So the dev set is the "test" split, never looked at in training,
-    and "validation" is cut from the training set: a tenth, at most 2,000, stratified, with SPLIT_SEED.
-    dev_as="validation" leaves training whole and makes the dev set "validation"; then there is no test split.
+    Nobody has the labels of GLUE's test sets. So the dev set is the "test" split, never looked at in training, and
+    "validation" is cut from the training set: a tenth, at most 2,000, stratified, with SPLIT_SEED.
     """
     spec = GLUE[name]
+    options = Options(spec.text, spec.label, spec.pair, spec.kind, spec.labels, spec.metric)
     tables = {}
-    for split, file in zip(("train", dev_as, f"{dev_as}_mismatched"), ("train.tsv", *spec.dev), strict=False):
+    for split, file in zip(("train", "test", "test_mismatched"), ("train.tsv", *spec.dev), strict=False):
         if not (folder / file).is_file():
             files = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
             raise UserError(f"{folder} has no {file}, which GLUE's {name} needs; there is {files}")
-        columns = {"text": spec.text, "pair": spec.pair, "label": spec.label}
-        tables[split] = read_table(folder / file, columns, encoding, spec.names, spec.damaged)
+        tables[split] = read_table(folder / file, options.columns, encoding, spec.names, spec.damaged)
     labels, splits = to_splits(tables, spec.kind, spec.labels)
-    if dev_as == "test":
-        splits = cut_validation(splits)
     left = sum(table.left_out for table in tables.values())
     source = str(folder) + (f" ({left} damaged lines left out)" if left else "")
-    return Task(f"glue/{name}", spec.kind, labels, spec.metric, splits, source, "GLUE; each corpus has its own terms")
+    return assemble(f"glue/{name}", labels, splits, source, options)

@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import hub
 from ..errors import UserError
-from .core import Options, Task, assemble, cut_validation
+from .core import Options, Task, assemble
 from .glue import GLUE, glue_name
 from .labels import to_splits
 from .read import Row, Table, check_header
@@ -17,30 +17,26 @@ INSTEAD = (
 
 
 def load_hub(name: str, options: Options) -> Task:
-    """ "hub:owner/dataset[/configuration]" -> Task. GLUE's columns, labels and metrics are known.
+    """ "hub:owner/dataset[/configuration]" -> Task. GLUE's columns, labels and metrics are known, as in `load_glue`.
 
-    A split without labels (-1: GLUE's test sets) is dropped. GLUE: as `load_glue`; others: what is missing is
-    cut from train.
+    A split without labels (-1: GLUE's test sets) is dropped; what is missing then is cut from train.
     Errors: UserError, within 3 seconds when the Hub cannot be reached.
     """
     repo, config = parse_name(name)
     spec = GLUE.get(glue_name(config) or "") if config and repo.endswith("/glue") else None
-    loaded = open_data_set(name, INSTEAD)
     if spec:
         text, pair = spec.hub or (spec.text, spec.pair)
-        options = Options(text, "label", pair, spec.kind, spec.labels, spec.metric, dev_as=options.dev_as)
+        options = Options(text, "label", pair, spec.kind, spec.labels, spec.metric)
+    loaded = open_data_set(name, INSTEAD)
     read = {split: _table(f"{name}/{split}", data, options) for split, data in loaded.items()}
     tables = {split: table for split, table in read.items() if table is not None}
     if "train" not in tables:
         raise UserError(f"{name} has no train split with labels; it has {', '.join(loaded)}")
     labels = options.labels or getattr(loaded["train"].features[options.label], "names", None)
     names, splits = to_splits(tables, options.kind, labels)
-    source, licence = f"the Hub, {name[4:]}", loaded["train"].info.license or "see its page on the Hub"
     if spec:
-        splits = {s.replace("validation", options.dev_as).replace("_matched", ""): rows for s, rows in splits.items()}
-        splits = cut_validation(splits) if options.dev_as == "test" else splits
-        return Task(name, options.kind, names, spec.metric, splits, source, licence)
-    return assemble(name, options.kind, names, options.metric, splits, source, licence)
+        splits = {s.replace("validation", "test").replace("_matched", ""): rows for s, rows in splits.items()}
+    return assemble(name, names, splits, f"the Hub, {name[4:]}", options)
 
 
 def parse_name(name: str) -> tuple[str, str | None]:

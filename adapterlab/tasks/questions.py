@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import UserError
 from ..paths import DATA
-from .core import SPLIT_SEED
+from .core import SPLIT_SEED, shuffled
 from .hub import open_data_set
 from .read import read_text
 
@@ -41,11 +41,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions in the order of their file. left_out: how many were skipped because they could not be used."""
+    """Questions in the order of their file."""
 
     items: tuple[Question, ...]
     source: str
-    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.items)
@@ -75,75 +74,60 @@ class Questions:
         return Questions(self.items[:count], self.source)
 
     def split(self, test: int, seed: int = SPLIT_SEED) -> tuple["Questions", "Questions"]:
-        """(train, test): `test` whole articles are held out, so that no passage is on both sides.
+        """(train, test): `test` whole articles are held out, so that no passage is on both sides; UserError if all."""
+        if not 1 <= test < len(self.titles):
+            raise UserError(f"{test} articles of {len(self.titles)} in {self.source} cannot be held out; leave some")
+        order = shuffled(self.titles, random.Random(seed))
+        return self.of(order[test:]), self.of(order[:test])
 
-        Errors: UserError when one side would be empty.
-        """
-        titles = self.titles
-        if not 1 <= test < len(titles):
-            raise UserError(
-                f"{test} articles of {len(titles)} cannot be held out; give 1 to {len(titles) - 1}"
-                if len(titles) > 1
-                else f"{self.source} has one article only and cannot be split by article; give a second file"
-            )
-        draw = random.Random(seed).random
-        number = {title: draw() for title in titles}
-        held_out = set(sorted(titles, key=number.__getitem__)[:test])
-        return self.of(t for t in titles if t not in held_out), self.of(held_out)
+
+Asked: TypeAlias = Questions | Sequence[Question]
 
 
 # ---- reading
 
 
-def load_questions(name: str | Path = "mini_squad", split: str = "train", skip: bool = False) -> Questions:
+def load_questions(name: str | Path = "mini_squad", split: str = "train") -> Questions:
     """Questions from a bundled set, a SQuAD v1.1 file or the Hub.
 
     name: "mini_squad" (bundled: small, written for this workbook), the path of a JSON file, or "hub:owner/dataset"
-        (its `split`; needs a network or a copy in the cache), as in "hub:rajpurkar/squad".
-    skip: leave out the questions whose answer is not where the file says, or that have none, and count them.
+        (its `split`), as in "hub:rajpurkar/squad".
     Errors: UserError that names the file, the question and the mend.
     """
     name = str(name)
     if name.startswith("hub:"):
-        return _from_hub(name, split, skip)
+        return _collect(_hub_entries(name, split), f"{name}, {split}")
     path = BUNDLED.get(name, Path(name).expanduser())
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a SQuAD v1.1 JSON file in it, such as train-v1.1.json")
-    text = read_text(path)
-    if not text.strip():
-        raise UserError(f"{path} is empty; it needs SQuAD v1.1 JSON: {SHAPE}")
     try:
-        data = json.loads(text)
+        data = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{path}, line {error.lineno}: no JSON ({error.msg}, column {error.colno}); "
-            "download it again or mend the line"
+            f"{path}, line {error.lineno}: no JSON ({error.msg}, column {error.colno}); it needs SQuAD v1.1's {SHAPE}"
         ) from None
-    return parse_squad(data, name if name in BUNDLED else path.name, skip)
+    return parse_squad(data, name if name in BUNDLED else path.name)
 
 
-def parse_squad(data: Any, source: str, skip: bool = False) -> Questions:
+def parse_squad(data: Any, source: str) -> Questions:
     """What a SQuAD v1.1 file holds, once it is JSON -> Questions."""
-    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-        raise UserError(f'{source} is JSON but not SQuAD\'s: it has no list "data"; the format is {SHAPE}')
-    return _collect(_entries(data["data"], source), source, skip)
+    return _collect(_entries(_get(data, "data", list, source), source), source)
 
 
 def _entries(articles: list, source: str) -> Iterator[Question]:
     """Every question of a file; what SQuAD v2 calls impossible has no answers."""
     for a, article in enumerate(articles, 1):
         where = f"{source}, article {a}"
-        title = _get(article, "title", str, where) if "title" in article else f"article {a}"
         for p, paragraph in enumerate(_get(article, "paragraphs", list, where), 1):
-            passage = f'{where} ("{title}"), paragraph {p}'
+            passage = f"{where}, paragraph {p}"
             context = _get(paragraph, "context", str, passage)
-            for k, entry in enumerate(_get(paragraph, "qas", list, passage), 1):
-                ident = _get(entry, "id", (str, int), f"{passage}, question {k}")
+            for entry in _get(paragraph, "qas", list, passage):
+                ident = _get(entry, "id", (str, int), passage)
                 at = f"{source}, question {ident}"
                 asked, golds = _get(entry, "question", str, at), _get(entry, "answers", list, at)
                 pairs = [(_get(gold, "text", str, at), _get(gold, "answer_start", int, at)) for gold in golds]
                 answers = [] if entry.get("is_impossible") else zip(*pairs, strict=True)
-                yield Question(str(ident), title, context, asked, *answers)
+                yield Question(str(ident), str(article.get("title", f"article {a}")), context, asked, *answers)
 
 
 def _get(entry: Any, key: str, kind: Any, where: str) -> Any:
@@ -155,23 +139,28 @@ def _get(entry: Any, key: str, kind: Any, where: str) -> Any:
     return entry[key]
 
 
-def _collect(asked: Iterable[Question], source: str, skip: bool) -> Questions:
-    """The questions that can be used; skip: leave the others out, and count them."""
+def _hub_entries(name: str, split: str) -> Iterator[Question]:
+    rows = open_data_set(name, INSTEAD, split)
+    needed = {"id", "title", "context", "question", "answers"}
+    if missing := sorted(needed - set(rows.column_names)):
+        raise UserError(f'{name} has no column "{missing[0]}"; SQuAD on the Hub has {", ".join(sorted(needed))}')
+    for row in rows:
+        answers = (tuple(row["answers"][key]) for key in ("text", "answer_start"))
+        yield Question(row["id"], row["title"], row["context"], row["question"], *answers)
+
+
+def _collect(asked: Iterable[Question], source: str) -> Questions:
+    """The questions, each with answers that are where they are said to be."""
     questions: dict[str, Question] = {}
-    left_out = 0
     for question in asked:
         if wrong := _wrong_answer(question):
-            left_out += 1
-            if not skip:
-                at = f"{source}, question {question.ident}"
-                raise UserError(f"{at}: {wrong}, or leave such questions out with skip=True")
-        elif question.ident in questions:
+            raise UserError(f"{source}, question {question.ident}: {wrong}")
+        if question.ident in questions:
             raise UserError(f'{source}: two questions have the id "{question.ident}"; give each its own')
-        else:
-            questions[question.ident] = question
+        questions[question.ident] = question
     if not questions:
-        raise UserError(f"{source} holds no question that can be used ({left_out} left out); check the file")
-    return Questions(tuple(questions.values()), source, left_out)
+        raise UserError(f"{source} holds no question; it needs SQuAD v1.1's {SHAPE}")
+    return Questions(tuple(questions.values()), source)
 
 
 def _wrong_answer(question: Question) -> str:
@@ -186,19 +175,6 @@ def _wrong_answer(question: Question) -> str:
             mend = "correct the file" if near is None else f"it stands at {near}: correct answer_start"
             return f'the answer "{text}" is not at answer_start {start}, where the passage says "{stretch}"; {mend}'
     return ""
-
-
-def _from_hub(name: str, split: str, skip: bool) -> Questions:
-    rows = open_data_set(name, INSTEAD, split)
-    needed = {"id", "title", "context", "question", "answers"}
-    if missing := sorted(needed - set(rows.column_names)):
-        raise UserError(f'{name} has no column "{missing[0]}"; SQuAD on the Hub has {", ".join(sorted(needed))}')
-    asked = (
-        Question(row["id"], row["title"], row["context"], row["question"],
-                 tuple(row["answers"]["text"]), tuple(row["answers"]["answer_start"]))
-        for row in rows
-    )  # fmt: skip
-    return _collect(asked, f"{name}, {split}", skip)
 
 
 # ---- the two scores
@@ -227,14 +203,10 @@ def best_over(metric: Callable[[str, str], float], answer: str, golds: Iterable[
     return max(metric(answer, gold) for gold in golds)
 
 
-def score_answers(answers: Sequence[str], questions: Questions | Sequence[Question]) -> dict[str, float]:
+def score_answers(answers: Sequence[str], questions: Asked) -> dict[str, float]:
     """{"exact", "f1"}: means over the questions, between 0 and 1; `answers` holds one answer a question, in order."""
-    if len(answers) != len(questions):
+    if not answers or len(answers) != len(questions):
         raise UserError(f"{len(answers)} answers for {len(questions)} questions; give one to each, in their order")
-    if not answers:
-        raise UserError("nothing to score: there are no questions")
-    return {
-        name: sum(best_over(metric, answer, q.answers) for answer, q in zip(answers, questions, strict=True))
-        / len(answers)
-        for name, metric in (("exact", exact_match), ("f1", f1))
-    }
+    pairs = list(zip(answers, questions, strict=True))
+    means = {"exact": exact_match, "f1": f1}
+    return {name: sum(best_over(m, text, q.answers) for text, q in pairs) / len(pairs) for name, m in means.items()}

@@ -73,8 +73,6 @@ def test_each_task_in_its_own_layout(root, task, pair, labels, metric, first):
     assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (36, 4, 6)
     assert ("test_mismatched" in loaded.splits) == (task == "MNLI")
     assert load_task(root / task).splits == loaded.splits
-    whole = load_task(root / task, dev_as="validation")
-    assert len(whole.train) == 40 and whole.validation == loaded.test and "test" not in whole.splits
 
 
 def test_mismatched_shrinks_with_test(root):

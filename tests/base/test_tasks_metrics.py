@@ -50,10 +50,10 @@ def test_nan_stays_nan():
 
 
 def test_a_task_reports_what_glue_reports():
-    task = Task("t", "classification", ("n", "y"), "f1", {}, "", "")
+    task = Task("t", "classification", ("n", "y"), "f1", {}, "")
     true = torch.tensor([0, 1, 1, 0])
     assert metrics(task, true, true) == {"f1": 1.0, "accuracy": 1.0}
-    task = Task("t", "regression", (), "pearson_spearman", {}, "", "")
+    task = Task("t", "regression", (), "pearson_spearman", {}, "")
     assert list(metrics(task, true.float(), true.float())) == ["pearson_spearman", "pearson", "spearman"]
 
 

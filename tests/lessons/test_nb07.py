@@ -92,7 +92,7 @@ def job(labels, seed):
     ids = torch.randint(1, 60, (12, 6), generator=draw).tolist()
     rows = Encoded(ids, None, torch.arange(12) % labels, 0, 6, 0)
     names = tuple(str(i) for i in range(labels))
-    return Task("random", "classification", names, "accuracy", {}, "", ""), {"train": rows, "test": rows}
+    return Task("random", "classification", names, "accuracy", {}, ""), {"train": rows, "test": rows}
 
 
 def test_adapters_keep_earlier_tasks_bit_for_bit_and_full_does_not():

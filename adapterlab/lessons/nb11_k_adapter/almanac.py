@@ -61,4 +61,4 @@ def market_task(towns: pd.DataFrame) -> Task:
 
 
 def _task(name: str, splits: dict[str, Rows]) -> Task:
-    return Task(name, "classification", labels(name), "accuracy", splits, "invented", "Apache-2.0")
+    return Task(name, "classification", labels(name), "accuracy", splits, "invented")
