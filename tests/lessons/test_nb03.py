@@ -30,6 +30,6 @@ def test_shares_are_sorted_and_a_band_is_marked():
 def test_a_size_wider_than_the_model_is_said():
     view = budget_view("electra-small", 64, 1)
     view.bottleneck.value = 512
-    assert "wider than electra-small, which is 256 wide" in view.error
+    assert "size 512 is wider than the site it goes to (256)" in view.error
     view.bottleneck.value = 256
     assert view.error is None and "size 256" in view.summary

@@ -30,5 +30,5 @@ def budget(tasks: int = 10, size: int = 64, model: str = "MiniLM-L6 (bundled)") 
         height=360,
         model=base.choice("model", list(MODELS), model),
         tasks=base.slider("tasks", tasks, 1, 100),
-        bottleneck=base.slider("bottleneck size", size, 1, 512),
+        bottleneck=base.slider("bottleneck size", size, 1, 384),
     )

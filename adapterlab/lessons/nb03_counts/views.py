@@ -2,7 +2,6 @@
 
 import plotly.graph_objects as go
 
-from ...errors import UserError
 from ...methods import BottleneckConfig, LayerNormConfig, houlsby
 from ...studies.count import checkpoints, count, parts
 from ..kit import view as base
@@ -21,9 +20,6 @@ def draw(model: str, method: str, bottleneck: int, tasks: int) -> tuple[go.Figur
     """(figure, summary) for the view. method: a key of METHODS. UserError for a size that is wider than the model."""
     recipe = METHODS[method](bottleneck)
     added, row = parts(model, recipe), count(model, recipe, tasks)
-    width = min((part["width"] for part in added if part["method"] == "bottleneck"), default=bottleneck)
-    if bottleneck > width:
-        raise UserError(f"size {bottleneck} is wider than {model}, which is {width} wide: choose a smaller one")
     formula = " + ".join(f"{part['sites']} × ({part['numbers']})" for part in added)
     text = (
         f"{model}, {method}, size {bottleneck}: {formula} = {row['adapter']:,} of {row['base']:,} parameters "
