@@ -1,8 +1,8 @@
 """Every notebook in smoke, as it is under nbval and with the solutions filled in, on data of one's own, under papermill.
 
 One execution each answers all: do the cells run, does a checked cell print what is committed, does every exercise say
-what it should, does the run keep to Binder's memory and leave the checkout alone. A third runs every cell three times,
-as a student does after an edit, with every answer that a check accepts.
+what it should, does the run keep to Binder's memory and leave the checkout alone. The second run goes through all cells once
+more in the same kernel, as a student does after an edit, with every answer that a check accepts.
 """
 
 import nbformat
@@ -11,7 +11,7 @@ from toy_notebook import toy
 
 from adapterlab.book.notebooks import Notebook, parameters
 from adapterlab.errors import UserError
-from notebooks import code_cells, fill_solutions, notebooks, read, report, run_notebook, tagged, tags, texts
+from notebooks import AGAIN, code_cells, fill_solutions, notebooks, read, report, run_notebook, tagged, tags, texts
 
 VERDICT = {"unsolved": "not attempted, using the reference", "solved": "correct"}
 PEAK_MB = 2000
@@ -26,8 +26,11 @@ def problems(run, nb) -> list[str]:
     found += [f"wrote into the checkout: {', '.join(run.written)}"] if run.written else []
     idle = [c for c in code_cells(run.nb) if c.execution_count is None and c.source.strip()]
     found += [f"not executed: {c.source[:60]!r}" for c in idle]
-    found += [f"a traceback in the output of {c.source[:60]!r}" for c in code_cells(run.nb) if "Traceback" in texts(c)]
-    printed = "\n".join(texts(c) for c in code_cells(run.nb)).splitlines()
+    torn = [c for c in code_cells(run.nb) if "Traceback" in texts(c)]
+    found += [
+        f"a traceback in the output of {c.source[:60]!r}, {' '.join(tags(c)[1:])}: {texts(c)[-400:]}" for c in torn
+    ]
+    printed = "\n".join(texts(c) for c in code_cells(run.nb) if AGAIN not in tags(c)).splitlines()
     for ident in tagged(nb, "exercise-"):
         verdicts = [line for line in printed if line.startswith(f"exercise {ident}:")]
         if verdicts != [f"exercise {ident}: {VERDICT[run.kind]}"]:
@@ -54,31 +57,6 @@ def test_runs(path, kind, tmp_path, note):
     note(f"{run.name:32} {kind:9} {run.seconds:6.1f} s, peak {run.peak_mb:.0f} MB")
     found = problems(run, read(path))
     assert not found, report(found)
-
-
-TO_MEND = "05 06 07 08 09 10 11 12 14".split()  # notebooks not yet seen to pass
-
-
-@pytest.mark.notebook
-@pytest.mark.parametrize("path", notebooks(), ids=lambda p: p.stem)
-def test_every_cell_runs_again_and_with_every_accepted_answer(path, tmp_path, note):
-    run = run_notebook(path, "again", tmp_path)
-    note(f"{run.name:32} {run.kind:9} {run.seconds:6.1f} s")
-    found = failures(run)
-    if found and path.name[:2] in TO_MEND:
-        pytest.xfail(report(found))
-    assert not found, report(found)
-
-
-def failures(run) -> list[str]:
-    """The cells of a notebook run again that failed: at which time, which cell, and why; or why there is no end."""
-    found = [
-        f"the {' '.join(tags(cell)[1:])} time, {cell.source.strip().splitlines()[0]!r}: {out.ename}: {out.evalue[:300]}"
-        for cell in (code_cells(run.nb) if run.nb else [])
-        for out in cell.outputs
-        if out.output_type == "error"
-    ]
-    return found or [f"the run ended with {run.code}:\n{run.log[-3000:]}"] * bool(run.code)
 
 
 @pytest.mark.parametrize("path", [p for p in notebooks() if "TASK" in tagged(read(p), "parameters")[""].source.split()])

@@ -1,8 +1,7 @@
 """Helpers of the tests that guard the notebooks: find, read, fill in the solutions, run in a private copy.
 
-A notebook is executed three times without a browser: as it is by nbval, which also compares its checked cells, and by
-papermill, solved (where it has a TASK, on a file of nine classes), and with its cells again and again. All leave the
-executed notebook, from which verdicts, errors and peak memory are read.
+A notebook is executed twice without a browser: as it is by nbval, which also compares its checked cells, and by papermill,
+solved (where it has a TASK, on a file of nine classes), with all its cells again at the end. Both leave the executed notebook, from which verdicts, errors and peak memory are read.
 """
 
 import ast
@@ -40,6 +39,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import pytest
 sys.exit(pytest.main(sys.argv[1:]))"""
 # behind an exercise: from here on each call is answered by the next of all the answers that its check accepts
+AGAIN = "again"
 ROTATE = """
 from itertools import cycle
 accepted = [check.{check}(answer) for _, answer in check.{check}.accepted_variants()]
@@ -112,21 +112,17 @@ def fill_solutions(nb):
 
 
 def run_again(nb):
-    """A copy of the notebook with every code cell twice in a row, and all of them once more, as by a second "Run All".
+    """The notebook with all its code cells but the parameters once more at its end, as by "Run All" in a living kernel.
 
-    A cell may fail and the next runs all the same. From its second time on an exercise gives another type of answer
-    at every call, whatever its check accepts.
+    Of these a cell may fail and the next runs all the same. This time an exercise gives another type of answer at every
+    call, whatever its check accepts.
     """
-
-    def again(cell, ordinal):
+    for cell in [cell for cell in code_cells(nb) if "parameters" not in tags(cell)]:
         source, line = cell.source, CHECKER.search(cell.source)
-        if line and ordinal != "first":
+        if line:
             source = source[: line.end()] + ROTATE.format(**line.groupdict()) + source[line.end() :]
-        return nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception", ordinal]})
-
-    cells = [again(cell, ordinal) for cell in code_cells(nb) for ordinal in ("first", "second")]
-    cells += [again(cell, "third") for cell in code_cells(nb)]
-    return nbformat.v4.new_notebook(cells=cells, metadata=nb.metadata)
+        nb.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception", AGAIN]}))
+    return nb
 
 
 def report(problems: list[str]) -> str:
@@ -206,7 +202,7 @@ class Run:
 
 
 def run_notebook(path: Path, kind: str, scratch: Path) -> Run:
-    """kind: "unsolved" (nbval), "solved" or "again" (papermill). A kernel that could not start is tried once more."""
+    """kind: "unsolved" (nbval) or "solved" (papermill). A kernel that could not start is tried once more."""
     run = _run_once(path, kind, scratch / "1")
     lost = ("Kernel died before replying", "Kernel didn't respond", "Address already in use")
     return _run_once(path, kind, scratch / "2") if run.code and any(t in run.log for t in lost) else run
@@ -218,8 +214,8 @@ def _nbval(here: Path, copy: Path, out: Path, report: Path) -> list[str]:
             f"--junitxml={report}", f"--rootdir={copy}", str(here)]  # fmt: skip
 
 
-def _papermill(here: Path, out: Path, solved: bool) -> list[str]:
-    takes_task = solved and re.search(r"^TASK = ", tagged(read(here), "parameters")[""].source, re.M)
+def _papermill(here: Path, out: Path) -> list[str]:
+    takes_task = re.search(r"^TASK = ", tagged(read(here), "parameters")[""].source, re.M)
     own = ["-p", "TASK", str(own_file(out.with_suffix(".csv")))] if takes_task else []
     return ["-c", PAPERMILL, str(here), str(out), "-k", "python3", "--no-progress-bar", "--cwd", str(here.parent),
             "--execution-timeout", str(TIMEOUT), *own]  # fmt: skip
@@ -229,10 +225,10 @@ def _run_once(path: Path, kind: str, scratch: Path) -> Run:
     copy = scratch / "copy"
     folder = private_copy(copy, extra=path)
     here, out, report = folder / path.name, scratch / path.name, scratch / "report.xml"
-    nb = {"unsolved": lambda nb: nb, "solved": fill_solutions, "again": run_again}[kind](read(here))
+    nb = run_again(fill_solutions(read(here))) if kind == "solved" else read(here)
     nb.cells.append(nbformat.v4.new_code_cell(FINISH, execution_count=len(code_cells(nb)) + 1))
     nbformat.write(nb, here)
-    command = _nbval(here, copy, out, report) if kind == "unsolved" else _papermill(here, out, kind == "solved")
+    command = _papermill(here, out) if kind == "solved" else _nbval(here, copy, out, report)
     before = files(copy)
     start = time.perf_counter()
     code, log = _call([sys.executable, *command], environment(copy, scratch), folder)
