@@ -97,7 +97,7 @@ def inputs(model, seed: int = 0) -> dict:
     if kind in ("vit", "clip_vision_model"):
         return pixels
     if kind == "clip":
-        tokens[:, -1] = 60  # it pools where the highest id stands: at the first token there would be nothing to attend to
+        tokens[:, -1] = 59  # the text is read where the highest id stands; the first token attends to itself alone
         return text | pixels
     if kind == "wav2vec2":
         return {"input_values": torch.randn(2, 200, generator=g)}
