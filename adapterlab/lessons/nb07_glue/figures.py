@@ -139,11 +139,5 @@ def kept(frame: pd.DataFrame, mine: pd.DataFrame, rows: int) -> go.Figure:
         yaxis={"title": f"{first} at the end, %"},
         **theme.LEGEND,
     )
-    look = {
-        "mode": "markers+text",
-        "texttemplate": "  %{customdata}",
-        "textposition": "middle right",
-        "cliponaxis": False,
-    }
     hover = "%{customdata}<br>%{x:.1f}% and %{y:.1f}%"
-    return theme.lines(fig, points, final, first, "method", hover, half="half", note="note", **look)
+    return theme.lines(fig, points, final, first, "method", hover, half="half", note="note", mode="markers")

@@ -124,8 +124,8 @@ def board(table: pd.DataFrame, source: str, note: str = "", guess: float | None 
     fig = px.scatter(
         dots, x="value", y="label", color="group", symbol="group", facet_col="panel", error_x="half",
         category_orders={"label": table["label"].tolist(), "group": list(GROUPS)}, facet_col_spacing=0.03,
-        color_discrete_sequence=theme.OKABE_ITO, template=theme.TEMPLATE,
-        symbol_sequence=[marker + theme.SOURCES[source][0] for marker in theme.MARKERS],
+        color_discrete_sequence=[*theme.OKABE_ITO, "#7F7F7F"], template=theme.TEMPLATE,  # an eighth group: yours
+        symbol_sequence=[marker + theme.SOURCES[source][0] for marker in (*theme.MARKERS, "hexagram")],
     )  # fmt: skip
     fig.update_traces(marker_size=11)
     fig.layout.annotations = ()
