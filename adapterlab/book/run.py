@@ -51,6 +51,10 @@ class ThisInterpreter(AsyncKernelManager):
         return KernelSpecManager(parent=self, kernel_dirs=[], ensure_native_kernel=True)
 
 
+# what a kernel may say of its own shutdown
+INTERRUPTED = "[IPKernelApp] ERROR | KeyboardInterrupt caught in kernel."
+
+
 class Client(PapermillNotebookClient):
     """papermill's client, which cannot be left waiting.
 
@@ -143,7 +147,7 @@ class Job:
         return self.notebook.name
 
     def file(self, kind: str) -> Path:
-        """What the job leaves: "ipynb", "html", or "log", what the kernel wrote past Jupyter (removed when empty)."""
+        """What the job leaves: "ipynb", "html", or "log", what the kernel wrote past Jupyter, if it matters."""
         return self.folder / f"{self.name}.{kind}"
 
     def environment(self) -> dict[str, str]:
@@ -194,7 +198,7 @@ class Job:
 
     def _save(self) -> None:
         log = self.file("log")
-        if log.exists() and not log.stat().st_size:
+        if log.exists() and not log.read_text(errors="replace").replace(INTERRUPTED, "").strip():
             log.unlink()
         if self.nb is not None:
             write_whole(self.file("ipynb"), nbformat.writes(self.nb))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -213,6 +214,14 @@ def test_every_formula_of_the_book_can_be_set(path):
     assert "$" not in text and "\\" not in "".join(re.findall(r"<math.*?</math>", text))
 
 
+def test_what_a_kernel_says_of_its_shutdown_leaves_no_log(tmp_path):
+    folder = tmp_path / "notebooks"
+    write(folder, "00_quiet", f"import os\nos.write(2, {runner.INTERRUPTED.encode()!r})")
+    write(folder, "01_loud", f"import os\nos.write(2, {runner.INTERRUPTED.encode()!r} + b' and more')")
+    assert runner.run(out=str(tmp_path / "runs"), book=folder) == 0
+    assert [p.stem for p in (tmp_path / "runs").rglob("*.log")] == ["01_loud"]
+
+
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
     folder, pid = tmp_path / "notebooks", tmp_path / "pid"
     write(folder, "00_quick", "print(1)")
@@ -360,7 +369,8 @@ def test_a_reply_that_nobody_was_woken_for_is_found():
         finally:
             ours.close(0), kernel.close(0), context.term()
 
-    assert asyncio.run(wait()) == "execute_reply"
+    with ThreadPoolExecutor(1) as apart:  # a browser of the tests above keeps a loop running in this thread
+        assert apart.submit(asyncio.run, wait()).result() == "execute_reply"
 
 
 def test_recorded_times(tmp_path):
