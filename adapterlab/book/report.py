@@ -30,22 +30,8 @@ def report(folder: str | Path, out: str | Path = "report", seconds: int | None =
     paths = sorted(p for p in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts and not p.is_symlink())
     if not paths:
         raise UserError(f"{folder} holds no notebooks; give the folder in which the students' .ipynb files lie")
-    book, rows = expected(), []
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
-        try:
-            rows += [
-                {"file": name, **row} for row in items(executed(path, seconds) if seconds else load(path), book, name)
-            ]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            rows.append(
-                {
-                    "file": name,
-                    "kind": "file",
-                    "verdict": "not read",
-                    "detail": f"{type(error).__name__}: {error}"[:200],
-                }
-            )
+    book = expected()
+    rows = [row for path in paths for row in one(path, path.relative_to(folder).as_posix(), book, seconds)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).fillna("")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "report.csv", frame.map(harmless).to_csv(index=False))
@@ -56,6 +42,16 @@ def report(folder: str | Path, out: str | Path = "report", seconds: int | None =
     for row in unread.itertuples():
         print(f"not read: {row.file!r} ({row.detail})")
     return int(len(unread) > 0)
+
+
+def one(path: Path, name: str, book: dict, seconds: int | None) -> list[dict]:
+    """The rows of one file; a single one that says why, where it cannot be read."""
+    try:
+        nb = executed(path, seconds) if seconds else load(path)
+        return [{"file": name, **row} for row in items(nb, book, name)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"[:200]
+        return [{"file": name, "kind": "file", "verdict": "not read", "detail": why}]
 
 
 def load(path: Path) -> dict:
