@@ -28,7 +28,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
-from traitlets import Integer
+from traitlets import Bool
 
 from ..errors import UserError
 from ..paths import NOTEBOOKS, ROOT, write_whole
@@ -60,15 +60,14 @@ class Client(PapermillNotebookClient):
 
     nbclient answers an Output widget by sending on the socket on which it awaits the cell's reply. A reply that
     comes in just then wakes nobody (ZeroMQ signals once), and the notebook hangs for ever. So: look again every second.
-    What a cell prints comes on a second channel; on a busy machine nbclient's 4 seconds lose it, so it gets a minute.
+    What one print writes may come in pieces, when the kernel sends in between; they are joined.
     """
 
-    iopub_timeout = Integer(60)
+    coalesce_streams = Bool(True)
 
     def papermill_execute_cells(self):
         assert self.kc is not None  # the kernel has started
         patient(self.kc.shell_channel)
-        patient(self.kc.iopub_channel)
         super().papermill_execute_cells()
 
 

@@ -222,6 +222,14 @@ def test_what_a_kernel_says_of_its_shutdown_leaves_no_log(tmp_path):
     assert [p.stem for p in (tmp_path / "runs").rglob("*.log")] == ["01_loud"]
 
 
+def test_what_is_printed_in_pieces_is_kept_in_one(tmp_path):
+    folder = tmp_path / "notebooks"
+    write(folder, "00_slow", "import time\nprint('one', end='')\ntime.sleep(1)\nprint(' line')")
+    assert runner.run(out=str(tmp_path / "runs"), book=folder) == 0
+    (path,) = (tmp_path / "runs").rglob("*.ipynb")
+    assert [out.text for out in nbformat.read(path, 4).cells[-1].outputs] == ["one line\n"]
+
+
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
     folder, pid = tmp_path / "notebooks", tmp_path / "pid"
     write(folder, "00_quick", "print(1)")

@@ -51,7 +51,7 @@ from adapterlab.lab import peak_memory_mb
 from adapterlab.lessons.kit.view import FigureView
 for view in [o for o in gc.get_objects() if isinstance(o, FigureView)]:
     assert view.error is None, view.error
-print("peak_memory_mb", peak_memory_mb())"""
+print(f"peak_memory_mb {peak_memory_mb()}")"""
 
 
 NINE = ("very good", "très bien", "so so", "non|merci", 'in "quotes"', "50% <b>", "日本 語", "a, b", "$x$ {y}")
