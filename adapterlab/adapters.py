@@ -55,9 +55,8 @@ class Adapters:
         self.store = nn.ModuleDict()
         self.store._owner = self
         self._setup: Setup = None
-        self._silent: list[
-            tuple[Any, dict]
-        ] = []  # what config and model say of labels, while an adapter's head answers
+        # what config and model say of labels, while an adapter's head answers
+        self._silent: list[tuple[Any, dict]] = []
         self.here = Here()  # this thread's own pass
         self._uses: list[Setup] = []  # of every `use` block of any thread
         self.attachment = Attachment(self)

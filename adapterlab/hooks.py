@@ -9,8 +9,6 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import torch
-import torch._dynamo
 from torch import nn
 
 from . import compose
@@ -81,6 +79,8 @@ class Hook:
 
 def guard_hooks() -> None:
     """Have torch.compile look for hooks that come later, which it leaves out; what it made before is made anew."""
+    import torch._dynamo  # takes as long as torch itself; whoever has a model of transformers has loaded it
+
     if torch._dynamo.config.skip_nnmodule_hook_guards:
         torch._dynamo.config.skip_nnmodule_hook_guards = False
         torch._dynamo.reset()
