@@ -11,7 +11,7 @@ The rooms, from the bottom to the top; what stands in one imports from those bel
     special hooks                           how they get at the model
     merge combine                           into the frozen weights; of weights
     files/                                  an adapter on disk, and away
-    adapters                                the life of many on one model
+    explain adapters                        what looks wrong; the life of many on one model
     models tasks/ train                     a base, a task, a loop
     studies/                                measuring and comparing
     lessons/                                what the notebooks need: exercises, figures, views

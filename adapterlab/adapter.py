@@ -70,11 +70,14 @@ class Adapter(nn.Module):
     """One adapter's modules. `at[site]` lists them in order; parameter names read "layers.0.attention.bottleneck...".
 
     What a method's sites share is under "common.<method>"; their modules hold it in a tuple, so that it counts once.
+    `base` is what is known of the base that it was trained on, or loaded for: `files.checkpoint.base_identity`, of a
+    peer's file the name alone, None before either.
     """
 
     def __init__(self, info: Info, sites: dict[str, Site]):
         super().__init__()
         self.info = info
+        self.base: dict | None = None
         self.at: dict[str, list[Change]] = {}
         self.in_common: list[nn.Module] = []
         for i, config in enumerate(info.recipe):

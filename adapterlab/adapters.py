@@ -23,6 +23,7 @@ from .adapter import CHILD, Adapter, Info, base_count
 from .combine import Parts
 from .compose import Setup
 from .errors import UserError, suggest
+from .explain import Explanation, explain
 from .files import checkpoint, formats
 from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
@@ -317,14 +318,15 @@ class Adapters:
         parameters = list(self.store[name].parameters())
         for p in parameters:
             p.requires_grad_(True)
+        self.store[name].base = checkpoint.known_base(self)
         self.setup = setup
         return parameters
 
     def freeze(self) -> None:
-        """Nothing takes a gradient: neither the model nor any adapter."""
-        for p in self.model.parameters():
+        """Nothing takes a gradient, and none is left: neither of the model nor of any adapter."""
+        for p in (*self.model.parameters(), *self.store.parameters()):
             p.requires_grad_(False)
-        self.store.requires_grad_(False)
+            p.grad = None
 
     def delete(self, name: str) -> None:
         """Forget an adapter; if it was active by itself, the bare model runs.
@@ -385,6 +387,10 @@ class Adapters:
         return formats.adopt(self, folder, name, head, pickle)
 
     # ---- looking at them
+
+    def explain(self) -> Explanation:
+        """What answers here, and what looks wrong, each with its mend; print it. See `explain.explain`."""
+        return explain(self)
 
     def count(self, name: str) -> int:
         """Parameters of an adapter, its head included."""

@@ -69,6 +69,21 @@ def base_identity(adapters: "Adapters") -> dict:
     }
 
 
+def known_base(adapters: "Adapters") -> dict | None:
+    """`base_identity`, or None of a model that has no config, or no numbers (on the meta device)."""
+    meta = any(p.is_meta for p in adapters.model.parameters())
+    return None if meta or not hasattr(adapters.model, "config") else base_identity(adapters)
+
+
+def same_weights(adapters: "Adapters", saved: dict) -> bool:
+    """Has the model the weights, in the same precision, of the base whose identity was saved?"""
+    base = base_of(adapters.model)
+    # 0.1.0 saved no vocabulary, and the pooler counted as the base's
+    older = "vocabulary" not in saved
+    mark = fingerprint(base) if older else fingerprint(base, saved["vocabulary"], heads(adapters))
+    return saved.get("fingerprint") == mark
+
+
 def base_of(model: nn.Module) -> Any:
     """The model without what its class puts on top: what an adapter's fingerprint is taken of."""
     return getattr(model, str(model.base_model_prefix), model)
@@ -232,7 +247,8 @@ def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head
     _same_base(folder, config["base"], adapters)
     _same_head(folder, config, adapters, info.head)
     tensors = parse(folder / TENSORS, packed)
-    return put(adapters, name, folder, info, {k: v for k, v in tensors.items() if head or not k.startswith("head.")})
+    tensors = {k: v for k, v in tensors.items() if head or not k.startswith("head.")}
+    return put(adapters, name, folder, info, tensors, config["base"])
 
 
 def config_of(path: Path) -> dict[str, Any]:
@@ -303,12 +319,10 @@ def _same_base(folder: Path, saved: dict, adapters: "Adapters") -> None:
             )
     if saved.get("dtype") != here["dtype"]:  # the same weights in another precision have another fingerprint
         return
-    base, rows, count = base_of(adapters.model), saved.get("vocabulary"), here["vocabulary"]
+    rows, count = saved.get("vocabulary"), here["vocabulary"]
     if rows is not None and (type(rows) is not int or count is None or not 0 < rows <= count):
         raise UserError(f'"{folder}" was trained with a vocabulary of {rows!r}, this model has {count!r}')
-    # 0.1.0 saved no vocabulary, and the pooler counted as the base's
-    mark = fingerprint(base, rows, heads(adapters)) if "vocabulary" in saved else fingerprint(base)
-    if saved.get("fingerprint") != mark:
+    if not same_weights(adapters, saved):
         raise UserError(
             f'"{folder}" was trained on "{saved.get("name")}", of the same shape but with other weights than this model'
         )
@@ -346,8 +360,11 @@ def parse(path: Path, packed: bytes) -> dict:
         raise UserError(f'"{path}" is not a safetensors file ({error}); save the adapter again') from None
 
 
-def put(adapters: "Adapters", name: str, folder: Path, info: Info, tensors: dict) -> str:
-    """Add an adapter with these numbers: the same names as its own, the same shapes, all finite. Returns its name."""
+def put(adapters: "Adapters", name: str, folder: Path, info: Info, tensors: dict, base: dict) -> str:
+    """Add an adapter with these numbers: the same names as its own, the same shapes, all finite. Returns its name.
+
+    base: what the file tells of the base, see `Adapter.base`.
+    """
     try:
         with torch.device("meta"):  # shapes only: the numbers come from the file
             adapter = Adapter(info, adapters.sites)
@@ -365,6 +382,7 @@ def put(adapters: "Adapters", name: str, folder: Path, info: Info, tensors: dict
             raise UserError(f'"{folder}": "{key}" is of type {tensor.dtype} and must be {wanted[key].dtype}')
     finite(tensors, f'"{folder}"')
     adapter.load_state_dict({k: v.to(wanted[k].dtype) for k, v in tensors.items()}, assign=True)
+    adapter.base = base
     adapters.insert(name, adapter)
     return name
 

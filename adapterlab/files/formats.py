@@ -67,7 +67,10 @@ def adopt(adapters: "Adapters", folder, name: str | None = None, head: bool = Tr
         called, recipe, tensors = form.read(adapters, folder, head, pickle)
         chosen = name or called or folder.name.replace(".", "_")
         adapters.claim(chosen)
-        return checkpoint.put(adapters, chosen, folder, Info(tuple(recipe)), tensors)
+        files = (folder / file for file in (adapterhub.FUSION_CONFIG, peft.CONFIG))
+        told = checkpoint.config_of(next(path for path in files if path.is_file()))
+        base = {"name": told.get("base_model_name_or_path") or told.get("model_name")}
+        return checkpoint.put(adapters, chosen, folder, Info(tuple(recipe)), tensors, base)
     except UserError:
         raise
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, OverflowError) as error:

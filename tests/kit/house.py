@@ -17,7 +17,7 @@ FLOORS = [
     {"adapter"},
     {"hooks", "special", "suits", "merge", "combine"},
     {"files"},
-    {"adapters"},
+    {"adapters", "explain"},
     {"models", "tasks", "train"},
     {"studies"},
     {"lessons"},
