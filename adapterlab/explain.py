@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from . import compose, suits
+from . import compose
 from .adapter import Adapter, base_parameters
 from .files import checkpoint
 from .sites import HEADS
@@ -145,7 +145,7 @@ def _weights(adapters: "Adapters", names: list[str]) -> Iterator[Finding]:
             yield Finding("untrained head", name, f'the head of "{name}" answers and was never trained; {mend}')
         if adapter.info.methods and _untouched(adapter, new, without_head=True):
             mend = "train it, or load the trained one"
-            yield Finding("untrained adapter", name, f'"{name}" is as it was built and does next to nothing yet; {mend}')
+            yield Finding("untrained adapter", name, f'"{name}" is as it was built and does next to nothing; {mend}')
     lacking = [site.module for site in adapters.sites.values() if site.kind in HEADS and site.missing]
     if names and not heads and lacking:
         what = f'the model\'s own head answers, and its checkpoint has no "{lacking[0]}": those numbers are random'

@@ -100,7 +100,7 @@ BROKEN = {
     "base": (base_carries, [("base trains", None)], r'adapters.train\("a"\) freezes'),
     "unfrozen": (unfrozen, [("base trains", None), ("inactive gradient", "b")], "no adapter's file"),
     "new head": (new_head, [("untrained head", "a")], "never trained"),
-    "new adapter": (new_lora, [("untrained adapter", "a")], "does next to nothing yet"),
+    "new adapter": (new_lora, [("untrained adapter", "a")], "does next to nothing"),
     "no head": (no_head, [("untrained head", None)], "numbers are random"),
     "other base": (other_base, [("other base", "a")], "other weights"),
     "merged by hand": (by_hand, [("merged and attached", "a")], r"adapters.unmerge\(\)"),
