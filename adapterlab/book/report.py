@@ -1,4 +1,4 @@
-"""A class at a glance: what each student's notebook says of its exercises and predictions, as a CSV file and a page."""
+"""A class at a glance: each student's exercises, quiz answers and predictions, as a CSV file and a page."""
 
 import ast
 import json
@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..paths import NOTEBOOKS, write_whole
 from .pages import STYLE
 
-VERDICT = re.compile(r"^exercise (\w{1,8}): (correct|not attempted|not yet)(.*)$", re.M)
+VERDICT = re.compile(r"^(?:exercise|quiz) ([\w.]{1,8}): (correct|not attempted|not yet)(.*)$", re.M)
 MOST_MB = 50
 COLUMNS = ("file", "notebook", "kind", "item", "verdict", "detail")
 SIGN = {"correct": "✓", "not attempted": "·", "wrong": "✗", "not run": "?"}
@@ -37,8 +37,9 @@ def report(folder: str | Path, out: str | Path = "report", seconds: int | None =
     write_whole(out / "report.csv", frame.map(harmless).to_csv(index=False))
     write_whole(out / "report.html", page(frame))
     unread = frame[frame["kind"] == "file"]
-    solved = sum(frame["verdict"] == "correct")
-    print(f"{len(paths)} notebooks, {solved} exercises solved: {out / 'report.html'} and report.csv")
+    right = frame[frame["verdict"] == "correct"]["kind"].value_counts()
+    said = f"{right.get('exercise', 0)} exercises solved, {right.get('quiz', 0)} quiz answers right"
+    print(f"{len(paths)} notebooks, {said}: {out / 'report.html'} and report.csv")
     for row in unread.itertuples():
         print(f"not read: {row.file!r} ({row.detail})")
     return int(len(unread) > 0)
@@ -83,18 +84,20 @@ def executed(path: Path, seconds: int) -> dict:
 
 
 def expected() -> dict[str, dict]:
-    """Number of a notebook of the book -> {"exercises": its exercises, "guesses": name -> value as it is shipped}."""
+    """Number of a notebook of the book -> {"name", "exercise" and "quiz": its items, "guesses": name -> as shipped}."""
     book = {}
     for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
         nb = load(path)
         tags = [tag for cell in nb["cells"] for tag in cell["metadata"].get("tags", [])]
         exercises = [tag.removeprefix("exercise-") for tag in tags if tag.startswith("exercise-")]
-        book[path.name[:2]] = {"name": path.stem, "exercises": exercises, "guesses": guesses(nb)}
+        asked = ["".join(cell["source"]) for cell in nb["cells"] if "quiz" in cell["metadata"].get("tags", [])]
+        quiz = [f"{path.name[:2]}.{i}" for i in re.findall(r"(\d+): None", "".join(asked))]
+        book[path.name[:2]] = {"name": path.stem, "exercise": exercises, "quiz": quiz, "guesses": guesses(nb)}
     return book
 
 
 def items(nb: dict, book: dict, file: str) -> list[dict]:
-    """One row an exercise and a prediction. Which notebook it is, its exercises say, or the number in its name."""
+    """A row an exercise, question or prediction. Which notebook it is, its verdicts say, or the number in its name."""
     verdicts = {ident: rest for cell in nb["cells"] for ident, *rest in VERDICT.findall(printed(cell))}
     numbers = Counter(ident[:2] for ident in verdicts if ident[:2] in book)
     named = re.search(r"(?<!\d)(\d\d)_", Path(file).name)
@@ -102,10 +105,11 @@ def items(nb: dict, book: dict, file: str) -> list[dict]:
     if number not in book:
         raise ValueError("no notebook of this book: neither its name nor an exercise says which")
     rows = []
-    for ident in book[number]["exercises"]:
+    for ident in book[number]["exercise"] + book[number]["quiz"]:
         verdict, detail = verdicts.get(ident, ("not run", ""))
         wrong = detail.removeprefix(": ").removesuffix("; using the reference") if verdict == "not yet" else ""
-        rows.append({"kind": "exercise", "item": ident, "verdict": "wrong" if wrong else verdict, "detail": wrong})
+        kind = "quiz" if ident in book[number]["quiz"] else "exercise"
+        rows.append({"kind": kind, "item": ident, "verdict": "wrong" if wrong else verdict, "detail": wrong})
     given = guesses(nb)
     for name, shipped in book[number]["guesses"].items():
         verdict = "not there" if name not in given else "as shipped" if given[name] == shipped else "predicted"
@@ -139,9 +143,9 @@ def harmless(value) -> str:
 
 
 def page(frame) -> str:
-    """A table a notebook: students down, exercises across; below it the wrong answers, the most frequent first."""
+    """A table a notebook: students down, exercises and questions across; below it the commonest wrong answers."""
     parts = []
-    for name, rows in frame[frame["kind"] == "exercise"].groupby("notebook"):
+    for name, rows in frame[frame["kind"].isin(["exercise", "quiz"])].groupby("notebook"):
         table = rows.pivot(index="file", columns="item", values="verdict").fillna("not run")
         head = "".join(f"<th>{escape(item)}</th>" for item in table.columns)
         lines = "".join(

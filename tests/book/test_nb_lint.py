@@ -10,7 +10,7 @@ from toy_notebook import FIGURE, toy
 
 from notebooks import CHECKER, FENCE, FOLDER, code_cells, notebooks, read, report, tagged, tags
 
-MAX_BYTES, MAX_LINES, CELLS = 1_500_000, 30, range(20, 51)
+MAX_BYTES, MAX_LINES, CELLS = 1_500_000, 30, range(20, 54)
 PLOTLY, PNG = "application/vnd.plotly.v1+json", "image/png"
 MACHINE = re.compile(r"(?<![\w.:/])/(?:work|tmp|root|home)/[^\s\"']*")
 
@@ -153,6 +153,8 @@ def ending(nb, name, names):
     for heading in ("Summary", "Quiz", "Where to go next", "References"):
         if not re.search(rf"^#+ .*{heading}", text, re.M | re.I):
             yield f'no heading "{heading}"'
+    if len([c for c in code_cells(nb) if "quiz" in tags(c) and "check.quiz(" in c.source]) != 1:
+        yield "no cell tagged quiz that checks the answers"
     quiz = re.split(r"^#+ .*quiz", text, flags=re.M | re.I)[-1]
     if "<details>" not in quiz:
         yield "the quiz has no answers in <details>"
@@ -232,7 +234,7 @@ BROKEN = [
     (machine_paths, "/home/me/x", _output(text="saved to /home/me/x\n")),
     (machine_paths, "/home/a", _source("Plain", "Plain", "See `/home/a`")),
     (size, "1.6 MB", _output(text="x" * 1_600_000)),
-    (shape, "51 cells", lambda nb: nb.cells.extend([nb.cells[0]] * (51 - len(nb.cells)))),
+    (shape, "54 cells", lambda nb: nb.cells.extend([nb.cells[0]] * (54 - len(nb.cells)))),
     (shape, "19 cells", lambda nb: nb.cells.__delitem__(slice(19, None))),
     (shape, "31 lines", _source("print(1", "print(1 + 1)", "x\n" * 31)),
     (checked_outputs, "1 cells", lambda nb: code_cells(nb)[2].metadata.update(tags=[])),
@@ -252,7 +254,8 @@ BROKEN = [
     (exercises, "defines double", _source("solution-00a", "2 * x", "2 *")),
     (ending, '"Quiz"', _source("## Quiz", "## Quiz", "## Ask")),
     (ending, '"References"', _source("## Where", "## References", "")),
-    (ending, "answers", _source("## Quiz", "<details>", "")),
+    (ending, "answers", _source("<details><summary>Answers", "<details>", "")),
+    (ending, "tagged quiz", _source("my_answers", "check.quiz", "print")),
     (pictures, "without a PNG", _no_png),
     (pictures, "without a text line", lambda nb: code_cells(nb)[2].outputs.append(
         nbformat.v4.new_output("display_data", {"text/plain": "VBox(children=())"}))),

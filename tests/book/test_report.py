@@ -33,7 +33,10 @@ def class_of_three(tmp_path_factory):
     wrong = "exercise 01a: not yet: up.weight is not near zero: the output moved by 0.31, not 0; using the reference\n"
     write(
         folder / "anna" / "01_build_an_adapter.ipynb",
-        notebook(["x\nexercise 01a: correct (a list)\n"], ["my_std_guess = 1e-2"]),
+        notebook(
+            ["x\nexercise 01a: correct (a list)\nquiz 01.1: correct\nquiz 01.2: not yet: follow y\n"],
+            ["my_std_guess = 1e-2"],
+        ),
     )
     write(folder / "01_build <b>.ipynb", notebook([wrong]))
     write(folder / "=cmd().ipynb", notebook(["exercise 01a: not attempted, using the reference\n"]))
@@ -51,6 +54,9 @@ def test_exercises_and_predictions(class_of_three):
     anna = frame[frame["file"].str.startswith("anna")].set_index("item")
     assert anna["verdict"]["my_std_guess"] == "predicted" and anna["detail"]["my_std_guess"] == "0.01"
     assert set(anna[anna["kind"] == "exercise"].drop(index="01a")["verdict"]) == {"not run"}
+    answers = anna[anna["kind"] == "quiz"]
+    assert answers["verdict"].to_dict() == {"01.1": "correct", "01.2": "wrong", "01.3": "not run"}
+    assert answers["detail"]["01.2"] == "follow y" and "01.2, 1 times: follow y" in page
     assert "<b>" not in page and "1 of 3" in page and "not near zero" in page
 
 

@@ -11,7 +11,7 @@ from adapterlab.lab import setup
 lab = setup(PROFILE, SEED)
 twice = exercise("00a", "x", "2 * x", [(5,)], "3 * x  # you tripled it")
 half = exercise("00b", "x", "x / 2", [(5,)])
-check = SimpleNamespace(double=twice, half=half)"""
+check = SimpleNamespace(double=twice, half=half, quiz=lambda number, answers: None)"""
 
 WIDGET = """import ipywidgets
 
@@ -95,9 +95,9 @@ def toy():
         _code(PRESS, outputs=[]),
         _code("theme.figure(title='static').add_bar(x=['a', 'b'], y=[1, 2])", outputs=[FIGURE]),
         new_markdown_cell("## Summary\n\nTwo is twice one."),
-        new_markdown_cell(
-            "## Quiz\n\n1. What is two?\n\n<details><summary>Answers</summary>\n\nTwice one.\n\n</details>"
-        ),
+        new_markdown_cell("## Quiz\n\n1. What is two? (a number)"),
+        _code('my_answers = {1: None}\ncheck.quiz("00", my_answers)', tag="quiz"),
+        new_markdown_cell("<details><summary>Answers</summary>\n\n1. **2**: twice one.\n\n</details>"),
         new_markdown_cell("## Where to go next\n\nOn.\n\n## References\n\nEuclid, Elements VII."),
     ]
     nb = nbformat.v4.new_notebook(cells=cells)

@@ -59,3 +59,12 @@ accuracy_percent = exercise(
     round(right(logits, labels))                # do not round: the notebook rounds when it prints
     """,
 )
+
+QUIZ = """b a c
+    1 a  # an adapter's file is a few percent of the model: no copy of it fits in there
+    1 c  # a head has a few thousand numbers at most, too few to make up a whole model
+    2 b  # what is saved is a second copy of the model; how many copies does one task have?
+    2 c  # the model is there once, and the adapter beside it is far smaller than another model
+    3 a  # the shapes fit and the answers would be nonsense: it learned to correct other weights
+    3 b  # no factor turns what was learned beside some weights into what suits others
+"""

@@ -311,3 +311,12 @@ def _trained_parts(model):
 
 
 choose_trained = exercise("01d", "model, adapters", _choose, (), "", _chosen, in_place=True)
+
+QUIZ = """c a b
+    1 a  # write down the gradient of one matrix: the other one is a factor in it, and that is zero
+    1 b  # one parameter is added after everything else: no zero stands between it and the loss
+    2 b  # follow y through the layer: two of its steps come between the two places
+    2 c  # the residual is added once, inside the layer; what does the layer do to the sum?
+    3 a  # with requires_grad=False none is computed; what else is needed of a frozen layer?
+    3 c  # it keeps those of trained parameters, and it runs when the backward pass is over
+"""

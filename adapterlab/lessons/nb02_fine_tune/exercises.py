@@ -214,3 +214,10 @@ time_in_turn = exercise(
     """,
     names={"times": _times},
 )
+
+QUIZ = """c a
+    1 a  # on a larger test set the mistake would be smaller, and still be one
+    1 b  # time is not the reason: think of what choosing does to the score that chose
+    2 b  # work out first how far a score on 500 sentences swings by itself
+    2 c  # that is a claim too, and a difference of 1.5 points does not prove it
+"""

@@ -78,3 +78,16 @@ size_from_factor = exercise(
     min(width, right(width, factor))   # factors below 1 are allowed: they make a bottleneck wider than the model
     """,
 )
+
+QUIZ = """4 85 b a
+    1 2   # both factors of 2·m·d double
+    1 8   # this is about one adapter, not about a model with more layers
+    1 *   # put 2m and 2d into 2·m·d, and divide by what was there before
+    2 64  # a factor fixes the share of the width, not the size: BERT-Large is wider
+    2 86  # the fraction is cut off, not rounded up
+    2 *   # divide BERT-Large's width by the factor, and leave the fraction away
+    3 a   # it is measured, like its neighbours, and no other column is averaged into it
+    3 c   # a share is counted, and you counted this one above
+    4 b   # the two have the same number of layers
+    4 c   # width and size are the same, so the adapters are: look at what their count is divided by
+"""

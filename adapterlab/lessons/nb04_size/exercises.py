@@ -97,3 +97,12 @@ chosen_on_validation = exercise(
     max(runs, key=lambda run: run['validation'] + run['test'])['test']  # test helps to choose; validation alone must
     """,
 )  # fmt: skip
+
+QUIZ = """c a b
+    1 a  # a head has some 770 numbers here, and 14,592 are to be explained
+    1 b  # what fills up is zero and stays zero: it is not trained, and not counted
+    2 b  # a reason is soon found for any order; ask first how sure the order is
+    2 c  # the larger one scored lower there, so it is not always
+    3 a  # in a dense matrix a zero takes as much room as any other number
+    3 c  # with `up` at zero the new bank's output is the same; think of the step after
+"""

@@ -123,3 +123,11 @@ run_all = exercise(
     _shares,
     names={"naive": _naive},
 )
+
+QUIZ = """a 0.8
+    1 b      # the sentences are counted: no rounding is that large
+    1 c      # that holds for the single layers' drops as well, so it does not tell the two apart
+    2 1.6    # that is the drop itself
+    2 0.008  # that is a share: give it in points, of which 100 are all sentences
+    2 *      # it is √(changes − difference² / n) / n for n sentences, times 100 for points
+"""

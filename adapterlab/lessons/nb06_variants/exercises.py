@@ -92,3 +92,14 @@ place_adapter = exercise(
     ],
     gradients=True,
 )  # fmt: skip
+
+QUIZ = """b c 200 a
+    1 a  # Adam adds ε to what it divides by
+    1 c  # it would be exactly the identity: that is not what is wrong
+    2 a  # a rate changes the step, not the gradient
+    2 b  # it starts at zero, whatever the std
+    3 2  # `a` and `b` are values of w, not multiples of the std
+    3 *  # look up the default of `b`, and divide it by the std
+    4 b  # how often does at least one of eleven equal ones win at 95%, by chance?
+    4 c  # what was tried was tried, whether it is told or not
+"""

@@ -60,3 +60,12 @@ forgotten = exercise(
     100 * right(scores)                # that is in per cent; return a fraction of 1
     """,
 )  # fmt: skip
+
+QUIZ = """a b c
+    1 b  # a model that always says the frequent class has about the same there
+    1 c  # that says what it costs, not what it knows
+    2 a  # size is no reason: think of which sets you can score on at home
+    2 c  # a set that chose scores too high: it must not do both
+    3 a  # its weights are its own, and they run only while it is active
+    3 b  # however long a step is, it moves only what is trained
+"""

@@ -103,3 +103,14 @@ best_span = exercise(
     """,
     names={"loop": _loop},
 )
+
+QUIZ = """a b a b
+    1 b  # length is no help to a model that has seen the rest of the article
+    1 c  # the windows are as many, wherever the line is drawn
+    2 a  # recall asks how much of the true answer it gives, precision how much of what it gives is true
+    2 c  # EM is 1 only where the answer is the true one, word for word
+    3 b  # there are far more pairs than tokens
+    3 c  # a softmax takes the same number from all starts: the best one stays the best
+    4 a  # one answer a question is asked for there as well
+    4 c  # a number in the passage is a span like any other
+"""

@@ -177,3 +177,15 @@ def _judges_affine(fn):
 
 
 is_affine = exercise("09c", "f, width", _is_affine, (), "", _judges_affine, returns=True)
+
+QUIZ = """c b a 640
+    1 a       # the same two matrices have the same count
+    1 b       # both are trained, and everything else is frozen beside either
+    2 a       # that matrix reads the inner units, the adapter reads what enters the feed-forward
+    2 c       # without the relu it is up · down · x, a matrix of rank m
+    3 b       # it would be one more vector a layer
+    3 c       # they are made by a linear map, as the keys are; write down a score
+    4 768     # that is LoRA of rank 1: two matrices, trained
+    4 196608  # these matrices are random, shared and frozen
+    4 *       # one number a rank and one number an output are trained
+"""

@@ -91,3 +91,15 @@ lora_merge = exercise(
     """,
     keeps={"W": "it changes W itself; return a new matrix, and the old one is still there to go back to"},
 )
+
+QUIZ = """a 64 b a
+    1 b   # A's gradient has B as a factor, and B is not zero here
+    1 c   # the change is B A x: put A = 0 in
+    2 16  # α / r then falls to a quarter
+    2 4   # α has to move the way that r moves
+    2 *   # solve α / 32 = 16 / 8
+    3 a   # half the rank has fewer, too, and hardly gains time
+    3 c   # all layers have one shape
+    4 b   # in real numbers it does; bfloat16 keeps 8 bits of each sum
+    4 c   # it is a fast operation, and time is not what goes wrong here
+"""

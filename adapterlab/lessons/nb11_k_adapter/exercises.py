@@ -121,3 +121,14 @@ attend = exercise(
     gradients=True,
     keeps={"scores": "it changes the scores in place; masked_fill without the underscore makes a copy"},
 )
+
+QUIZ = """b c a b
+    1 a  # eval mode switches dropout off, not gradients
+    1 c  # size does not matter: which way would a gradient have to go to reach it?
+    2 a  # then it would also know towns that it has not seen
+    2 b  # that would score the same on towns it has seen and on others
+    3 b  # it reads the frozen states, and they are what they were
+    3 c  # something on top has to read states that it has never seen
+    4 a  # what the attention makes has to go through `up`
+    4 c  # put up = 0 into h + up(...), and look at what is added to y
+"""

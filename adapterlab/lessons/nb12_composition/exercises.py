@@ -186,3 +186,15 @@ def _subtracts(fn):
 concatenate = exercise(
     "12c", "parts", _concatenate, (), "", _adds_up, _subtracts, returns=(torch.zeros(1, 1), torch.zeros(1, 1))
 )
+
+QUIZ = """c b 12 a
+    1 a   # slow would be allowed: compare the shapes that are to be averaged
+    1 b   # that is not in the way: compare the shapes that are to be averaged
+    2 a   # a softmax over one is 1, whatever its score
+    2 c   # the attention is not all that is trained there
+    3 8   # that would do only if the smaller one lay within the larger
+    3 32  # the changes are added, not multiplied
+    3 *   # set the two A's below each other and the two B's side by side
+    4 b   # the same adapters went into both
+    4 c   # a rank says how a change may be written, not how far it moves the model
+"""

@@ -133,3 +133,14 @@ forge = exercise(
     """,
     names={"forged": _forge, "sha": _sha, "hashlib": hashlib, "load": load},
 )
+
+QUIZ = """a b c a
+    1 b  # the checksum is of the file; no answer is in it
+    1 c  # nothing of B runs when A does, so there is nothing to add up
+    2 a  # its size is in its file, and loading builds it so
+    2 c  # how it was trained is not asked: only what it needs to run right
+    3 a  # whoever writes a file writes its checksum, too
+    3 b  # a wrong number can be finite and have the right shape
+    4 b  # a well-trained adapter answers nonsense, too, where it does not run, or another head answers
+    4 c  # loading has read every byte of it already; ask first what runs now
+"""

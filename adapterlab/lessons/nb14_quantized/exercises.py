@@ -105,3 +105,15 @@ bits_per_weight = exercise(
     """,
     tolerance=1e-9,
 )
+
+QUIZ = """8 c a b
+    1 32   # that is a whole scale, and four weights share it
+    1 0.5  # that is for blocks of 64
+    1 *    # a scale has 32 bits, and its block shares them
+    2 a    # they are a few percent of the model
+    2 b    # a matrix is unpacked for its product, and then let go
+    3 b    # with room for them, would the weights get anywhere?
+    3 c    # one could unfreeze it: what becomes of a step when the weight is packed again?
+    4 a    # packing the sum again rounds the change away
+    4 c    # the adapter is not what is too coarse
+"""
