@@ -265,6 +265,11 @@ class Adapters:
         """Add an adapter made of the weights of others: average, sum, TIES and more; see `combine.combine`."""
         return combining.combine(self, name, parts, way, **settings)
 
+    def to_lora(self, name: str, new: str, rank: int = 8, bias: str = "refuse") -> list[dict]:
+        """Add a LoRA that does what `name` does to the weights, for servers that know LoRA alone, and say how far it is
+        off, a row a site; see `combine.to_lora`."""
+        return combining.to_lora(self, name, new, rank, bias)
+
     def activate(self, setup: Setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         self.setup = suits.checked(self, setup)

@@ -23,8 +23,10 @@ from torch import Tensor
 
 from .adapter import Adapter, Info
 from .errors import UserError, suggest
+from .merge import new_weights, tensors
 from .methods import Change, HeadConfig, LoRA, LoRAConfig, Method
 from .quantize import matrix
+from .sites import kinds
 
 if TYPE_CHECKING:
     from .adapters import Adapters
@@ -170,10 +172,16 @@ def _factor(module: LoRA, parts: list, way: str, density: float) -> None:
         module.B.copy_(torch.cat([w * m.scale / module.scale * m.B for m, w in parts], dim=1))
         return
     target = WAYS[way]([(change(m), w) for m, w in parts], density)
+    _nearest(module, target)
+
+
+def _nearest(module: LoRA, target: Tensor) -> Tensor:
+    """Make s B A the nearest matrix of its rank to the target (Eckart and Young 1936); the target's singular values."""
     U, S, Vh = torch.linalg.svd(target.double(), full_matrices=False)
     r, root = len(module.A), (S / module.scale).sqrt()
     module.B.copy_(U[:, :r] * root[:r])
     module.A.copy_(root[:r, None] * Vh[:r])
+    return S
 
 
 def _tensors(module: Change, parts: list, way: str, density: float) -> None:
@@ -185,6 +193,54 @@ def _tensors(module: Change, parts: list, way: str, density: float) -> None:
         signs = [-1 if w < 0 and key in m.outermost else 1 for m, w in parts]
         changes = [(s * (m.get_parameter(key) - zero), abs(w)) for s, (m, w) in zip(signs, parts, strict=True)]
         p.copy_(zero + WAYS[way](changes, density))
+
+
+# ---- any method that merges, as a LoRA
+
+
+@torch.no_grad()
+def to_lora(adapters: "Adapters", name: str, new: str, rank: int = 8, bias: str = "refuse") -> list[dict]:
+    """Add adapter `new`: the LoRA of this rank that is nearest to what `name` does to the frozen matrices.
+
+    One row a site: site; error, |W' - W - s B A| / |W' - W| (Frobenius), which is that of the singular values that are
+    cut off; rank, by which it would be at most 1e-5; bias, |b' - b|, which no LoRA holds. bias: "refuse" such a change
+    ((IA)^3 behind a map with a bias has one), or "drop" it. The head comes along as it is.
+    Errors: UserError for what is no change of matrices alone, as merging has them; nothing is then added.
+    """
+    adapters.claim(new)
+    adapters.free()
+    adapter = adapters[name]
+    plan = new_weights(adapters, name, without=adapter.head_parts, double=True)
+    at = {site.module: site.name for site in adapters.sites.values() if site.form in ("linear", "head")}
+    if lost := [path for path in plan if path not in at]:
+        raise UserError(f'"{name}" cannot become a LoRA: it changes "{lost[0]}", which is no matrix')
+    if not plan:
+        raise UserError(f'"{name}" is a head alone: it changes no matrix that a LoRA could')
+    shifts = {path: 0.0 if b is None else (b - module.bias).norm().item() for path, (module, _, b) in plan.items()}
+    if bias not in ("refuse", "drop"):
+        raise UserError(f'bias={bias!r} is unknown; known: "refuse", "drop"')
+    if bias == "refuse" and (moved := [at[path] for path, shift in shifts.items() if shift]):
+        what = f'it changes the bias at {len(moved)} sites, "{moved[0]}" first'
+        raise UserError(f'"{name}" cannot become a LoRA as it is: {what}; bias="drop" leaves such changes out')
+    sites = kinds(adapters.sites, (at[path] for path in plan))
+    recipe = (LoRAConfig(rank=rank, alpha=rank, sites=sites), *(config for config in (adapter.info.head,) if config))
+    with torch.random.fork_rng(devices=[]):
+        lora = Adapter(Info(recipe, adapter.info.task), adapters.sites)
+        lora.bind(adapters, new=True)
+    lora.to(next(adapters.model.parameters()).device)
+    lora.head_parts.load_state_dict(adapter.head_parts.state_dict())
+    lora.base, report = adapter.base, []
+    for path, (frozen, weight, _) in plan.items():
+        S = _nearest(lora.at[at[path]][0], weight - tensors(frozen)[0])
+        report.append({"site": at[path], **_cut_off(S, rank), "bias": shifts[path]})
+    adapters.insert(new, lora)
+    return report
+
+
+def _cut_off(S: Tensor, rank: int) -> dict[str, float]:
+    """What a matrix with these singular values loses at this rank, and the rank at which it would lose 1e-5."""
+    tails = S.square().flip(0).cumsum(0).flip(0).sqrt() / S.norm().clamp(min=1e-300)  # lost at rank 0, 1, ...
+    return {"error": tails[rank].item() if rank < len(S) else 0.0, "rank": int((tails > 1e-5).sum())}
 
 
 # ---- recipes

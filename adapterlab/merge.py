@@ -5,6 +5,7 @@ DoRA, VeRA, (IA)^3, BitFit, LayerNorm tuning, a head); a bottleneck has an activ
 Unmerging puts back the original tensors, which are kept: subtracting what was added would not be exact in floats.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -84,28 +85,40 @@ def unmerge(adapters: "Adapters") -> None:
     adapters.tell_labels()
 
 
-def _plan(adapters: "Adapters", name: str) -> dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]:
-    """path -> (frozen module, its new weight, its new bias). What scales a map's input comes after what changes it."""
-    adapter = adapters[name]
+Plan = dict[str, tuple[nn.Module, torch.Tensor, torch.Tensor | None]]  # path -> (frozen module, its new W, its new b)
+
+
+def new_weights(adapters: "Adapters", name: str, without: Iterable[nn.Module] = (), double: bool = False) -> Plan:
+    """What would stand in the weights. What scales a map's input comes after what changes it.
+
+    without: modules of the adapter that are left out. double: in 64 bits, for the sake of differences.
+    """
+    adapter, left_out = adapters[name], set(without)
     sites = sorted((adapters.sites[site] for site in adapter.at), key=lambda site: site.form == "hidden")
-    plan = {}
+    plan: Plan = {}
     for site in sites:
-        if site.kind == "head" and adapter.info.pools:
-            continue
         frozen = adapters.model.get_submodule(site.module)
-        for method in adapter.at[site.name]:
+        for method in (method for method in adapter.at[site.name] if method not in left_out):
             _refuse(name, site, frozen, method, first=site.module not in plan)
-            _, weight, bias = plan.get(site.module) or (frozen, *_tensors(frozen))
+            _, weight, bias = plan.get(site.module) or (frozen, *tensors(frozen))
             dtype = torch.promote_types(weight.dtype, next(method.parameters()).dtype)
+            dtype = torch.float64 if double else dtype
             weight, bias = method.merged(weight.to(dtype), None if bias is None else bias.to(dtype))
-            if weight.shape != _tensors(frozen)[0].shape:
+            if weight.shape != tensors(frozen)[0].shape:
                 raise UserError(
                     f'"{name}" has a head for {len(weight)} labels and the model\'s own has '
-                    f"{len(_tensors(frozen)[0])}: load the model with labels={len(weight)} to merge it"
+                    f"{len(tensors(frozen)[0])}: load the model with labels={len(weight)} to merge it"
                 )
             plan[site.module] = frozen, weight, bias
+    return plan
+
+
+def _plan(adapters: "Adapters", name: str) -> Plan:
+    """The new weights, but for a head that pools; UserError where another module would change too."""
+    adapter = adapters[name]
+    plan = new_weights(adapters, name, [adapter.at["head"][-1]] if adapter.info.pools and "head" in adapter.at else ())
     for path, (frozen, *new) in plan.items():
-        for key, value, old in zip(("weight", "bias"), new, _tensors(frozen), strict=True):
+        for key, value, old in zip(("weight", "bias"), new, tensors(frozen), strict=True):
             if value is not None and not torch.equal(value, old) and (others := sharers(adapters.model, frozen, key)):
                 raise UserError(
                     f'"{name}" cannot be merged: "{path}" shares its {key} with "{others[0]}", which would change too; '
@@ -115,7 +128,7 @@ def _plan(adapters: "Adapters", name: str) -> dict[str, tuple[nn.Module, torch.T
     return plan
 
 
-def _tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
+def tensors(frozen: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(W as (outputs, inputs) or a norm's scale, b)."""
     return (frozen.weight if frozen.weight.ndim == 1 else matrix(frozen)), getattr(frozen, "bias", None)
 

@@ -245,6 +245,16 @@ def _shape(linear) -> tuple[int, int]:
     return getattr(linear, "out_features", 0), getattr(linear, "in_features", 0)
 
 
+def kinds(sites: dict[str, Site], names: Iterable[str]) -> tuple[str, ...]:
+    """Site names as kinds, where all sites of a kind are there, else one by one."""
+    chosen, out = set(names), []
+    for name in (name for name in sites if name in chosen):
+        kind = sites[name].kind
+        whole = {other for other, site in sites.items() if site.kind == kind} <= chosen
+        out.append(kind if whole else name)
+    return tuple(dict.fromkeys(out))
+
+
 def match(sites: dict[str, Site], kinds: Iterable[str], layers: Iterable[int] | None = None) -> list[Site]:
     """The sites of these kinds (or exact names) in these layers (None: all); UserError when a kind is not there."""
     chosen: dict[str, Site] = {}

@@ -14,9 +14,9 @@ import torch
 
 from ..errors import UserError
 from ..methods import METHODS, FusionConfig, HeadConfig, IA3Config, Method, PrefixTuningConfig
-from ..sites import Site, prefix
+from ..sites import Site, kinds, prefix
 from .checkpoint import config_of
-from .names import Tensors, all_taken, body, column, kinds, refuse, shape, take, tensors_of
+from .names import Tensors, all_taken, body, column, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters

@@ -12,7 +12,6 @@ from torch import nn
 from ..adapter import Adapter
 from ..errors import UserError
 from ..methods import HeadConfig, Method
-from ..sites import Site
 from . import checkpoint
 
 if TYPE_CHECKING:
@@ -81,16 +80,6 @@ def base_name(model: nn.Module, away: bool = False) -> str:
     config: Any = model.config
     given = str(config._name_or_path or "")
     return BUNDLED.get(given) or (checkpoint.base_name(model) if away else given)
-
-
-def kinds(sites: dict[str, Site], names: Iterable[str]) -> tuple[str, ...]:
-    """Site names as kinds, where all sites of a kind are there, else one by one."""
-    chosen, out = set(names), []
-    for name in (name for name in sites if name in chosen):
-        kind = sites[name].kind
-        whole = {other for other, site in sites.items() if site.kind == kind} <= chosen
-        out.append(kind if whole else name)
-    return tuple(dict.fromkeys(out))
 
 
 def body(adapters: "Adapters", name: str, form: str, known: Iterable[str]) -> tuple[Method, HeadConfig | None]:

@@ -17,9 +17,9 @@ from torch import nn
 from ..adapter import CHILD, base_parameters
 from ..errors import UserError
 from ..methods import METHODS, HeadConfig, IA3Config, LoRAConfig, Method, PromptTuningConfig
-from ..sites import HEADS, Site, prefix
+from ..sites import HEADS, Site, kinds, prefix
 from .checkpoint import config_of
-from .names import Tensors, all_taken, body, column, kinds, labels, refuse, shape, take, tensors_of
+from .names import Tensors, all_taken, body, column, labels, refuse, shape, take, tensors_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapters

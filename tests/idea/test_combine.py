@@ -1,5 +1,6 @@
 """Merging the weights of adapters, against the sums that they stand for, written out."""
 
+import numpy as np
 import pytest
 import torch
 from test_compose import HEAD, RECIPES, run, same, shake, trio
@@ -9,7 +10,16 @@ from adapterlab.adapters import Adapters
 from adapterlab.combine import WAYS, change, distance
 from adapterlab.compose import Average
 from adapterlab.errors import UserError
-from adapterlab.methods import BitFitConfig, BottleneckConfig, IA3Config, LayerNormConfig, LoRAConfig, houlsby
+from adapterlab.methods import (
+    BitFitConfig,
+    BottleneckConfig,
+    DoRAConfig,
+    IA3Config,
+    LayerNormConfig,
+    LoRAConfig,
+    VeRAConfig,
+    houlsby,
+)
 
 SITE = "layers.1.query"
 
@@ -245,3 +255,74 @@ def test_what_comes_out_is_an_adapter_like_any_other(tmp_path):
     adapters.model(**tokens()).logits.sum().backward()
     assert parameters and all(p.grad is not None and p.is_leaf for p in parameters)
     assert adapters["sum"].info.head.labels == HEAD.labels
+
+
+# ---- any method that merges, as a LoRA
+
+
+LOW = {"lora": LoRAConfig(rank=3, stabilised=True), "vera": VeRAConfig(rank=4), "dora": DoRAConfig(rank=2),
+       "ia3": IA3Config(sites="hidden"), "two": (LoRAConfig(rank=2), VeRAConfig(rank=2, sites="inner"))}  # fmt: skip
+
+
+def to_be_lora(recipe):
+    adapters = Adapters(tiny_bert().double())
+    adapters.add("a", recipe, head=("no", "yes"), pooling="model", seed=0)
+    adapters["a"].double()
+    shake(adapters)
+    return adapters
+
+
+@pytest.mark.parametrize("kind", LOW)
+@pytest.mark.parametrize("rank", [1, 16])
+def test_as_a_lora_and_how_far_it_is_off(kind, rank, tmp_path):
+    """The weights that merging writes give the change, numpy its singular values: those cut off are the error."""
+    adapters = to_be_lora(LOW[kind])
+    before = snapshot(adapters.model)
+    report = adapters.to_lora("a", "lora", rank=rank)
+    assert all(torch.equal(p, before[k]) for k, p in adapters.model.state_dict().items() if ".lora." not in k)
+    adapters.merge("a")
+    changed = [key for key in before if not key.startswith(("adapterlab", "classifier"))]
+    changes = {key: (adapters.model.state_dict()[key] - before[key]).numpy() for key in changed}
+    changes = {key.removesuffix(".weight"): change for key, change in changes.items() if change.any()}
+    adapters.unmerge()
+    assert {adapters.sites[row["site"]].module for row in report} == changes.keys()
+    for row in report:
+        values = np.linalg.svd(changes[adapters.sites[row["site"]].module])[1]
+        tail = np.sqrt((values[rank:] ** 2).sum() / (values**2).sum())
+        assert abs(row["error"] - tail) < 1e-6 and row["bias"] == 0
+        assert row["rank"] == sum(np.sqrt(np.cumsum(values[::-1] ** 2)[::-1] / (values**2).sum()) > 1e-5)
+    gap = (run(adapters, "lora") - run(adapters, "a")).abs().max()
+    assert gap < 1e-5 if rank == 16 else gap > 1e-3
+    name = adapters.adopt(adapters.export("lora", tmp_path / "lora", "peft"), "back")
+    torch.testing.assert_close(run(adapters, name), run(adapters, "lora"), rtol=1e-5, atol=1e-5)
+
+
+def test_a_bias_is_refused_or_told():
+    adapters = to_be_lora(IA3Config(sites="key"))
+    with pytest.raises(UserError, match='the bias at 2 sites, "layers.0.key" first; bias="drop"'):
+        adapters.to_lora("a", "lora", rank=16)
+    rows = adapters.to_lora("a", "lora", rank=16, bias="drop")
+    frozen = adapters.model.bert.encoder.layer[1].attention.self.key.bias
+    lost = (frozen * (adapters["a"].at["layers.1.key"][0].scale - 1)).norm().item()
+    assert rows[1]["bias"] == pytest.approx(lost) and rows[1]["error"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "message"),
+    [
+        (BottleneckConfig(size=2), {}, "Bottleneck at .* is not a change of the weights alone"),
+        (LayerNormConfig(), {}, "which is no matrix"),
+        (BitFitConfig(sites="query"), {}, "changes the bias at 2 sites"),
+        (LoRAConfig(rank=2), {"rank": 17}, "rank 17 is wider"),
+        (LoRAConfig(rank=2), {"rank": 0}, "at least 1"),
+        (LoRAConfig(rank=2), {"bias": "keep"}, "known: "),
+        ((), {}, "a head alone"),
+    ],
+)
+def test_what_is_no_lora(recipe, settings, message):
+    adapters = to_be_lora(recipe)
+    before, rng = snapshot(adapters.model), torch.get_rng_state()
+    with pytest.raises(UserError, match=message):
+        adapters.to_lora("a", "lora", **settings)
+    assert list(adapters) == ["a"] and same_state(adapters.model.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), rng)
