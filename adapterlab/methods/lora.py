@@ -35,7 +35,7 @@ class LoRA(Change):
 
 
 class LoRAConfig(Method):
-    """rank: r. alpha: s = alpha / r, or alpha / sqrt(r) when stabilised. dropout: of x.
+    """rank: r. alpha: s = alpha / r, or alpha / sqrt(r) when stabilised; 2 r unless given. dropout: of x.
 
     gated: times UniPELT's gate of x (Mao et al. 2022), and then no longer a change of the matrix alone.
     """
@@ -47,7 +47,7 @@ class LoRAConfig(Method):
     fits = ("linear", "head")
     merges = True
     rank: int = 8
-    alpha: float = 16
+    alpha: float = ...  # type: ignore[assignment]  # 2 r, from `check` on; None stays an error, a file's null too
     stabilised: bool = False
     dropout: float = 0.0
     gated: bool = False
@@ -55,6 +55,8 @@ class LoRAConfig(Method):
 
     def check(self):
         self.positive("rank")
+        if self.alpha is Ellipsis:
+            object.__setattr__(self, "alpha", 2 * self.rank)
         self.between("alpha", 0)
         self.between("dropout", 0, 1)
 

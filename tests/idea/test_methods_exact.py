@@ -81,12 +81,15 @@ def test_lora_scales():
         (LoRAConfig(rank=4, alpha=8), 2.0),
         (LoRAConfig(rank=4, alpha=8, stabilised=True), 4.0),
         (LoRAConfig(rank=3, alpha=3), 1.0),
+        (LoRAConfig(rank=5), 2.0),
+        (DoRAConfig(rank=4, stabilised=True), 4.0),
     ):
         assert config.scale == pytest.approx(scale)
         lora = LoRA(6, 5, config.rank, config.scale)
         assert torch.equal(lora(x, y), y)
         nn.init.normal_(lora.B)
         torch.testing.assert_close(lora(x, y), y + scale * (x @ lora.A.T) @ lora.B.T)
+    assert LoRAConfig(rank=5).to_dict()["alpha"] == 10 and LoRAConfig(rank=5, alpha=0).scale == 0
 
 
 def test_lora_drops_x_in_training_only():

@@ -28,9 +28,9 @@ ALL = ("query", "key", "value", "inner", "outer")
 OURS = {
     "peft": {
         "lora": LoRAConfig(rank=4, alpha=8),
-        "lora_upper": LoRAConfig(rank=2, sites=("inner", "attention_dense"), layers=(1,)),
-        "rslora": LoRAConfig(rank=4, stabilised=True, dropout=0.1),
-        "dora": DoRAConfig(rank=4, sites=("query", "outer")),
+        "lora_upper": LoRAConfig(rank=2, alpha=16, sites=("inner", "attention_dense"), layers=(1,)),
+        "rslora": LoRAConfig(rank=4, alpha=16, stabilised=True, dropout=0.1),
+        "dora": DoRAConfig(rank=4, alpha=16, sites=("query", "outer")),
         "ia3": IA3Config(),
         "ia3_output": IA3Config(sites=("key", "value", "inner")),
         "layernorm": LayerNormConfig(),
@@ -76,7 +76,7 @@ def every(form: str):
     yield from ((name, adapters) for name in adapters)
     for i, (name, pooling) in enumerate(HEADS[form].items()):
         adapters = fresh(name)
-        adapters.add(name, LoRAConfig(rank=2), head=("bad", "fair", "good"), seed=i, pooling=pooling)
+        adapters.add(name, LoRAConfig(rank=2, alpha=16), head=("bad", "fair", "good"), seed=i, pooling=pooling)
         scramble(adapters[name].parameters(), seed=30 + i)
         yield name, adapters
 
