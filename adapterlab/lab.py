@@ -5,7 +5,7 @@ import random
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -80,9 +80,9 @@ def mixed_precision(device: torch.device) -> AbstractContextManager:
     return nullcontext()
 
 
-def move(inputs: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch's inputs on the device."""
-    return {key: value.to(device, non_blocking=True) for key, value in inputs.items()}
+def move(inputs: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch's inputs on the device; what is no tensor stays."""
+    return {k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
 
 
 def seed_everything(seed: int) -> None:

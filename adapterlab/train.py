@@ -4,10 +4,12 @@ The recipe is that of Houlsby et al. 2019, section 3.1: Adam, the learning rate 
 steps and then decayed linearly to zero, the best state on the validation data kept.
 """
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +21,29 @@ from .adapter import count_parameters, trained_parameters
 from .errors import UserError
 from .lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
 from .progress import Progress
-from .tasks import Encoded, batches, score
+from .tasks import Encoded, EncodedText, batches, score
+from .tasks.text import IGNORED
 
 COLLAPSED = "every validation sentence got the same answer: lower the learning rate or warm up longer"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What validation says of a model. loss: nan where a judge of the user's gave the score."""
+    """What validation says of a model. loss: nan where a judge of the user's gave the score.
+
+    low: the lower the score the better, as of a perplexity.
+    """
 
     score: float
     loss: float = math.nan
     collapsed: bool = False
+    low: bool = False
 
     @property
     def rank(self) -> tuple[float, float]:
         """The higher the better: the score, and among equal scores the lower loss; nan is the worst."""
-        score, loss = (-math.inf if math.isnan(value) else value for value in (self.score, -self.loss))
+        values = (-self.score if self.low else self.score, -self.loss)
+        score, loss = (-math.inf if math.isnan(value) else value for value in values)
         return score, loss
 
 
@@ -103,7 +111,8 @@ class Run:
         return better
 
     def __str__(self) -> str:
-        reached = f"{self.metric} {100 * self.best:.1f} on validation (epoch {self.best_epoch} of {self.epochs})"
+        best = f"{self.best:.2f}" if self.verdict is not None and self.verdict.low else f"{100 * self.best:.1f}"
+        reached = f"{self.metric} {best} on validation (epoch {self.best_epoch} of {self.epochs})"
         if math.isnan(self.best):
             reached = f"loss {self.history[-1]['loss']:.3f}"
         cost = f"{self.seconds:.1f} s, {self.step_ms:.0f} ms a step"
@@ -119,11 +128,22 @@ def linear_schedule(step: int, total: int, warmup: float = 0.1) -> float:
 
 
 def default_loss(output, labels: Tensor) -> Tensor:
-    """Cross-entropy for classes (long labels), squared error for a regression (float labels)."""
+    """Cross-entropy for classes (long labels), squared error for a regression (float labels), or of the next token.
+
+    The next token where logits are (batch, tokens, vocabulary): labels (batch, tokens), -100 where none is learned.
+    """
+    if output.logits.ndim == 3:
+        return next_token_loss(output.logits, labels)
     logits = output.logits.float()
     if labels.is_floating_point():
         return F.mse_loss(logits.squeeze(-1), labels)
     return F.cross_entropy(logits, labels)
+
+
+def next_token_loss(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of each token given what stands before it, over the labels that are not -100."""
+    learned = labels[:, 1:] != IGNORED
+    return F.cross_entropy(logits[:, :-1][learned].float(), labels[:, 1:][learned], reduction=reduction)
 
 
 def train_epoch(
@@ -199,7 +219,8 @@ def fit(
 ) -> Run:
     """Train whatever of the model requires a gradient, and leave it at its best state on the validation data.
 
-    train, validation: what `tasks.encode` made. judge: model -> score, in the place of `evaluate(model, validation)`.
+    train, validation: what `tasks.encode` made, or `encode_text`: then the lowest perplexity is best.
+    judge: model -> score, in the place of `evaluate(model, validation)`.
     schedule: (step, total steps) -> factor of lr. loop: one epoch, called and answering like `train_epoch`.
     Of equal scores the one with the lower validation loss is kept; with a judge, the later one. Mixed precision on a
     GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
@@ -207,6 +228,7 @@ def fit(
     """
     total = _steps(model, train, epochs, batch_size, lr)
     judge_epoch = _judging(validation, metric, judge)
+    metric = "perplexity" if isinstance(train, EncodedText) else metric
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(next(model.parameters()).device))
     optimizer = torch.optim.Adam(trained_parameters(model), lr=lr, fused=True)
     scheduler = LambdaLR(optimizer, lambda step: schedule(step, total))
@@ -222,6 +244,8 @@ def fit(
 
 def _steps(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> int:
     """How many steps it will take; UserError when it cannot begin."""
+    if isinstance(train, EncodedText):
+        check_text(model, train)
     if not trained_parameters(model):
         raise UserError("nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model)")
     check_recipe(train, epochs, batch_size, lr)
@@ -242,6 +266,8 @@ def _judging(validation: Encoded | None, metric: str, judge) -> Callable[[nn.Mod
         return lambda model: Verdict(float(judge(model)))
     if validation is None:
         return lambda model: None
+    if isinstance(validation, EncodedText):
+        return lambda model: judge_text(model, validation)
     return lambda model: judge_logits(predict(model, validation), validation.labels, metric)
 
 
@@ -288,3 +314,34 @@ def predict(model: nn.Module, data: Encoded, batch_size: int = 64) -> Tensor:
 def evaluate(model: nn.Module, data: Encoded, metric: str = "accuracy", batch_size: int = 64) -> float:
     """The score of the model's predictions on the data, between 0 and 1 (correlations between -1 and 1)."""
     return score(metric, predict(model, data, batch_size), data.labels)
+
+
+@torch.no_grad()
+def judge_text(model: nn.Module, data: EncodedText, batch_size: int = 8) -> Verdict:
+    """The verdict on a decoder: the perplexity of the texts, and the mean loss of a learned token that it is exp of."""
+    check_text(model, data)
+    if len(data) == 0:
+        raise UserError("nothing to evaluate on: there is no text")
+    was, device, total = model.training, next(model.parameters()).device, 0.0
+    model.eval()
+    with mixed_precision(device):
+        for inputs, labels, _ in batches(data, batch_size):
+            total += next_token_loss(model(**move(inputs, device)).logits, labels.to(device), "sum").item()
+    model.train(was)
+    mean = total / data.learned
+    return Verdict(torch.tensor(mean).exp().item(), mean, low=True)
+
+
+def perplexity(model: nn.Module, data: EncodedText, batch_size: int = 8) -> float:
+    """exp of the mean cross-entropy of a token that is learned (prompts do not count): 1 is certainty."""
+    return judge_text(model, data, batch_size).score
+
+
+def check_text(model: nn.Module, data: EncodedText) -> None:
+    """UserError for a model that does not foretell tokens, or that cannot tell packed texts apart."""
+    config: Any = model.config
+    whole: Any = model
+    if whole.get_output_embeddings() is None or config.is_encoder_decoder:
+        raise UserError(f'{type(model).__name__} has no language-model head: load_base(name, head="causal")')
+    if data.positions is not None and "position_ids" not in inspect.signature(model.forward).parameters:
+        raise UserError(f"{type(model).__name__} takes no position_ids and cannot read packed rows: packed=0")

@@ -22,7 +22,7 @@ from . import times
 from .notebooks import notebooks
 
 INSTALL = "pip install -r requirements.txt"
-FOR_TESTS = {"pytest", "nbval", "playwright", "accelerate"}
+FOR_TESTS = {"pytest", "nbval", "playwright"}
 SHOWN = ("torch", "transformers", "plotly", "jupyterlab")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -45,7 +45,7 @@ def examine(requirements: Path = ROOT / "requirements.txt", book: Path = NOTEBOO
     """Look at everything; takes at most a few seconds and changes nothing."""
     files = partial(packages, requirements), partial(book_files, book)
     findings = []
-    for look in (python, files[0], device, cores, memory, disk, network, bundled, files[1], browser):
+    for look in (python, files[0], device, cores, memory, disk, network, bundled, text_decoder, files[1], browser):
         try:
             findings += look()
         except ImportError as error:
@@ -170,6 +170,17 @@ def bundled() -> Iterator[Finding]:
             yield Finding(what, str(error), INSTALL, bad=True)
         else:
             yield Finding(what, f"{package.replace('_', '-')}: {path.name}, {path.stat().st_size / 1e6:.0f} MB")
+
+
+def text_decoder() -> Iterator[Finding]:
+    """Is SmolLM2 on this machine?"""
+    from ..models.decoder import smollm2_folder
+
+    folder = smollm2_folder()
+    yield Finding(
+        "decoder",
+        f"SmolLM2 is in {folder}" if folder.is_dir() else "SmolLM2 is not here yet: what needs it fetches it (93 MB)",
+    )
 
 
 def book_files(folder: Path) -> Iterator[Finding]:

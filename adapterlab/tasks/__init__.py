@@ -8,5 +8,9 @@ from .core import SPLIT_SEED, Rows, Task
 from .encode import Encoded, batches, encode
 from .load import load_task
 from .metrics import metrics, score
+from .text import EncodedText, encode_text
 
-__all__ = ["SPLIT_SEED", "Encoded", "Rows", "Task", "batches", "encode", "load_task", "metrics", "score"]
+__all__ = [
+    "SPLIT_SEED", "Encoded", "EncodedText", "Rows", "Task", "batches", "encode", "encode_text", "load_task", "metrics",
+    "score",
+]  # fmt: skip

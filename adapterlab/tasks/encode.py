@@ -36,7 +36,7 @@ class Encoded:
         """Tokens of each row, special tokens included."""
         return [len(row) for row in self.ids]
 
-    def inputs(self, rows: list[int]) -> dict[str, Tensor]:
+    def inputs(self, rows: list[int]) -> dict[str, Any]:
         """What the model takes for these rows, padded on the right to the longest of them."""
         lengths = [len(self.ids[i]) for i in rows]
 
@@ -46,6 +46,10 @@ class Encoded:
         ids, mask = block([self.ids[i] for i in rows], self.pad_id), block([[1] * length for length in lengths])
         types = {} if self.types is None else {"token_type_ids": block([self.types[i] for i in rows])}
         return {"input_ids": ids, "attention_mask": mask, **types}
+
+    def targets(self, rows: list[int]) -> Tensor:
+        """The labels of these rows, as the loss takes them."""
+        return self.labels[rows]
 
     def __repr__(self) -> str:
         return (
@@ -98,11 +102,12 @@ def pad_id(tokenizer: Tokenizer) -> int:
 
 def batches(
     encoded: Encoded, batch_size: int = 32, shuffle: bool = False, seed: int = 0, epoch: int = 0
-) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
+) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
     """Yield (inputs, labels, rows) until every row has come once.
 
     inputs: input_ids, attention_mask and, where there are types, token_type_ids: each (batch, tokens) long, padded on
-        the right to the longest row of the batch. labels: (batch,). rows: (batch,) row numbers.
+        the right to the longest row of the batch. labels: (batch,), or (batch, tokens) of texts. rows: (batch,)
+        row numbers.
     shuffle: rows are shuffled, cut into windows of 50 batches, sorted by length within a window, and the batches
         shuffled: little padding, the same for the same (seed, epoch). Without it: longest rows first.
     """
@@ -117,4 +122,4 @@ def batches(
         part = sorted(rows[start : start + window], key=lambda i: -lengths[i])
         cuts += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
     for cut in shuffled(cuts, draw) if shuffle else cuts:
-        yield encoded.inputs(cut), encoded.labels[cut], torch.tensor(cut)
+        yield encoded.inputs(cut), encoded.targets(cut), torch.tensor(cut)

