@@ -12,26 +12,11 @@ from formats_cases import HEADS, HERE, OURS, adapted, digest, every, fresh, inpu
 from safetensors.torch import load_file, save_file
 from tiny_bert import hooks, same_state, snapshot
 
+from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Fuse
 from adapterlab.errors import UserError
 from adapterlab.files import share
-from adapterlab.methods import (
-    BitFitConfig,
-    BottleneckConfig,
-    DoRAConfig,
-    HeadConfig,
-    IA3Config,
-    LayerNormConfig,
-    LoRAConfig,
-    LoReFTConfig,
-    PfeifferConfig,
-    PromptTuningConfig,
-    VariantConfig,
-    VeRAConfig,
-    houlsby,
-    mix_and_match,
-)
 
 RECORDS = {peer: json.loads((HERE / f"{peer}.json").read_text()) for peer in ("peft", "adapters")}
 REFUSED = {
@@ -79,7 +64,7 @@ def test_the_base_that_the_peers_look_for(tmp_path, monkeypatch, name, written):
     (tmp_path / "models" / "mine").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     adapters = fresh()
-    adapters.add("a", LoRAConfig(rank=2))
+    adapters.add("a", methods.LoRAConfig(rank=2))
     adapters.model.config._name_or_path = name
     away = "mine" if name == "models/mine" else written
     for form, key in (("peft", "base_model_name_or_path"), ("adapterhub", "model_name")):
@@ -97,7 +82,7 @@ def test_the_base_that_the_peers_look_for(tmp_path, monkeypatch, name, written):
 def test_the_names_of_labels_come_back(tmp_path, form):
     """PEFT has no word for them: they are metadata of its tensors' file, and where they do not fit the head, numbers."""
     adapters = fresh()
-    adapters.add("a", LoRAConfig(rank=2), head=("bad", "fair", "good"))
+    adapters.add("a", methods.LoRAConfig(rank=2), head=("bad", "fair", "good"))
     folder = adapters.export("a", tmp_path / "a", form)
     assert adapters[adapters.adopt(folder, "b")].info.recipe == adapters["a"].info.recipe
     if form == "peft":
@@ -130,7 +115,7 @@ def test_what_a_peer_wrote(peer, case):
     if case != "fusion":
         pooling, sites = READS.get(case, ("model", ("head",)))
         names = ("bad", "fair", "good") if peer == "adapters" else ("LABEL_0", "LABEL_1", "LABEL_2")
-        assert adapters[name].info.head == HeadConfig(labels=names, pooling=pooling, sites=sites, dropout=0.1)
+        assert adapters[name].info.head == methods.HeadConfig(labels=names, pooling=pooling, sites=sites, dropout=0.1)
     folder = HERE / peer / case
     without = adapters.adopt(folder, "bare", head=False, pickle=case in PICKLED)
     assert adapters[without].info.head is None
@@ -145,17 +130,17 @@ def test_the_rest_of_a_refused_one():
     """A head with another activation is refused, and the adapter without it is not; a union is no single method."""
     adapters = fresh()
     adapters.adopt(HERE / "adapters" / "relu_head", head=False)
-    assert adapters["relu_head"].info.recipe == (PfeifferConfig(size=4),)
+    assert adapters["relu_head"].info.recipe == (methods.PfeifferConfig(size=4),)
     refuses(adapters, HERE / "adapters" / "mam", "'architecture': 'union'", pickle=True)
 
 
 def test_the_recipes_that_are_found():
     adapters = fresh()
     for peer, case, recipe in (
-        ("peft", "lora", LoRAConfig(rank=4, alpha=8)),
-        ("peft", "lora_one_layer", LoRAConfig(rank=2, alpha=8, sites=("layers.1.key", "layers.1.inner"))),
-        ("peft", "layernorm", LayerNormConfig()),
-        ("adapters", "houlsby", BottleneckConfig(size=4, act="swish")),
+        ("peft", "lora", methods.LoRAConfig(rank=4, alpha=8)),
+        ("peft", "lora_one_layer", methods.LoRAConfig(rank=2, alpha=8, sites=("layers.1.key", "layers.1.inner"))),
+        ("peft", "layernorm", methods.LayerNormConfig()),
+        ("adapters", "houlsby", methods.BottleneckConfig(size=4, act="swish")),
     ):
         name = adapters.adopt(HERE / peer / case, head=False)
         assert adapters[name].info.recipe == (recipe,)
@@ -192,26 +177,32 @@ def test_what_the_peers_read(peer, tmp_path):
 
 
 CANNOT = {
-    ("peft", "bottleneck"): (BottleneckConfig(size=4), "it has no bottleneck"),
-    ("peft", "reft"): (LoReFTConfig(rank=2), "it has no loreft"),
-    ("peft", "gated"): (LoRAConfig(rank=2, gated=True), "no gate on a LoRA"),
-    ("peft", "both sides"): (IA3Config(sites=("hidden", "outer")), "before and behind"),
-    ("peft", "two"): ((LoRAConfig(rank=2), LayerNormConfig()), "has one method, and this has lora and layernorm"),
-    ("peft", "head alone"): (HeadConfig(), "a head alone"),
-    ("adapterhub", "houlsby"): (houlsby(4), "it has no layernorm.*; what can leave is BottleneckConfig alone"),
-    ("adapterhub", "variant"): (VariantConfig(size=4), "it has no variant"),
-    ("adapterhub", "bitfit"): (BitFitConfig(), "it has no bitfit"),
-    ("adapterhub", "vera"): (VeRAConfig(rank=2), "it has no vera"),
-    ("adapterhub", "dora"): (DoRAConfig(rank=2), "it has no dora"),
-    ("adapterhub", "prompt"): (PromptTuningConfig(length=2), "it has no prompt_tuning"),
-    ("adapterhub", "identity"): (BottleneckConfig(size=4, act="identity"), 'no activation "identity"'),
-    ("adapterhub", "hidden"): (IA3Config(), 'no ia3 at "layers.0.hidden"'),
-    ("adapterhub", "dense"): (LoRAConfig(rank=2, sites="attention_dense"), 'no lora at "layers.0.attention_dense"'),
+    ("peft", "bottleneck"): (methods.BottleneckConfig(size=4), "it has no bottleneck"),
+    ("peft", "reft"): (methods.LoReFTConfig(rank=2), "it has no loreft"),
+    ("peft", "gated"): (methods.LoRAConfig(rank=2, gated=True), "no gate on a LoRA"),
+    ("peft", "both sides"): (methods.IA3Config(sites=("hidden", "outer")), "before and behind"),
+    ("peft", "two"): (
+        (methods.LoRAConfig(rank=2), methods.LayerNormConfig()),
+        "has one method, and this has lora and layernorm",
+    ),
+    ("peft", "head alone"): (methods.HeadConfig(), "a head alone"),
+    ("adapterhub", "houlsby"): (methods.houlsby(4), "it has no layernorm.*; what can leave is BottleneckConfig alone"),
+    ("adapterhub", "variant"): (methods.VariantConfig(size=4), "it has no variant"),
+    ("adapterhub", "bitfit"): (methods.BitFitConfig(), "it has no bitfit"),
+    ("adapterhub", "vera"): (methods.VeRAConfig(rank=2), "it has no vera"),
+    ("adapterhub", "dora"): (methods.DoRAConfig(rank=2), "it has no dora"),
+    ("adapterhub", "prompt"): (methods.PromptTuningConfig(length=2), "it has no prompt_tuning"),
+    ("adapterhub", "identity"): (methods.BottleneckConfig(size=4, act="identity"), 'no activation "identity"'),
+    ("adapterhub", "hidden"): (methods.IA3Config(), 'no ia3 at "layers.0.hidden"'),
+    ("adapterhub", "dense"): (
+        methods.LoRAConfig(rank=2, sites="attention_dense"),
+        'no lora at "layers.0.attention_dense"',
+    ),
     ("adapterhub", "uneven"): (
-        LoRAConfig(rank=2, sites=("query", "layers.0.value")),
+        methods.LoRAConfig(rank=2, sites=("query", "layers.0.value")),
         "same kinds of sites in every layer",
     ),
-    ("adapterhub", "two"): (mix_and_match(size=4, length=2), "has one method"),
+    ("adapterhub", "two"): (methods.mix_and_match(size=4, length=2), "has one method"),
 }
 
 
@@ -339,7 +330,7 @@ def test_another_model(copied):
     refuses(Adapters(tiny.model("gpt2")), HERE / "peft" / "lora", "no site that such an adapter fits")
     refuses(Adapters(tiny.model("gpt2")), HERE / "adapters" / "houlsby", "names for gpt2 are not known")
     adapters = Adapters(tiny.model("gpt2"))
-    adapters.add("a", BottleneckConfig(size=2))
+    adapters.add("a", methods.BottleneckConfig(size=2))
     with pytest.raises(UserError, match="names for gpt2 are not known"):
         adapters.export("a", HERE / "never", "adapterhub")
 
@@ -351,7 +342,7 @@ def test_a_head_of_several_maps(case, pooling, tmp_path):
     import tiny
 
     first, second = (Adapters(tiny.model(case, seed)) for seed in (0, 0))
-    first.add("a", LoRAConfig(rank=2), head=("x", "y", "z"), pooling=pooling)
+    first.add("a", methods.LoRAConfig(rank=2), head=("x", "y", "z"), pooling=pooling)
     for p in first["a"].parameters():
         p.data.add_(0.1)
     folder, batch = first.export("a", tmp_path / "a", "peft"), tiny.inputs(first.model)
@@ -374,7 +365,7 @@ def test_heads_that_a_format_cannot_hold(tmp_path, copied):
 
     adapters = fresh()
     for pooling in ("mean", "last", "first"):
-        adapters.add(pooling, LoRAConfig(rank=2), head=("x", "y"), pooling=pooling)
+        adapters.add(pooling, methods.LoRAConfig(rank=2), head=("x", "y"), pooling=pooling)
         with pytest.raises(UserError, match=f"takes the {pooling} of the encoder's states.*export"):
             adapters.export(pooling, tmp_path / pooling, "peft")
         if pooling != "first":
@@ -385,7 +376,7 @@ def test_heads_that_a_format_cannot_hold(tmp_path, copied):
             name = adapters.adopt(folder, f"{pooling}, {form}")
             assert adapters[name].info.recipe == adapters[pooling].info.methods
     gpt2 = Adapters(tiny.model("gpt2"))
-    gpt2.add("a", LoRAConfig(rank=2, sites="attention_dense"), head=("x", "y"))
+    gpt2.add("a", methods.LoRAConfig(rank=2, sites="attention_dense"), head=("x", "y"))
     gpt2.export("a", tmp_path / "no bias yet", "peft")
     gpt2["a"].at["head"][0].linear.bias.data.fill_(1)
     with pytest.raises(UserError, match='"score" has no bias for what it adds'):
@@ -423,7 +414,7 @@ def test_another_class_of_the_same_base(ours, theirs, tmp_path):
     """In every format an adapter goes onto every class; a head that does not fit is named, and can be left out."""
     writer, reader = (Adapters(getattr(T, kind).from_pretrained(HERE / "base")) for kind in (theirs, ours))
     head = None if theirs == "BertModel" else ("start", "end")
-    scramble(writer.add("a", LoRAConfig(rank=2), head=head, seed=0).parameters())
+    scramble(writer.add("a", methods.LoRAConfig(rank=2), head=head, seed=0).parameters())
     for form in ("adapterlab", "peft", "adapterhub"):
         if form == "adapterhub" and theirs == "BertForQuestionAnswering":
             continue  # its head is none that classifies

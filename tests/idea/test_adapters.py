@@ -8,6 +8,7 @@ import torch
 from tiny_bert import VOCAB, hooks, logits, ready, same_state, shake, snapshot, tiny_bert, tokens
 from torch import nn
 from torch.nn import functional as F
+from transformers import BertForSequenceClassification, BertModel
 
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Stack
@@ -48,6 +49,8 @@ def test_detach_leaves_no_trace(model):
     adapters.add("a", houlsby(4), head=("no", "yes"))
     train_steps(model, adapters.train("a"))
     assert not torch.equal(logits(model), before)
+    adapters.activate(None)
+    assert torch.equal(logits(model), before)
     assert adapters.detach() is model
     assert torch.equal(logits(model), before)
     assert same_state(model.state_dict(), state)
@@ -69,27 +72,9 @@ def test_detached_adapters_come_back(model):
     assert torch.equal(logits(model), with_adapter)
 
 
-def test_inactive_adapters_change_nothing(bundled):
-    """On the bundled model: two trained-looking adapters attached, none active."""
-    model, tokenizer = bundled
-    batch = tokenizer(["a fine film", "a truly bad movie"], padding=True, return_tensors="pt")
-    with torch.no_grad():
-        before = model(**batch).logits
-        adapters = Adapters(model)
-        for name in ("a", "b"):
-            adapters.add(name, houlsby(64), head=("negative", "positive"))
-            shake(adapters[name])
-        assert torch.equal(model(**batch).logits, before)
-        adapters.activate("a")
-        assert not torch.equal(model(**batch).logits, before)
-        adapters.activate(None)
-        assert torch.equal(model(**batch).logits, before)
-        adapters.detach()
-
-
 @pytest.mark.parametrize("head", [True, False])
 def test_gradients_reach_every_trained_parameter_and_no_other(head):
-    model = tiny_bert(head=head)
+    model = tiny_bert(kind=BertForSequenceClassification if head else BertModel)
     adapters = Adapters(model)
     adapters.add("other", houlsby(4))
     adapters.add("a", houlsby(4), head=("no", "yes") if head else None)
@@ -114,39 +99,7 @@ def test_train_switches_from_one_adapter_to_the_next(model):
     assert not any(p.requires_grad for p in model.parameters())
 
 
-# ---- each method against an independent reference
-
-
-class PlainAdapter(nn.Module):
-    """Houlsby's adapter as anyone would write it, put by hand where the dropout of a sub-layer's output stands."""
-
-    def __init__(self, dropout, w1, b1, w2, b2):
-        super().__init__()
-        self.dropout = dropout
-        self.w1, self.b1, self.w2, self.b2 = (nn.Parameter(t.detach().clone()) for t in (w1, b1, w2, b2))
-
-    def forward(self, y):
-        y = self.dropout(y)
-        return y + F.linear(F.gelu(F.linear(y, self.w1, self.b1)), self.w2, self.b2)
-
-
-def test_bottleneck_is_the_plain_module(model):
-    """Edited by hand into a copy of the model: the same logits and the same gradients, bit for bit."""
-    edited = copy.deepcopy(model).requires_grad_(False)
-    adapters = ready(model, BottleneckConfig(size=4))
-    parameters = adapters.train("a")
-    plain = []
-    for i, layer in enumerate(edited.bert.encoder.layer):
-        for kind, part in (("attention", layer.attention.output), ("feedforward", layer.output)):
-            b = adapters["a"].at[f"layers.{i}.{kind}"][0]
-            part.dropout = PlainAdapter(part.dropout, b.down.weight, b.down.bias, b.up.weight, b.up.bias)
-            plain += [part.dropout.w1, part.dropout.b1, part.dropout.w2, part.dropout.b2]
-    assert torch.equal(logits(model), logits(edited))
-    for m in (model, edited):
-        torch.manual_seed(3)
-        m.train()(**tokens()).logits.square().sum().backward()
-    assert len(plain) == len(parameters)
-    assert all(torch.equal(p.grad, q.grad) for p, q in zip(parameters, plain, strict=True))
+# ---- a new adapter, and what it does at its site
 
 
 def test_bottleneck_starts_near_the_identity():
@@ -459,10 +412,10 @@ def test_pipeline(bundled):
     model, tokenizer = bundled
     adapters = Adapters(model)
     try:
-        adapters.add("a", houlsby(8), head=("negative", "positive"), seed=0)
-        shake(adapters["a"])
         classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
         bare = classify("a fine film", top_k=None)
+        shake(adapters.add("a", houlsby(8), head=("negative", "positive"), seed=0))
+        assert classify("a fine film", top_k=None) == bare  # inactive, it changes nothing
         adapters.activate("a")
         adapted = classify("a fine film", top_k=None)
         with torch.no_grad():

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import pytest
@@ -13,33 +14,24 @@ from recipes import EVERY
 from tiny_bert import same_state, snapshot, tiny_bert, tokens
 from torch.utils.checkpoint import checkpoint
 
+from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack, blocks, names
 from adapterlab.errors import UserError
-from adapterlab.methods import (
-    BottleneckConfig,
-    Change,
-    HeadConfig,
-    InvertibleConfig,
-    LoReFTConfig,
-    VariantConfig,
-    houlsby,
-    unipelt,
-)
 from adapterlab.methods.adapterdrop import drop_layers
 from adapterlab.special import Held
 
-HEAD = HeadConfig(labels=("no", "yes"))
+HEAD = methods.HeadConfig(labels=("no", "yes"))
 HEADLESS = ("dora", "vera", "bitfit")  # here the model's own head answers
 RECIPES = {
-    "houlsby": (*houlsby(4), HEAD),
+    "houlsby": (*methods.houlsby(4), HEAD),
     "head": (HEAD,),
     **{name: (config,) if name in HEADLESS else (config, HEAD) for name, config in EVERY.items()},
-    "bottleneck": (BottleneckConfig(size=4, act="swish"),),
-    "loreft": (LoReFTConfig(rank=2),),
-    "invertible": (InvertibleConfig(), *houlsby(4)),
-    "unipelt": (*unipelt(size=4, rank=2, length=3), HEAD),
-    "multiply": (VariantConfig(size=4, place="multiply", depth=2, norm="layer"), HEAD),
+    "bottleneck": (methods.BottleneckConfig(size=4, act="swish"),),
+    "loreft": (methods.LoReFTConfig(rank=2),),
+    "invertible": (methods.InvertibleConfig(), *methods.houlsby(4)),
+    "unipelt": (*methods.unipelt(size=4, rank=2, length=3), HEAD),
+    "multiply": (methods.VariantConfig(size=4, place="multiply", depth=2, norm="layer"), HEAD),
 }
 
 TOGETHER = [
@@ -163,7 +155,7 @@ def test_split_of_equal_halves_is_the_whole(three):
 
 def test_split_at_a_site():
     """Each child sees its own positions only, of x as well as of y."""
-    adapters = trio((VariantConfig(size=4, place="parallel"),))
+    adapters = trio((methods.VariantConfig(size=4, place="parallel"),))
     x, y = torch.randn(2, 7, 16), torch.randn(2, 7, 16)
     a, b, c = (adapters[n].at["layers.0.attention"][0](x, y) for n in "abc")
     got = adapters.evaluate(Split("a", "b", "c", at=(2, 5)), "layers.0.attention", x, y)
@@ -206,27 +198,12 @@ def test_fusion_is_the_papers_formula():
 
 def test_fusion_reads_what_its_adapters_read():
     """Pfeiffer's placement: a method that asks for the norm makes the query LN(y + x)."""
-    adapters = trio(RECIPES["bottleneck"])
+    adapters = trio(RECIPES["pfeiffer"])
     adapters.add_fusion("ab", seed=0)
     shake(adapters, "a,b")
     site, x, y, norm = "layers.0.feedforward", *torch.randn(2, 2, 3, 16), torch.nn.LayerNorm(16)
-
-    class Wants(Change):
-        wants_norm = True
-
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, x, y, norm):
-            h = norm(y + x)
-            return y + self.inner(h, h) - h
-
-    for name in "ab":
-        adapters[name].at[site] = [Wants(adapters[name].at[site][0])]
-    h = norm(y + x)
-    z = [adapters[n].at[site][0].inner(h, h) - h for n in "ab"]
-    same(adapters.evaluate(Fuse("a", "b"), site, x, y, norm), y + adapters["a,b"].at[site][0](h, z))
+    z = [adapters[n].at[site][0](x, y, norm) - y for n in "ab"]
+    same(adapters.evaluate(Fuse("a", "b"), site, x, y, norm), y + adapters["a,b"].at[site][0](norm(y + x), z))
 
 
 def test_fusion_starts_as_the_paper_says():
@@ -263,7 +240,7 @@ def test_fusion_trains_alone():
 def heads(rows=4):
     adapters = Adapters(tiny_bert())
     for name, labels in {"two": "ab", "three": "abc", "one": "x"}.items():
-        adapters.add(name, (*houlsby(4), HeadConfig(labels=tuple(labels))))
+        adapters.add(name, (*methods.houlsby(4), methods.HeadConfig(labels=tuple(labels))))
     shake(adapters)
     return adapters, tokens(rows=rows)
 
@@ -287,7 +264,7 @@ def test_every_adapter_answers_with_its_own_head(setup):
 
 def test_answers_of_a_stack_and_of_blocks_in_blocks():
     adapters, batch = heads()
-    adapters.add("base", houlsby(4))
+    adapters.add("base", methods.houlsby(4))
     shake(adapters, "base", seed=1)
     setup = Stack("base", Parallel("two", "three"))
     got = adapters.answers(run(adapters, setup, batch), setup)
@@ -375,7 +352,7 @@ def test_wrong_number_of_rows():
 def test_parallel_does_not_generate():
     adapters = Adapters(tiny.model("gpt2, generating"))
     for name in "ab":
-        adapters.add(name, BottleneckConfig(size=4))
+        adapters.add(name, methods.BottleneckConfig(size=4))
     ids = torch.randint(3, 60, (2, 4), generator=torch.Generator().manual_seed(0))
     settings = dict(max_new_tokens=3, do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(ids))
     shake(adapters)
@@ -398,7 +375,7 @@ def test_rows_on_every_family(case):
     model = tiny.model(case)
     adapters, batch = Adapters(model), tiny.inputs(model)
     for name in "ab":
-        adapters.add(name, BottleneckConfig(size=4))
+        adapters.add(name, methods.BottleneckConfig(size=4))
     shake(adapters)
     with torch.no_grad():
         outputs = []
@@ -420,23 +397,14 @@ def test_threads_with_different_setups():
     adapters = trio(RECIPES["houlsby"])
     adapters.add_fusion("ab", name="f", head=HEAD.labels, seed=1)
     alone = [run(adapters, setup) for setup in TOGETHER]
-    wrong, start = [], threading.Barrier(len(TOGETHER))
+    start = threading.Barrier(len(TOGETHER))
 
-    def work(i):
+    def right(setup, want):
         start.wait()
-        try:
-            for _ in range(30):
-                if not torch.equal(run(adapters, TOGETHER[i]), alone[i]):
-                    wrong.append(TOGETHER[i])
-        except Exception as error:
-            wrong.append(error)
+        return all(torch.equal(run(adapters, setup), want) for _ in range(30))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(TOGETHER))]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert wrong == []
+    with ThreadPoolExecutor(len(TOGETHER)) as threads:
+        assert all(threads.map(right, TOGETHER, alone))
 
 
 def gradients(adapters, setups, kwargs=None, dropped=0):
@@ -452,9 +420,8 @@ def gradients(adapters, setups, kwargs=None, dropped=0):
         with adapters.use(setup), drop_layers(adapters, dropped * (seed % 2)):
             logits = model(**tokens(rows=6, seed=seed)).logits
             loss = loss + logits.masked_fill(logits.isinf(), 0).square().mean()
-    thread = threading.Thread(target=loss.backward)  # as torch does on a GPU
-    thread.start()
-    thread.join()
+    with ThreadPoolExecutor(1) as thread:  # as torch does on a GPU
+        thread.submit(loss.backward).result()
     return {n: torch.zeros(()) if p.grad is None else p.grad for n, p in adapters.store.named_parameters()}
 
 

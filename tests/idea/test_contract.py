@@ -3,7 +3,7 @@
 import ast
 import copy
 import pickle
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,34 +13,25 @@ from recipes import EVERY
 from torch import nn
 
 import adapterlab
+from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.methods import (
-    METHODS,
-    Change,
-    FusionConfig,
-    HeadConfig,
-    LoRAConfig,
-    LoReFTConfig,
-    PfeifferConfig,
-    PrefixTuningConfig,
-)
 from adapterlab.sites import find_sites
 
 PACKAGE = Path(adapterlab.__file__).parent
-ASKED = {name for name, value in vars(Change).items() if not name.startswith("_")} | set(Change.__annotations__)
+ASKED = {name for name in (*vars(methods.Change), *methods.Change.__annotations__) if not name.startswith("_")}
 RECIPES = {
     **EVERY,
-    "head": HeadConfig(labels=("no", "yes")),
-    "fusion": FusionConfig(of=("a",), sites=("attention",)),
-    "lora, gated": LoRAConfig(rank=2, gated=True),
-    "pfeiffer, gated": PfeifferConfig(size=2, gated=True),
-    "prefix_tuning, gated": PrefixTuningConfig(length=2, hidden=0, gated=True),
+    "head": methods.HeadConfig(labels=("no", "yes")),
+    "fusion": methods.FusionConfig(of=("a",), sites=("attention",)),
+    "lora, gated": methods.LoRAConfig(rank=2, gated=True),
+    "pfeiffer, gated": methods.PfeifferConfig(size=2, gated=True),
+    "prefix_tuning, gated": methods.PrefixTuningConfig(length=2, hidden=0, gated=True),
 }
 
 
 def test_the_recipes_are_all_methods():
-    assert {config.name for config in RECIPES.values()} == set(METHODS)
+    assert {config.name for config in RECIPES.values()} == set(methods.METHODS)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -50,7 +41,7 @@ def test_every_module_is_a_change(recipe):
     adapters = Adapters(model)
     adapter = adapters.add("a", RECIPES[recipe])
     modules = [module for modules in adapter.at.values() for module in modules]
-    assert modules and all(isinstance(module, Change) for module in modules)
+    assert modules and all(isinstance(module, methods.Change) for module in modules)
     gated = "gated" in recipe
     for module in modules:
         flags = {name: getattr(module, name) for name in ("wants_norm", "wants_context", "fuses")}
@@ -74,7 +65,7 @@ def test_nothing_is_asked_by_guessing():
 
 def test_merging_is_declared_by_doing_it():
     """A module can be merged where it says how; without that, being asked says what it is."""
-    module = Change()
+    module = methods.Change()
     assert not module.merges
     with pytest.raises(NotImplementedError, match="a Change is not a change of the weights alone"):
         module.merged(torch.eye(2), None)
@@ -97,7 +88,7 @@ def test_a_copy_knows_of_its_own_pass(name):
     """The modules of a copied model read the copy's context, and a copy taken within a block is in none."""
     model = tiny.model("bert")
     adapters = Adapters(model)
-    adapters.add("a", LoReFTConfig(rank=2, first=1) if name == "loreft" else EVERY[name])
+    adapters.add("a", methods.LoReFTConfig(rank=2, first=1) if name == "loreft" else EVERY[name])
     batch = tiny.inputs(model)
     with adapters.use("a"):
         want = tiny.output(model, batch)
@@ -115,19 +106,14 @@ def test_in_use_says_where():
     """In this thread, also in an outer block, and in another one."""
     adapters = Adapters(tiny.model("bert"))
     for name in "ab":
-        adapters.add(name, LoRAConfig(rank=2))
+        adapters.add(name, methods.LoRAConfig(rank=2))
     with adapters.use("a"), adapters.use("b"):
-        other = []
-        thread = threading.Thread(target=lambda: other.append((adapters.active, adapters.in_use("a"))))
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as thread:
+            other = thread.submit(lambda: (adapters.active, adapters.in_use("a"))).result()
+            with pytest.raises(UserError, match="in use in a `with` block of another thread"):
+                thread.submit(adapters.delete, "a").result()
         assert [adapters.in_use(name) for name in "ab"] == ["this `with` block"] * 2
         with pytest.raises(UserError, match='"a" is in use in this `with` block; delete it after the block'):
             adapters.delete("a")
-        refused = []
-        thread = threading.Thread(target=lambda: refused.append(pytest.raises(UserError, adapters.delete, "a")))
-        thread.start()
-        thread.join()
-        assert "in use in a `with` block of another thread" in str(refused[0].value) and "a" in adapters
-    assert other == [(None, "a `with` block of another thread")]
+    assert other == (None, "a `with` block of another thread") and "a" in adapters
     assert adapters.in_use("a") == adapters.in_use("b") == ""

@@ -7,29 +7,15 @@ import tiny
 import torch
 from tiny_bert import hooks, logits, ready, same_state, shake, snapshot, tiny_bert
 
+from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Stack
 from adapterlab.errors import UserError
-from adapterlab.methods import (
-    BitFitConfig,
-    DoRAConfig,
-    IA3Config,
-    LayerNormConfig,
-    LoRAConfig,
-    PfeifferConfig,
-    VeRAConfig,
-    houlsby,
-)
 
 RECIPES = {
-    "lora": LoRAConfig(rank=2),
-    "dora": DoRAConfig(rank=2, sites=("query", "outer")),
-    "vera": VeRAConfig(rank=4),
-    "ia3": IA3Config(),
-    "bitfit": BitFitConfig(),
-    "layernorm": LayerNormConfig(),
-    "scale, then lora": (IA3Config(), LoRAConfig(rank=2, sites=("value", "outer"))),
-    "lora, then scale": (LoRAConfig(rank=2, sites=("value", "outer")), IA3Config(), LayerNormConfig(), BitFitConfig()),
+    "dora elsewhere": methods.DoRAConfig(rank=2, sites=("query", "outer")),
+    "scale, then lora": (methods.IA3Config(), methods.LoRAConfig(rank=2, sites=("value", "outer"))),
+    "lora, then scale": (methods.LoRAConfig(rank=2, sites=("value", "outer")), methods.IA3Config(), methods.LayerNormConfig(), methods.BitFitConfig()),
 }  # fmt: skip
 
 
@@ -40,6 +26,7 @@ def model():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_exact_both_ways(recipe, model):
+    """Of several at a time; each by itself, on every family, is in test_methods.py."""
     bare, state = logits(model), snapshot(model)
     adapters = ready(model, RECIPES[recipe])
     active = logits(model)
@@ -58,7 +45,7 @@ def test_exact_both_ways(recipe, model):
 def test_the_weights_are_those_of_the_paper(model):
     """W + (alpha / r) B A, by hand, at query and value and nowhere else."""
     state = snapshot(model)
-    adapters = ready(model, LoRAConfig(rank=2, alpha=6))
+    adapters = ready(model, methods.LoRAConfig(rank=2, alpha=6))
     adapters.merge("a")
     moved = {
         k for k, v in model.state_dict().items() if not k.startswith("adapterlab") and not torch.equal(v, state[k])
@@ -72,18 +59,18 @@ def test_the_weights_are_those_of_the_paper(model):
 
 
 def test_the_head_goes_along(model):
-    adapters = ready(model, LoRAConfig(rank=2), head=("x", "y"))
+    adapters = ready(model, methods.LoRAConfig(rank=2), head=("x", "y"))
     active = logits(model)
     adapters.merge("a")
     torch.testing.assert_close(logits(model), active, rtol=1e-5, atol=1e-5)
     adapters.unmerge()
-    ready(model, LoRAConfig(rank=2), "b", head=("x", "y", "z"))
+    ready(model, methods.LoRAConfig(rank=2), "b", head=("x", "y", "z"))
     refused(adapters, '"b" has a head for 3 labels and the model\'s own has 2: load .* labels=3', "b")
 
 
 def test_another_adapter_runs_on_the_merged_weights(model):
-    adapters = ready(model, LoRAConfig(rank=2))
-    ready(model, houlsby(3), "b")
+    adapters = ready(model, methods.LoRAConfig(rank=2))
+    ready(model, methods.houlsby(3), "b")
     adapters.activate(Stack("a", "b"))
     both = logits(model)
     adapters.merge("a")
@@ -94,7 +81,7 @@ def test_another_adapter_runs_on_the_merged_weights(model):
 def test_unload(model):
     """A plain model with the adapter's effect: no hook, no submodule, its own names."""
     keys = list(model.state_dict())
-    adapters = ready(model, LoRAConfig(rank=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2))
     active = logits(model)
     plain = adapters.merge_and_unload("a")
     assert plain is model and list(model.state_dict()) == keys and hooks(model) == 0
@@ -103,7 +90,7 @@ def test_unload(model):
 
 def test_detach_takes_a_merged_adapter_out(model):
     bare = logits(model)
-    adapters = ready(model, LoRAConfig(rank=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2))
     adapters.merge("a")
     assert not torch.equal(logits(model), bare)
     adapters.detach()
@@ -115,7 +102,7 @@ def test_half_precision(kind):
     """As near as the half-precision weights can be, and out again bit for bit."""
     model = tiny_bert().to(kind)
     bare = logits(model)
-    adapters = ready(model, LoRAConfig(rank=2, alpha=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2, alpha=2))
     active = logits(model)
     adapters.merge("a")
     assert (logits(model) - active).abs().max() < 0.1 * (active - bare).abs().max() + 0.02
@@ -138,11 +125,17 @@ def refused(adapters, message, name="a"):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (houlsby(3), '"a" cannot be merged: Bottleneck at "layers.0.attention" is not a change of the weights alone'),
-        (PfeifferConfig(size=3), "Pfeiffer at"),
-        (LayerNormConfig(sites="hidden"), 'ScaleShift at "layers.0.hidden" is not a change of the weights alone'),
-        (LoRAConfig(rank=2, gated=True), "Gated at"),
-        ((IA3Config(), DoRAConfig(rank=2, sites="value")), "DoRA at .* must be the first method there"),
+        (
+            methods.houlsby(3),
+            '"a" cannot be merged: Bottleneck at "layers.0.attention" is not a change of the weights alone',
+        ),
+        (methods.PfeifferConfig(size=3), "Pfeiffer at"),
+        (
+            methods.LayerNormConfig(sites="hidden"),
+            'ScaleShift at "layers.0.hidden" is not a change of the weights alone',
+        ),
+        (methods.LoRAConfig(rank=2, gated=True), "Gated at"),
+        ((methods.IA3Config(), methods.DoRAConfig(rank=2, sites="value")), "DoRA at .* must be the first method there"),
     ],
 )
 def test_what_is_not_linear(recipe, message, model):
@@ -153,7 +146,7 @@ def test_a_weight_that_is_shared():
     """A tied output matrix: merging would change the input embeddings; untied, as the error says, it goes in."""
     model = tiny.model("gpt2, generating")
     adapters = Adapters(model, {"out": "lm_head"})
-    shake(adapters.add("a", LoRAConfig(rank=2, sites="out"), seed=0))
+    shake(adapters.add("a", methods.LoRAConfig(rank=2, sites="out"), seed=0))
     refused(adapters, r'"lm_head" shares its weight with "transformer.wte", .*: (model.lm_head.weight = .*)')
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
     adapters.activate("a")
@@ -164,15 +157,15 @@ def test_a_weight_that_is_shared():
 
 
 def test_merging_twice(model):
-    adapters = ready(model, LoRAConfig(rank=2))
-    ready(model, LoRAConfig(rank=2), "b")
+    adapters = ready(model, methods.LoRAConfig(rank=2))
+    ready(model, methods.LoRAConfig(rank=2), "b")
     adapters.merge("a")
     refused(adapters, '"a" is merged into this model already; unmerge it first', "a")
     refused(adapters, '"a" is merged into this model already; unmerge it first', "b")
 
 
 def test_merging_while_training(model):
-    adapters = ready(model, LoRAConfig(rank=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2))
     model.train()
     refused(adapters, "while the model is in training mode; call model.eval")
     model.eval()
@@ -181,7 +174,7 @@ def test_merging_while_training(model):
 
 
 def test_what_a_merged_adapter_cannot_do(model, tmp_path):
-    adapters = ready(model, LoRAConfig(rank=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2))
     adapters.save("a", tmp_path / "a")
     adapters.merge("a")
     for action in (
@@ -203,7 +196,7 @@ def test_what_a_merged_adapter_cannot_do(model, tmp_path):
 
 
 def test_a_copy_of_a_merged_model_is_its_own(model):
-    adapters = ready(model, LoRAConfig(rank=2))
+    adapters = ready(model, methods.LoRAConfig(rank=2))
     adapters.merge("a")
     merged = logits(model)
     copied = copy.deepcopy(model)

@@ -6,14 +6,12 @@ import pytest
 import tiny
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel
 
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.families import FAMILIES
-from adapterlab.methods import Bottleneck, BottleneckConfig, LayerNormConfig, houlsby
+from adapterlab.methods import Bottleneck, BottleneckConfig, LayerNormConfig
 from adapterlab.sites import find_layers, find_sites
-from adapterlab.studies.tree import tree
 
 POST_NORM = {
     "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "albert", "albert, two groups", "deberta",
@@ -159,27 +157,6 @@ def test_x_and_norm(case):
             torch.testing.assert_close(got[site.norm].view(y.shape), x + y)
 
 
-@pytest.mark.parametrize(
-    ("size", "width", "layers", "inner", "heads", "norms"),
-    [
-        ({8: 313_536, 64: 2_379_264, 256: 9_461_760}, 768, 12, 3072, 12, 38_400),  # BERT-base
-        ({8: 835_968, 64: 6_343_680, 256: 25_227_264}, 1024, 24, 4096, 16, 100_352),  # BERT-large
-        ({64: 595_200}, 384, 6, 1536, 12, 9_984),  # all-MiniLM-L6-v2
-    ],
-)
-def test_known_counts(size, width, layers, inner, heads, norms):
-    """Closed form, modules and the papers' numbers, on the meta device."""
-    config = AutoConfig.for_model(
-        "bert", hidden_size=width, num_hidden_layers=layers, intermediate_size=inner, num_attention_heads=heads
-    )
-    with torch.device("meta"):
-        adapters = Adapters(AutoModel.from_config(config))
-        for m, known in size.items():
-            adapters.add(f"{m}", houlsby(m))
-            bottleneck, norm = (config.total(adapters.sites) for config in houlsby(m))
-            assert (bottleneck, norm, adapters.count(f"{m}")) == (known, norms, known + norms)
-
-
 def test_albert_counts_its_shared_layer_once():
     model = tiny.model("albert")
     assert find_layers(model) == {"shared.0": "albert.encoder.albert_layer_groups.0.albert_layers.0"}
@@ -246,19 +223,3 @@ def test_extra_sites_of_a_known_family():
 def test_bad_patterns(extra, message):
     with pytest.raises(UserError, match=message):
         find_sites(tiny.model("llama"), extra)
-
-
-def test_tree():
-    model = tiny.model("bert")
-    adapters = Adapters(model)
-    adapters.add("movies", BottleneckConfig(size=2, sites=("attention",), layers=(1,)))
-    text = tree(adapters)
-    assert "0-1 (2 x): BertLayer" in tree(model)
-    assert "├─ 0: BertLayer" in text and "└─ 1: BertLayer" in text and "[block]" in text
-    lines = text.splitlines()
-    (attached,) = [line for line in lines if "movies" in line]
-    assert attached.endswith("dropout: Dropout (0)  [attention] <- movies: bottleneck (82)")
-    assert "x of attention" in text
-    assert lines[0] == f"BertForSequenceClassification ({adapters.base_count():,})"
-    assert "word_embeddings" not in text and "word_embeddings" in tree(model, leaves=True)
-    assert "0-2 (3 x): ModuleDict" in tree(Unknown())

@@ -1,14 +1,14 @@
 """Random BERTs of a few thousand parameters, for the tests of the core: every tensor matters, none means anything."""
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertForSequenceClassification
 
 from adapterlab.adapters import Adapters
 
 VOCAB = 60
 
 
-def tiny_bert(seed: int = 0, width: int = 16, layers: int = 2, labels: int = 2, head: bool = True):
+def tiny_bert(seed: int = 0, width: int = 16, layers: int = 2, labels: int = 2, kind=BertForSequenceClassification):
     """A BERT in eval mode whose every tensor is random, the biases and LayerNorms too."""
     config = BertConfig(
         vocab_size=VOCAB,
@@ -22,7 +22,7 @@ def tiny_bert(seed: int = 0, width: int = 16, layers: int = 2, labels: int = 2, 
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = (BertForSequenceClassification if head else BertModel)(config).eval()
+        model = kind(config).eval()
         for p in model.parameters():
             p.data.add_(0.2 * torch.randn_like(p))
     return model

@@ -5,20 +5,10 @@ import torch
 from adapted import adapted, rows
 from torch import nn
 
+from adapterlab import methods
 from adapterlab.compose import Average, Fuse, Stack, evaluate
 from adapterlab.lessons import check
 from adapterlab.lessons.nb05_ablation.steps import Steps, layers_of
-from adapterlab.methods import (
-    Bottleneck,
-    BottleneckConfig,
-    IA3Config,
-    KAdapterConfig,
-    LoRAConfig,
-    ParallelConfig,
-    Shift,
-    VariantConfig,
-    houlsby,
-)
 from adapterlab.methods.base import Change
 from adapterlab.methods.fusion import Fusion
 from adapterlab.sites import Site
@@ -32,12 +22,12 @@ from adapterlab.train import evaluate as evaluate_model
 def test_03():
     """The exercise's closed form is what the real recipe counts on BERT."""
     for name, d, layers in (("minilm", 384, 6), ("bert-base", 768, 12), ("bert-large", 1024, 24)):
-        assert check.count_recipe.reference(d, 64, layers) == count(name, houlsby(64))["adapter"]
+        assert check.count_recipe.reference(d, 64, layers) == count(name, methods.houlsby(64))["adapter"]
 
 
 def test_04():
     """The masked wide bottleneck against a plain small one, biases included."""
-    wide, small = Bottleneck(6, 4, std=1.0), Bottleneck(6, 3)
+    wide, small = methods.Bottleneck(6, 4, std=1.0), methods.Bottleneck(6, 3)
     with torch.no_grad():
         wide.down.bias.normal_()
         down, up = check.keep_units.reference(wide.down.weight, wide.up.weight, 3)
@@ -73,13 +63,13 @@ def test_06():
     site = Site("s", "attention", 0, "m", "m", 12, 12)
     x, y = torch.randn(2, 3, 12), torch.randn(2, 3, 12)
     for place in ("serial", "parallel", "multiply"):
-        module = VariantConfig(size=5, place=place, std=0.5).build(site)
+        module = methods.VariantConfig(size=5, place=place, std=0.5).build(site)
 
         def f(h, module=module):
             return module.up(module.act(module.down[0](h)))
 
         torch.testing.assert_close(module(x, y), check.place_adapter.reference(place, x, y, f))
-    down = BottleneckConfig(size=300, std=0.3).build(Site("s", "attention", 0, "m", "m", 400, 400)).down.weight
+    down = methods.BottleneckConfig(size=300, std=0.3).build(Site("s", "attention", 0, "m", "m", 400, 400)).down.weight
     mine = check.new_weight.reference(300, 400, 0.3)
     assert abs(down.std() / mine.std() - 1).item() < 0.02 and mine.abs().max().item() <= 0.6
 
@@ -94,10 +84,10 @@ def test_09():
     site = Site("s", "feedforward", 0, "m", "m", 12, 12, form="sublayer")
     x, y = torch.randn(2, 3, 12), torch.randn(2, 3, 12)
     made = {
-        "lora": LoRAConfig(rank=3, alpha=6).build(site),
-        "parallel": ParallelConfig(size=3).build(site),
-        "ia3": IA3Config().build(site),
-        "bitfit": Shift(12),
+        "lora": methods.LoRAConfig(rank=3, alpha=6).build(site),
+        "parallel": methods.ParallelConfig(size=3).build(site),
+        "ia3": methods.IA3Config().build(site),
+        "bitfit": methods.Shift(12),
     }
     for module in made.values():
         for p in module.parameters():
@@ -124,7 +114,7 @@ def test_09_a_prefix_is_a_gated_adapter():
 
 def test_10():
     site = Site("s", "query", 0, "m", "m", 7, 5, form="linear")
-    config = LoRAConfig(rank=3, alpha=6)
+    config = methods.LoRAConfig(rank=3, alpha=6)
     module, frozen, x = config.build(site), nn.Linear(5, 7), torch.randn(2, 4, 5)
     nn.init.normal_(module.B)
     with torch.no_grad():
@@ -142,7 +132,7 @@ def test_10():
 
 
 def test_11():
-    config, site = KAdapterConfig(size=4, heads=2, inner=6, depth=2), Site("s", "block", 0, "m", "m", 7, 7)
+    config, site = methods.KAdapterConfig(size=4, heads=2, inner=6, depth=2), Site("s", "block", 0, "m", "m", 7, 7)
     built = sum(p.numel() for p in config.build(site).parameters())
     assert check.kadapter_count.reference(7, 4, 6, 2) == config.count(site) == built
 

@@ -5,18 +5,10 @@ import json
 import pytest
 import torch
 
+from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
 from adapterlab.families import FAMILIES
-from adapterlab.methods import (
-    BottleneckConfig,
-    CompacterConfig,
-    LayerNormConfig,
-    LoRAConfig,
-    PrefixTuningConfig,
-    houlsby,
-    unipelt,
-)
 from adapterlab.studies import count as counting
 
 # known independently of this code: parameters of the base model (AutoModel's class, tied weights once)
@@ -72,8 +64,8 @@ def test_count_is_what_is_built(name):
     adapters = Adapters(model)
     assert adapters.base_count() == KNOWN.get(name, adapters.base_count())
     with torch.device("meta"):
-        adapters.add("a", houlsby(64))
-    row = counting.count(name, houlsby(64))
+        adapters.add("a", methods.houlsby(64))
+    row = counting.count(name, methods.houlsby(64))
     assert (row["base"], row["adapter"]) == (adapters.base_count(), adapters.count("a"))
     assert all(p.is_meta for p in adapters["a"].parameters())
 
@@ -95,9 +87,9 @@ def test_families():
     ],
 )
 def test_the_papers_arithmetic(name, size, adapters, norms):
-    assert counting.count(name, BottleneckConfig(size=size))["adapter"] == adapters
-    assert counting.count(name, LayerNormConfig())["adapter"] == norms
-    bottleneck, norm = counting.parts(name, houlsby(size))
+    assert counting.count(name, methods.BottleneckConfig(size=size))["adapter"] == adapters
+    assert counting.count(name, methods.LayerNormConfig())["adapter"] == norms
+    bottleneck, norm = counting.parts(name, methods.houlsby(size))
     assert (bottleneck["total"], norm["total"]) == (adapters, norms)
     d = bottleneck["width"]
     assert bottleneck["numbers"] == f"2·{size}·{d} + {size} + {d}"
@@ -105,24 +97,24 @@ def test_the_papers_arithmetic(name, size, adapters, norms):
 
 
 def test_shared_layers_count_once():
-    (row,) = counting.parts("albert-base", BottleneckConfig(size=64))
+    (row,) = counting.parts("albert-base", methods.BottleneckConfig(size=64))
     assert row["sites"] == 2 and row["total"] == 2 * 99_136
 
 
 def test_tasks_and_megabytes():
-    row = counting.count("bert-large", houlsby(64), tasks=9)
+    row = counting.count("bert-large", methods.houlsby(64), tasks=9)
     share = (6_343_680 + 100_352) / 335_141_888
     assert row["copies_times"] == 9.0 and row["adapters_times"] == pytest.approx(1 + 9 * share)
     assert round(row["adapters_times"], 1) == 1.2  # Table 1, size 64
     assert row["copies_mb"] == pytest.approx(9 * 335.141888 * 4)
-    half = counting.count("bert-large", houlsby(64), tasks=9, dtype="bfloat16")
+    half = counting.count("bert-large", methods.houlsby(64), tasks=9, dtype="bfloat16")
     assert half["copies_mb"] == row["copies_mb"] / 2 and half["adapters_mb"] == row["adapters_mb"] / 2
-    one = counting.count("bert-large", houlsby(64))
+    one = counting.count("bert-large", methods.houlsby(64))
     assert one["adapters_parameters"] == one["base"] + one["adapter"] > one["copies_parameters"]
 
 
 def test_table_is_sorted_by_share():
-    rows = counting.table(houlsby(8), ["bert-base", "minilm", "llama-2-7b"])
+    rows = counting.table(methods.houlsby(8), ["bert-base", "minilm", "llama-2-7b"])
     assert [row["model"] for row in rows] == ["minilm", "bert-base", "llama-2-7b"]
 
 
@@ -136,10 +128,10 @@ def test_reduction_factor(width, factor, size):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: counting.count("bert-bas", houlsby(8)), 'no configuration "bert-bas"; did you mean "bert-base"'),
-        (lambda: counting.count("bert-base", houlsby(8), tasks=0), "tasks must be a whole number"),
-        (lambda: counting.count("bert-base", houlsby(8), dtype="float8"), 'unknown dtype "float8"'),
-        (lambda: counting.count("bert-base", BottleneckConfig(sites="atention")), 'did you mean "attention"'),
+        (lambda: counting.count("bert-bas", methods.houlsby(8)), 'no configuration "bert-bas"; did you mean "bert-base"'),
+        (lambda: counting.count("bert-base", methods.houlsby(8), tasks=0), "tasks must be a whole number"),
+        (lambda: counting.count("bert-base", methods.houlsby(8), dtype="float8"), 'unknown dtype "float8"'),
+        (lambda: counting.count("bert-base", methods.BottleneckConfig(sites="atention")), 'did you mean "attention"'),
         (lambda: counting.size_from_reduction(768, 0), "must be above 0"),
     ],
 )  # fmt: skip
@@ -160,7 +152,13 @@ def test_a_damaged_configuration_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "recipe", [CompacterConfig(size=24), PrefixTuningConfig(length=30, hidden=512), LoRAConfig(rank=8), unipelt()]
+    "recipe",
+    [
+        methods.CompacterConfig(size=24),
+        methods.PrefixTuningConfig(length=30, hidden=512),
+        methods.LoRAConfig(rank=8),
+        methods.unipelt(),
+    ],
 )
 def test_what_sites_share_is_counted_once(recipe):
     """The rows add up to the closed form, and that to the modules."""

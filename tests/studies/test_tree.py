@@ -49,12 +49,16 @@ def test_every_parameter_has_its_place(name, unfold):
 def test_what_the_sites_share_is_at_the_root(adapters):
     adapters.add("c", CompacterConfig(size=4, n=2))
     adapters.add("p", PrefixTuningConfig(length=3, hidden=0))
-    assert tree(adapters).splitlines()[0].endswith(" <- c, shared by its sites: compacter (8)")
+    shared = " <- c, shared by its sites: compacter (8)"
+    assert tree(adapters).splitlines()[0] == f"BertForSequenceClassification ({adapters.base_count():,}){shared}"
     assert " <- " not in tree(adapters, only="p").splitlines()[0]
 
 
 def test_layers_are_folded_where_they_repeat(adapters):
     assert "0-1 (2 x): BertLayer" in tree(adapters, only="movies")
+    assert "x of attention" in tree(adapters) and "word_embeddings" not in tree(adapters)
+    assert "word_embeddings" in tree(adapters, leaves=True)
+    assert "0-2 (3 x): Linear" in tree(nn.ModuleList(nn.Linear(2, 2) for _ in range(3)), leaves=True)
     lines = tree(adapters, only="<b>").splitlines()
     assert [line.strip("│ ")[:13] for line in lines if "BertLayer" in line] == ["├─ 0: BertLay", "└─ 1: BertLay"]
     assert [line.split("[")[1] for line in lines if " <- " in line] == [
