@@ -334,6 +334,7 @@ class Exercise:
         )
 
 
+KEEP_Y = "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."
 CUTS = "a .detach(), .item() or torch.no_grad() cuts it off, and nothing behind it would be trained"
 
 

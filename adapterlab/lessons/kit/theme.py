@@ -68,9 +68,16 @@ TEMPLATE = go.layout.Template(
 pio.templates["adapterlab"] = TEMPLATE
 
 
-def figure(**layout) -> go.Figure:
-    """An empty figure in our look: `figure(title="...", xaxis_title="...")`."""
-    return go.Figure(layout={"template": TEMPLATE}).update_layout(**layout)
+def figure(
+    title: str = "", x: str | dict | None = None, y: str | dict | None = None, *, legend: int = 0, **layout
+) -> go.Figure:
+    """An empty figure in our look: `figure("Loss", "step", "cross-entropy", legend=2)`.
+
+    x, y: an axis, as its title or its settings; legend: its rows between title and plot (0: where plotly puts it).
+    """
+    axes = {f"{name}axis": {"title": axis} if isinstance(axis, str) else axis for name, axis in (("x", x), ("y", y))}
+    fig = go.Figure(layout={"template": TEMPLATE}).update_layout(**{k: axis for k, axis in axes.items() if axis})
+    return fig.update_layout(**({"title": title} if title else {}), **(above(legend) if legend else {}), **layout)
 
 
 def apply(fig: go.Figure, **layout) -> go.Figure:

@@ -4,12 +4,9 @@ import torch
 
 from ..kit.exercise import exercise, random_tensors
 
-megabytes = exercise(
-    "00a",
-    "tasks, model_bytes, adapter_bytes",
+megabytes = exercise("00a", "tasks, model_bytes, adapter_bytes",
     "(tasks * model_bytes / 1e6, (model_bytes + tasks * adapter_bytes) / 1e6)",
-    [(3, 90_868_376, 2_432_550), (10, 40_000_000, 1_500_000), (1, 7_000_000, 200_000)],
-    """
+    [(3, 90_868_376, 2_432_550), (10, 40_000_000, 1_500_000), (1, 7_000_000, 200_000)], """
     right(tasks, model_bytes, adapter_bytes)[::-1]  # the two change places: first the copies, then the adapters
     (right(tasks, model_bytes, adapter_bytes)[0], tasks * adapter_bytes / 1e6)
         # the model itself is missing in the second: no adapter works without it
@@ -28,8 +25,7 @@ megabytes = exercise(
     tuple(round(mb) for mb in right(tasks, model_bytes, adapter_bytes))
     tuple(round(mb, 1) for mb in right(tasks, model_bytes, adapter_bytes))
         # do not round: the notebook rounds when it prints
-    """,
-)
+""")  # fmt: skip
 
 LABELS = torch.tensor([0, 2, 1, 2, 0, 1, 1])
 ANSWERS = [
@@ -38,12 +34,8 @@ ANSWERS = [
     (random_tensors((5, 5), seed=5)[0] - 2, LABELS[:5]),
 ]
 
-accuracy_percent = exercise(
-    "00b",
-    "logits, labels",
-    "100 * (logits.argmax(dim=1) == labels).float().mean().item()",
-    ANSWERS,
-    """
+accuracy_percent = exercise("00b", "logits, labels", "100 * (logits.argmax(dim=1) == labels).float().mean().item()",
+    ANSWERS, """
     right(logits, labels) / 100                 # it is a fraction; multiply by 100 for percent
     100 - right(logits, labels)                 # these are the wrong answers: compare with ==
     right(logits, labels) * len(labels) / 100   # that is the number of right rows; divide it by the rows
@@ -57,8 +49,7 @@ accuracy_percent = exercise(
     100 * logits.softmax(1).gather(1, labels[:, None]).mean().item()
         # that is the mean probability of the right label; count the rows whose largest logit is at it
     round(right(logits, labels))                # do not round: the notebook rounds when it prints
-    """,
-)
+""")  # fmt: skip
 
 QUIZ = """b a c
     1 a  # an adapter's file is a few percent of the model: no copy of it fits in there

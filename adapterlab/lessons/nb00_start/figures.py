@@ -18,9 +18,9 @@ def storage(
     unit: "mb", or "times" the model's size. guess: for `at` tasks (None: for the last row's).
     """
     fig = theme.figure(
-        title=title,
-        xaxis={"title": "number of tasks"},
-        yaxis={"title": {"mb": "size, MB", "times": "size, times the model"}[unit], "rangemode": "tozero"},
+        title,
+        "number of tasks",
+        {"title": {"mb": "size, MB", "times": "size, times the model"}[unit], "rangemode": "tozero"},
         legend={"x": 0.02, "y": 0.98},
     )
     names = {f"adapters_{unit}": ADAPTERS, f"copies_{unit}": COPIES}
@@ -43,7 +43,7 @@ def budget(row: dict, title: str = "") -> go.Figure:
     )
     totals = bars.groupby("way", sort=False)["mb"].sum()
     room = [0, 1.22 * float(totals.max())]
-    fig = theme.figure(title=title, xaxis={"title": "size in float32, MB", "range": room}, height=360, **theme.LEGEND)
+    fig = theme.figure(title, {"title": "size in float32, MB", "range": room}, legend=2, height=360)
     return theme.beside(theme.stack(fig, bars, "way", "mb", "part", "%{x:,.1f} MB"), totals, "{:,.0f} MB".format)
 
 
@@ -54,9 +54,7 @@ def scores(frame: pd.DataFrame, guess: float | None = None, rows: int | None = N
     """
     who, percent = list(frame["who"]), frame["accuracy"]
     names = [f'{w}<br><span style="font-size: 15px">{n}</span>' for w, n in zip(who, frame["note"], strict=True)]
-    fig = theme.figure(
-        title="Accuracy on validation", yaxis={"title": "validation accuracy, %", "range": [0, 109]}, **theme.LEGEND
-    )
+    fig = theme.figure("Accuracy on validation", y={"title": "validation accuracy, %", "range": [0, 109]}, legend=2)
     half = {} if rows is None else {"error_y": theme.error([100 * accuracy_error(p / 100, rows) for p in percent])}
     theme.columns(fig.update_layout(showlegend=False), names, percent, "%{x}: %{y:.1f}%", inside=bool(half), **half)
     return theme.mark(fig, guess, unit="%", at=len(who) - 1.0)

@@ -118,12 +118,8 @@ build_adapter = exercise("01a", "width, size, std", Adapter, (), "", _parts, _fo
 
 # ---- 01b: its size
 
-count_adapter = exercise(
-    "01b",
-    "width, size",
-    "2 * width * size + width + size",
-    [(4, 2), (384, 64), (768, 64), (1024, 256)],
-    """
+count_adapter = exercise("01b", "width, size", "2 * width * size + width + size",
+    [(4, 2), (384, 64), (768, 64), (1024, 256)], """
     2 * width * size                       # the two biases are missing
     2 * width * size + width               # the bias of down is missing: it has one value a bottleneck unit
     2 * width * size + size                # the bias of up is missing: it has one value for each of the width
@@ -134,8 +130,7 @@ count_adapter = exercise(
     width * size                           # only one of the two matrices is counted
     2 * (2 * width * size + width + size)  # that is a whole layer with its two adapters; count one
     width ** 2 + width + size              # that is a square matrix; down and up are width x size and size x width
-    """,
-)
+""")  # fmt: skip
 
 
 # ---- 01c: where it goes

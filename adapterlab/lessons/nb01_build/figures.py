@@ -20,11 +20,11 @@ def movement(frame: pd.DataFrame, guess: float | None = None, title: str = "") -
     """
     moves, still = frame[frame["moved_percent"] > 0], frame[frame["moved_percent"] == 0]
     fig = theme.figure(
-        title=title or "How far a new adapter moves the output",
-        xaxis=theme.log("std of the initial weights", 1e-7, 1),
-        yaxis=theme.log("output moved, %", min(1e-4, float(moves["moved_percent"].min())), 1000),
+        title or "How far a new adapter moves the output",
+        theme.log("std of the initial weights", 1e-07, 1),
+        theme.log("output moved, %", min(0.0001, float(moves["moved_percent"].min())), 1000),
+        legend=2,
         height=530,
-        **theme.LEGEND,
     )
     theme.lines(fig, moves, "std", "moved_percent", "who", "std %{x:.0e}: moved by %{y:.2g}%")
     for name, std in START.items():
@@ -48,10 +48,10 @@ def movement(frame: pd.DataFrame, guess: float | None = None, title: str = "") -
 def shares(frame: pd.DataFrame, guess: float | None = None) -> go.Figure:
     """Adapter parameters in % of the model. frame: columns size, percent, parameters; guess: in %, a line."""
     fig = theme.figure(
-        title="Two adapters in each of six layers",
-        xaxis={"title": "bottleneck size", "type": "category"},
-        yaxis={"title": "parameters, % of the model", "range": [0, 1.2 * max(frame["percent"].max(), guess or 0)]},
-        **theme.LEGEND,
+        "Two adapters in each of six layers",
+        {"title": "bottleneck size", "type": "category"},
+        {"title": "parameters, % of the model", "range": [0, 1.2 * max(frame["percent"].max(), guess or 0)]},
+        legend=2,
     )
     hover, sizes = "size %{x}: %{customdata:,} parameters, %{y:.2f}%", [str(size) for size in frame["size"]]
     theme.columns(fig, sizes, frame["percent"], hover, ".2f", customdata=frame["parameters"].to_numpy())
@@ -74,7 +74,7 @@ COLOURS = {"frozen": "#DDDDDD", "site": "#DDDDDD", "norm": "#F6E3B4"}
 
 def block(attention: bool, feedforward: bool, width: int, size: int) -> go.Figure:
     """One BERT layer as boxes, from below; the adapters hang at the two dropouts, before residual and LayerNorm."""
-    fig = theme.figure(title="One BERT layer, read from below", height=600, margin={"l": 10, "r": 10, "t": 60, "b": 10})
+    fig = theme.figure("One BERT layer, read from below", height=600, margin={"l": 10, "r": 10, "t": 60, "b": 10})
     fig.update_xaxes(range=[-0.5, 10], visible=False).update_yaxes(range=[-0.9, 8.3], visible=False)
     for row, (text, kind) in enumerate(BLOCK):
         box(fig, 0.4, row, 4.2, 0.74, text, COLOURS[kind], hover="trained" if kind == "norm" else "frozen")
@@ -97,9 +97,9 @@ def losses(history: pd.DataFrame, window: int = 10, by: str = "who", index: Call
     index: a run's name -> its colour.
     """
     fig = theme.figure(
-        title=f"Training loss (mean of {window} steps)" if window > 1 else "Training loss",
-        xaxis_title="training step",
-        yaxis_title="loss (cross-entropy)",
+        f"Training loss (mean of {window} steps)" if window > 1 else "Training loss",
+        "training step",
+        "loss (cross-entropy)",
     )
     mean = history.groupby(by, sort=False)["loss"].transform(lambda loss: loss.rolling(window, min_periods=1).mean())
     return theme.lines(
@@ -116,10 +116,10 @@ def runs(frame: pd.DataFrame, title: str = "", guess: float | None = None, chanc
     names = list(dict.fromkeys(frame["who"]))
     seeds = sorted(frame["seed"].unique())
     fig = theme.figure(
-        title=title or "Validation accuracy, a point for each run",
-        xaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.6, len(names) - 0.4]},
-        yaxis={"title": "validation accuracy, %"},
-        **theme.above(3),
+        title or "Validation accuracy, a point for each run",
+        {"tickvals": list(range(len(names))), "ticktext": names, "range": [-0.6, len(names) - 0.4]},
+        "validation accuracy, %",
+        legend=3,
     )
     shift = {seed: 0.14 * (place - (len(seeds) - 1) / 2) for place, seed in enumerate(seeds)}
     x = frame["who"].map(names.index) + frame["seed"].map(shift)
@@ -139,10 +139,10 @@ def designs(frame: pd.DataFrame, limit: int) -> go.Figure:
     """Validation accuracy over trained parameters, with the budget. frame: columns who, trained, accuracy (0 to 1)."""
     low, high = 0.5 * min(limit, frame["trained"].min()), 2 * max(limit, frame["trained"].max())
     fig = theme.figure(
-        title=f"Which design stays below {limit:,}? A point is one run",
-        xaxis=theme.log("trained parameters (log scale)", float(low), float(high)),
-        yaxis={"title": "validation accuracy, %"},
-        **theme.above(3),
+        f"Which design stays below {limit:,}? A point is one run",
+        theme.log("trained parameters (log scale)", float(low), float(high)),
+        "validation accuracy, %",
+        legend=3,
     )
     percent = frame.assign(percent=100 * frame["accuracy"])
     theme.lines(fig, percent, "trained", "percent", "who", "%{x:,} parameters: %{y:.1f}%", mode="markers")

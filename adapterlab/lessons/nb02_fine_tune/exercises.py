@@ -16,45 +16,38 @@ from ..kit.values import same
 STEPS = [(step, 100) for step in (0, 4, 9, 10, 55, 99)]
 SCHEDULES = [*STEPS, (0, 7), (6, 7), (1, 16), (2, 16), (0, 4), (1, 4), (1, 2)]
 
-warmup_then_decay = exercise(
-    "02a",
-    "step, total",
-    lambda step, total: linear_schedule(step, total, warmup=0.1),
-    SCHEDULES,
-    [
-        (
-            STEPS,
-            """
-        1 - step / total                                          # there is no warm-up: it starts at its highest
-        min(1.0, (step + 1) / (0.1 * total))
-        right(step, total) if step < round(0.1 * total) else 1.0  # it never decays after the warm-up
-        step / round(0.1 * total) if step < round(0.1 * total) else right(step, total)
-            # step 0 has the factor 0, so the first batch teaches nothing: count the first step as 1
-        right(step, total) if step < round(0.1 * total) else (total - step) / total
-        right(step, total) if step < round(0.1 * total) else 1 - (step + 1) / total
-            # at the end of the warm-up it jumps down: the decay must start from 1
-        right(step, total) if step < rise(total) else (total - 1 - step) / max(1, total - 1 - rise(total))
-            # the line reaches 0 at the last step, total - 1, which then teaches nothing; it is 0 at `total`
-        right(step, total) if step < rise(total) else (step - rise(total)) / (total - rise(total))
-            # it climbs again after the warm-up: (step - rise) grows, (total - step) falls
-        """,
-        ),
-        """
-        (step + 1) / rise(total) if step <= rise(total) else right(step, total)
-            # at step = rise it goes beyond 1: the warm-up holds for step < rise
-        scaled(step, total, max(1, int(0.1 * total)))
-            # int(0.1 * total) cuts off; `rise` is rounded: round(0.1 * total)
-        scaled(step, total, 0.1 * total)  # `rise` is a whole number of steps: max(1, round(0.1 * total))
-        scaled(step, total, round(0.1 * total))
-            # `rise` becomes 0 for few steps, and then there is no warm-up step at all: max(1, ...)
-        100 * right(step, total)  # the factor goes up to 1, not to 100
-        """,
-    ],
-    names={
-        "rise": lambda total: max(1, round(0.1 * total)),
-        "scaled": lambda step, total, rise: (step + 1) / rise if step < rise else (total - step) / max(1, total - rise),
-    },
-)
+
+def _rise(total):
+    return max(1, round(0.1 * total))
+
+
+def _scaled(step, total, rise):
+    return (step + 1) / rise if step < rise else (total - step) / max(1, total - rise)
+
+
+warmup_then_decay = exercise("02a", "step, total", linear_schedule, SCHEDULES, [(STEPS, """
+    1 - step / total                                          # there is no warm-up: it starts at its highest
+    min(1.0, (step + 1) / (0.1 * total))
+    right(step, total) if step < round(0.1 * total) else 1.0  # it never decays after the warm-up
+    step / round(0.1 * total) if step < round(0.1 * total) else right(step, total)
+        # step 0 has the factor 0, so the first batch teaches nothing: count the first step as 1
+    right(step, total) if step < round(0.1 * total) else (total - step) / total
+    right(step, total) if step < round(0.1 * total) else 1 - (step + 1) / total
+        # at the end of the warm-up it jumps down: the decay must start from 1
+    right(step, total) if step < rise(total) else (total - 1 - step) / max(1, total - 1 - rise(total))
+        # the line reaches 0 at the last step, total - 1, which then teaches nothing; it is 0 at `total`
+    right(step, total) if step < rise(total) else (step - rise(total)) / (total - rise(total))
+        # it climbs again after the warm-up: (step - rise) grows, (total - step) falls
+    """), """
+    (step + 1) / rise(total) if step <= rise(total) else right(step, total)
+        # at step = rise it goes beyond 1: the warm-up holds for step < rise
+    scaled(step, total, max(1, int(0.1 * total)))
+        # int(0.1 * total) cuts off; `rise` is rounded: round(0.1 * total)
+    scaled(step, total, 0.1 * total)  # `rise` is a whole number of steps: max(1, round(0.1 * total))
+    scaled(step, total, round(0.1 * total))
+        # `rise` becomes 0 for few steps, and then there is no warm-up step at all: max(1, ...)
+    100 * right(step, total)  # the factor goes up to 1, not to 100
+    """], names={"rise": _rise, "scaled": _scaled})  # fmt: skip
 
 
 # ---- 02b: the loop
@@ -192,12 +185,8 @@ def _in_turn(works, rounds, clock):
     return [sorted(times)[rounds // 2] for times in _times(works, rounds, clock)]
 
 
-time_in_turn = exercise(
-    "02c",
-    "works, rounds, clock",
-    _in_turn,
-    [_day((1.0, 2.0, 4.0), 5), _day((3.0, 1.0), 3), _day((1.0, 1.5, 2.5, 0.5), 7)],
-    """
+time_in_turn = exercise("02c", "works, rounds, clock", _in_turn,
+    [_day((1.0, 2.0, 4.0), 5), _day((3.0, 1.0), 3), _day((1.0, 1.5, 2.5, 0.5), 7)], """
     [sorted(t)[rounds // 2] for t in times(works, rounds, clock, blocks=True)]
         # each is timed in a block of its own, so a slow minute hits one alone: in every round all of them, once each
     [sum(t) / rounds for t in times(works, rounds, clock)]  # that is the mean, which one hiccup moves; take the median
@@ -211,9 +200,7 @@ time_in_turn = exercise(
     [1000 * t for t in right(works, rounds, clock)]         # return seconds, as the clock gives them
     right(works, rounds, clock)[::-1]                       # the order is turned round; keep that of `works`
     sorted(right(works, rounds, clock))                     # the medians are sorted; keep the order of `works`
-    """,
-    names={"times": _times},
-)
+""", names={"times": _times})  # fmt: skip
 
 QUIZ = """c a
     1 a  # on a larger test set the mistake would be smaller, and still be one

@@ -26,9 +26,9 @@ def accuracy_against_parameters(
     left of live. rows: test sentences, which alone give a single run its interval. guess: for the adapter.
     """
     fig = theme.figure(
-        title="Accuracy against trained parameters<br>filled: live, one seed; open: recorded",
-        xaxis=theme.log("trained parameters, % of the model (log scale)", 0.002, 200),
-        yaxis={"title": "test accuracy, %"},
+        "Accuracy against trained parameters<br>filled: live, one seed; open: recorded",
+        theme.log("trained parameters, % of the model (log scale)", 0.002, 200),
+        "test accuracy, %",
         legend={"x": 1.02, "y": 1},
         margin_t=100,
         width=1000,
@@ -67,10 +67,10 @@ def relative_cost(ledger: pd.DataFrame, guess: float | None = None) -> go.Figure
     """
     frame = ledger.set_index("method")
     fig = theme.figure(
-        title="Cost, full fine-tuning = 100%",
+        "Cost, full fine-tuning = 100%",
+        y={"title": "% of full fine-tuning", "range": [0, max(118, 1.05 * (guess or 0))]},
+        legend=2,
         barmode="group",
-        yaxis={"title": "% of full fine-tuning", "range": [0, max(118, 1.05 * (guess or 0))]},
-        **theme.LEGEND,
     )
     for i, (column, name) in enumerate((("step ms", "time of a step"), ("disk MB", "bytes to keep a task"))):
         percent = 100 * frame[column] / frame.loc["full", column]
@@ -85,8 +85,8 @@ def step_parts(names: Sequence[str], seconds: Sequence[float]) -> go.Figure:
     """What a training step's parts take, in % of their sum. seconds: of each."""
     percent = [100 * part / sum(seconds) for part in seconds]
     fig = theme.figure(
-        title="A step of full fine-tuning, part by part",
-        yaxis={"title": "% of the step", "range": [0, 1.25 * max(percent)]},
+        "A step of full fine-tuning, part by part",
+        y={"title": "% of the step", "range": [0, 1.25 * max(percent)]},
         height=400,
     )
     return theme.columns(fig, names, percent, "%{x}: %{y:.0f}%", ".0f")

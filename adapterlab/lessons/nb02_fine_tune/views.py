@@ -42,9 +42,9 @@ def opinions(models: dict[str, tuple], tokenizer: Tokenizer, text: str) -> pd.Da
 def bars(frame: pd.DataFrame, text: str, label: str) -> go.Figure:
     """A lying bar a model: the probability of the label, for the `opinions` of a sentence."""
     fig = theme.figure(
-        title=f"“{text if len(text) <= 60 else text[:57] + '...'}”",
-        xaxis={"title": f"probability of “{label}”, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
-        yaxis={"autorange": "reversed"},
+        f"“{(text if len(text) <= 60 else text[:57] + '...')}”",
+        {"title": f"probability of “{label}”, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]},
+        {"autorange": "reversed"},
         height=150 + 55 * len(frame),
     )
     theme.columns(fig, frame["model"], frame["percent"], f"%{{y}}<br>{label}: %{{x:.1f}}%", ".0f", lying=True)

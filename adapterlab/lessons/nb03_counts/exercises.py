@@ -9,12 +9,7 @@ def _recipe(d, m, layers, adapters=2, norms=2, outer=1, scale=2, biases=True):
     return layers * adapters * one + (norms * layers + outer) * scale * d
 
 
-count_recipe = exercise(
-    "03a",
-    "d, m, layers",
-    _recipe,
-    [(384, 64, 6), (768, 64, 12), (1024, 8, 24), (256, 16, 12)],
-    """
+count_recipe = exercise("03a", "d, m, layers", _recipe, [(384, 64, 6), (768, 64, 12), (1024, 8, 24), (256, 16, 12)], """
     right(d, m, layers, adapters=1)
         # one adapter a layer is counted; each layer holds two, after attention and after the feed-forward
     right(d, m, layers, norms=0, outer=0)     # the LayerNorms are missing: the recipe trains them, too
@@ -26,8 +21,7 @@ count_recipe = exercise(
         # the LayerNorm of the embeddings is counted once a layer; there is one in the model
     2 * (2 * d * m + d + m) + 6 * d           # that is one layer; multiply by `layers`
     right(d, m, layers) - layers * 2 * d * m  # only one of an adapter's two matrices is counted: down and up
-    """,
-)
+""")  # fmt: skip
 
 BUDGETS = [
     (768, 24, 109_482_240, 2.0),
@@ -39,12 +33,8 @@ BUDGETS = [
     (10, 2, 5_000, 8.8168),
 ]  # fmt: skip  (the last two: 10.51 and 10.02 units, where roundings and forgotten biases part)
 
-size_for_budget = exercise(
-    "03b",
-    "d, sites, base, percent",
-    "math.floor((percent / 100 * base / sites - d) / (2 * d + 1))",
-    BUDGETS,
-    """
+size_for_budget = exercise("03b", "d, sites, base, percent",
+    "math.floor((percent / 100 * base / sites - d) / (2 * d + 1))", BUDGETS, """
     (percent / 100 * base / sites - d) / (2 * d + 1)             # a size is a whole number: round down
     math.ceil((percent / 100 * base / sites - d) / (2 * d + 1))  # it rounds up, and so breaks the budget
     round((percent / 100 * base / sites - d) / (2 * d + 1))
@@ -58,15 +48,10 @@ size_for_budget = exercise(
     math.floor((percent / 100 * base / sites - d) / (2 * d))     # the bias of down (m values) is not paid for
     math.floor((percent / 100 * base / sites + d) / (2 * d + 1))
         # the bias of up is added to the budget; it comes off: (cost - d) / (2d + 1)
-    """,
-)
+""")  # fmt: skip
 
-size_from_factor = exercise(
-    "03c",
-    "width, factor",
-    size_from_reduction,
-    [(768, 16), (1024, 2), (100, 16), (763, 16), (8, 16), (768, 0.5), (4096, 128), (770, 16)],
-    """
+size_from_factor = exercise("03c", "width, factor", size_from_reduction,
+    [(768, 16), (1024, 2), (100, 16), (763, 16), (8, 16), (768, 0.5), (4096, 128), (770, 16)], """
     width * factor                     # it multiplies; a larger factor makes a smaller bottleneck
     factor / width                     # the wrong way round: divide the width by the factor
     width / factor
@@ -76,8 +61,7 @@ size_from_factor = exercise(
     max(1, round(width / factor))      # it rounds to the nearest; AdapterHub rounds down
     max(1, width // int(factor or 1)) if factor >= 1 else width
     min(width, right(width, factor))   # factors below 1 are allowed: they make a bottleneck wider than the model
-    """,
-)
+""")  # fmt: skip
 
 QUIZ = """4 85 b a
     1 2   # both factors of 2·m·d double

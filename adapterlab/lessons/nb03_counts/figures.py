@@ -12,7 +12,7 @@ def tensors(frame: pd.DataFrame) -> go.Figure:
 
     frame: columns tensor, rows, columns (its shape as a picture), parameters.
     """
-    fig = theme.figure(title=f"One bottleneck: {frame['parameters'].sum():,} parameters", height=460)
+    fig = theme.figure(f"One bottleneck: {frame['parameters'].sum():,} parameters", height=460)
     wide = frame["columns"].sum()
     slot, thin, x = 0.19 * wide, 0.012 * wide, 0.0
     tall = max(frame["rows"].max(), 0.3 * wide)
@@ -40,10 +40,7 @@ def shares(
     frame = frame.sort_values("share_percent")
     room = [0, max(1.2 * frame["share_percent"].max(), 1.1 * (guess or 0))]
     fig = theme.figure(
-        title=title,
-        xaxis={"title": "adapter parameters, % of the model", "range": room},
-        height=190 + 27 * len(frame),
-        **theme.LEGEND,
+        title, {"title": "adapter parameters, % of the model", "range": room}, legend=2, height=190 + 27 * len(frame)
     )
     theme.columns(
         fig, frame["model"], frame["share_percent"], "%{y}<br>%{customdata[0]:,} of %{customdata[1]:,}<br>%{x:.3f}%",

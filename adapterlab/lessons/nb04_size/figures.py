@@ -44,11 +44,11 @@ def size_curve(
     that the learner expects; size: another one to mark.
     """
     fig = theme.figure(
-        title="Accuracy against bottleneck size",
-        xaxis=theme.log("bottleneck size m (log scale)", 1, 512, **TICKS),
-        yaxis={"title": "accuracy, %"},
+        "Accuracy against bottleneck size",
+        theme.log("bottleneck size m (log scale)", 1, 512, **TICKS),
+        "accuracy, %",
+        legend=3,
         height=520,
-        **theme.above(3),
     )
     for i, (source, frame) in enumerate({"live": live, "recorded": recorded}.items()):
         if frame is None:
@@ -76,11 +76,11 @@ def frontier(rows: pd.DataFrame) -> go.Figure:
     points = theme.means(rows, "method", "points").merge(rows.drop_duplicates("method"), on="method")
     points["note"] = points["method"] + ", " + points["note"]
     fig = theme.figure(
-        title="What each trained parameter buys",
-        xaxis=theme.log("trained parameters, % of the model (log scale)", 0.003, 100),
-        yaxis={"title": "accuracy, points from full"},
+        "What each trained parameter buys",
+        theme.log("trained parameters, % of the model (log scale)", 0.003, 100),
+        "accuracy, points from full",
+        legend=3,
         height=520,
-        **theme.above(3),
     )
     hover = "%{customdata}<br>%{x:.3g}% trained: %{y:+.1f}"
     theme.lines(fig, points, "trained_percent", "mean", "kind", hover, source="recorded", half="half", note="note")
@@ -96,10 +96,10 @@ def budget(live: pd.DataFrame, mine: pd.DataFrame, rows: int, most: int = 100_00
     points["half"] = [100 * accuracy_error(value / 100, rows) for value in points["accuracy"]]
     low, high = points["trained"].min(), max(most, points["trained"].max())
     fig = theme.figure(
-        title="Under 100,000 parameters",
-        xaxis=theme.log("trained parameters (log scale)", low / 1.3, 1.3 * high),
-        yaxis={"title": "accuracy on test, %"},
-        **theme.LEGEND,
+        "Under 100,000 parameters",
+        theme.log("trained parameters (log scale)", low / 1.3, 1.3 * high),
+        "accuracy on test, %",
+        legend=2,
     )
     hover = "%{customdata}: %{x:,} parameters, %{y:.1f}%"
     theme.lines(fig, points, "trained", "accuracy", "name", hover, half="half", note="note")

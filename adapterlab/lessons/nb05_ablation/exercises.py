@@ -36,12 +36,8 @@ def _without(at, sites, score):
     return _ablate(at, dict.fromkeys(sites, 0), 0, 0, score)
 
 
-ablate = exercise(
-    "05a",
-    "at, layer_of, first, last, score",
-    _ablate,
-    [_model(6, 1, 3), _model(6, 0, 5), _model(6, 4, 4), _model(12, 0, 4)],
-    """
+ablate = exercise("05a", "at, layer_of, first, last, score", _ablate,
+    [_model(6, 1, 3), _model(6, 0, 5), _model(6, 4, 4), _model(12, 0, 4)], """
     score()  # it scores with every adapter in place: empty their lists first, then call score()
     right(at, layer_of, first, last - 1, score)
     right(at, layer_of, first + 1, last, score)
@@ -52,10 +48,8 @@ ablate = exercise(
     without(at, list(layer_of), score)  # layers outside the span lose their adapters; only those within it must
     without(at, list(at), score)
         # everything is out, LayerNorms and head as well: only the sites of layer_of hold adapters to take out
-    """,
-    names={"without": _without},
-    keeps={"at": "the score is right, but `at` is not as it was: put the lists back before you return"},
-)
+""", names={"without": _without},
+    keeps={"at": "the score is right, but `at` is not as it was: put the lists back before you return"})  # fmt: skip
 
 
 def _run_all(layer, patterns, x, key=lambda pattern, k: pattern[:k]):
@@ -106,12 +100,8 @@ def _shares(fn):
 
 MASKS = [_all(3), [(True, False), (True, True), (False, True)], [(True, False, True), (False, False, True)]]
 
-run_all = exercise(
-    "05b",
-    "layer, patterns, x",
-    _run_all,
-    [(_toy, masks, torch.tensor([0.5, -1.0])) for masks in MASKS],
-    """
+run_all = exercise("05b", "layer, patterns, x", _run_all,
+    [(_toy, masks, torch.tensor([0.5, -1.0])) for masks in MASKS], """
     right(layer, patterns, x, lambda p, k: (k, p[k - 1]) if k else ())
         # a layer's output depends on all switches below it, not on its own alone: remember by pattern[:k + 1]
     {p: x for p in patterns}                                        # no layer runs: every pattern gets x itself
@@ -119,10 +109,7 @@ run_all = exercise(
     naive(layer, [tuple(not on for on in p) for p in patterns], x)  # the patterns come back turned round
     {p: naive(layer, [p[::-1]], x)[p[::-1]] for p in patterns}      # the first entry of a pattern is the lowest layer
     {p: naive(layer, [p[:-1]], x)[p[:-1]] for p in patterns}        # the last layer does not run
-    """,
-    _shares,
-    names={"naive": _naive},
-)
+""", _shares, names={"naive": _naive})  # fmt: skip
 
 QUIZ = """a 0.8
     1 b      # the sentences are counted: no rounding is that large

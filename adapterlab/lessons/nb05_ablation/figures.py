@@ -30,11 +30,11 @@ def heatmap(spans: pd.DataFrame, title: str, high: float = 40.0) -> go.Figure:
     layers, small = drops.columns.tolist(), len(drops) <= 8
     ticks = {"tickvals": layers, "constrain": "domain"}
     fig = theme.figure(
-        title=title,
+        title,
+        {"title": "last layer removed", **ticks},
+        {"title": "first layer removed", **ticks},
         height=560 if small else 760,
         width=theme.WIDTH if small else 1000,
-        xaxis={"title": "last layer removed", **ticks},
-        yaxis={"title": "first layer removed", **ticks},
     )
     text = drops.map(lambda drop: "" if drop != drop else f"{round(drop, 1) + 0.0:.1f}")  # no -0.0
     hover = "without the adapters of layers %{y} to %{x}<br>relative drop %{z:.1f}%"
@@ -51,10 +51,10 @@ def single_layers(singles: pd.DataFrame, guess: int | None = None) -> go.Figure:
     half = theme.f32(196 * singles["error"] / singles["intact"])
     text = [f"{layer}<br>★ your guess" if layer == guess else str(layer) for layer in layers]
     fig = theme.figure(
-        title="One layer at a time",
-        xaxis={"title": "the layer without its adapters", "tickvals": layers, "ticktext": text},
-        yaxis={"title": "relative drop, %"},
-        **theme.LEGEND,
+        "One layer at a time",
+        {"title": "the layer without its adapters", "tickvals": layers, "ticktext": text},
+        "relative drop, %",
+        legend=2,
     )
     more = {"text": None, "error_y": theme.error(half), "customdata": half, "name": "measured, with 95% interval"}
     theme.columns(fig, layers, 100 * singles["drop"], "layer %{x}: %{y:.1f}% ± %{customdata:.1f}", **more)
@@ -72,10 +72,10 @@ def fewest(test: Ablation, on: int, mine: dict) -> go.Figure:
     own = {**mine, "name": "yours, with 95% interval", "note": "yours", "on": on, "half": 196 * mine["error"]}
     points = pd.concat([rows, pd.DataFrame([own])]).assign(score=lambda t: 100 * t["score"])
     fig = theme.figure(
-        title="The fewest adapters that keep the score",
-        xaxis={"title": "adapters on", "dtick": 1, "range": [-0.5, 2 * test.depth + 0.5]},
-        yaxis={"title": "accuracy on test, %"},
-        **theme.LEGEND,
+        "The fewest adapters that keep the score",
+        {"title": "adapters on", "dtick": 1, "range": [-0.5, 2 * test.depth + 0.5]},
+        "accuracy on test, %",
+        legend=2,
     )
     hover = "%{customdata}: %{y:.1f}%, %{x} on"
     theme.lines(fig, points, "on", "score", "name", hover, half="half", note="note", mode="markers")

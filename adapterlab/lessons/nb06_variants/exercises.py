@@ -65,33 +65,22 @@ SERIAL, PARALLEL, MULTIPLY = (
     for place in ("serial", "parallel", "multiply")
 )
 
-place_adapter = exercise(
-    "06b",
-    "place, x, y, f",
-    _place,
-    SERIAL + PARALLEL + MULTIPLY,
-    [
-        """
-        y + f(y)  # it is serial whatever `place` says; the others read x
-        {'serial': f(y), 'parallel': f(x), 'multiply': y * f(x)}[place]
-            # the skip is missing: only the adapter's part comes out
-        y         # y comes back unchanged
-        """,
-        (MULTIPLY, """
-        y * f(x)
-            # multiply: a new f is nearly 0, so y * f(x) wipes the sub-layer out; it must be the identity when f is 0
-        y * (1 + f(y))  # multiply: f must read x, not y
-        x * (1 + f(x))  # multiply: it scales x, so the sub-layer's own output y is lost
-        y + f(x)        # multiply: it adds, as parallel does; y is to be scaled by 1 + f(x)
-        """),
-        (PARALLEL, """
-        y + f(y)        # parallel: f must read x, not y
-        x + f(x)        # parallel: it adds to x, so the sub-layer's own output y is lost
-        """),
-        (SERIAL, "y + f(x)  # serial: f must read y, what the sub-layer made, not x"),
-    ],
-    gradients=True,
-)  # fmt: skip
+place_adapter = exercise("06b", "place, x, y, f", _place, SERIAL + PARALLEL + MULTIPLY, ["""
+    y + f(y)  # it is serial whatever `place` says; the others read x
+    {'serial': f(y), 'parallel': f(x), 'multiply': y * f(x)}[place]
+        # the skip is missing: only the adapter's part comes out
+    y         # y comes back unchanged
+    """, (MULTIPLY, """
+    y * f(x)
+        # multiply: a new f is nearly 0, so y * f(x) wipes the sub-layer out; it must be the identity when f is 0
+    y * (1 + f(y))  # multiply: f must read x, not y
+    x * (1 + f(x))  # multiply: it scales x, so the sub-layer's own output y is lost
+    y + f(x)        # multiply: it adds, as parallel does; y is to be scaled by 1 + f(x)
+    """), (PARALLEL, """
+    y + f(y)        # parallel: f must read x, not y
+    x + f(x)        # parallel: it adds to x, so the sub-layer's own output y is lost
+    """), (SERIAL, "y + f(x)  # serial: f must read y, what the sub-layer made, not x"),
+], gradients=True)  # fmt: skip
 
 QUIZ = """b c 200 a
     1 a  # Adam adds ε to what it divides by

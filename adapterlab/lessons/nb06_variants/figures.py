@@ -22,7 +22,7 @@ def over_std(frame: pd.DataFrame, title: str, axis: str, guess: float | None = N
     """Columns std, name, value: a line a name, both axes log; what is 0 has no logarithm and is left out."""
     frame = frame[frame["value"] > 0]
     ends = float(frame["value"].min()), float(frame["value"].max())
-    fig = theme.figure(title=title, xaxis=_std_axis(), yaxis=theme.log(axis, *ends), **theme.LEGEND)
+    fig = theme.figure(title, _std_axis(), theme.log(axis, *ends), legend=2)
     theme.lines(fig, frame, "std", "value", "name", "std %{x:.0e}: %{y:.1e}")
     return theme.mark(fig, guess, axis="x")
 
@@ -33,12 +33,7 @@ def init_curve(recorded: pd.DataFrame, live: pd.DataFrame, rows: int, guess: flo
     recorded, live: columns std, accuracy (in %), one row a seed. rows: the live run's test sentences, which alone give
     it an interval.
     """
-    fig = theme.figure(
-        title="Accuracy against the size of the initial weights",
-        xaxis=_std_axis(),
-        yaxis={"title": "accuracy on test, %"},
-        **theme.LEGEND,
-    )
+    fig = theme.figure("Accuracy against the size of the initial weights", _std_axis(), "accuracy on test, %", legend=2)
     for i, (source, frame) in enumerate({"live": live, "recorded": recorded}.items()):
         means = theme.means(frame, "std", rows=rows if source == "live" else None).sort_values("std")
         means = means.assign(name="Rotten Tomatoes", down=means["half"].clip(upper=means["mean"]))
@@ -101,7 +96,7 @@ def drawing(name: str, size: int, width: int) -> go.Figure:
     """The variant as boxes: what goes into the sub-layer (x), what comes out (y), the adapter's path, the result."""
     changes, blue, red = VARIANTS[name], theme.OKABE_ITO[0], theme.OKABE_ITO[1]
     place, sites = changes.get("place", "serial"), changes.get("sites", ("attention", "feedforward"))
-    fig = theme.figure(title=f"{name}: {formula(name)}", height=360, margin={"l": 20, "r": 20, "t": 60, "b": 20})
+    fig = theme.figure(f"{name}: {formula(name)}", height=360, margin={"l": 20, "r": 20, "t": 60, "b": 20})
     fig.update_layout(title_font_size=16)
     fig.update_xaxes(visible=False, range=[-0.3, 10.3]).update_yaxes(visible=False, range=[-0.4, 3.4])
     where = "<br>and ".join({"attention": "attention", "feedforward": "feed-forward"}[s] for s in sites)

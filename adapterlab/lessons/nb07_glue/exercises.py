@@ -8,18 +8,17 @@ COUNTS = "tp, fp, fn, tn"
 PRODUCT = "((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))"
 
 
+DIVIDES = "makes the formula divide by 0; the score is then 0"
+
+
 def _matthews(tp, fp, fn, tn):
     """Matthews' correlation of the four counts; 0 where the formula divides by 0."""
     below = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return (tp * tn - fp * fn) / below if below else 0.0
 
 
-matthews_by_hand = exercise(
-    "07a",
-    COUNTS,
-    _matthews,
-    [(50, 20, 10, 20), (7, 1, 2, 3), (2, 5, 4, 1), (70, 30, 0, 0), (0, 0, 20, 10)],
-    f"""
+matthews_by_hand = exercise("07a", COUNTS, _matthews,
+    [(50, 20, 10, 20), (7, 1, 2, 3), (2, 5, 4, 1), (70, 30, 0, 0), (0, 0, 20, 10)], f"""
     (tp + tn) / (tp + fp + fn + tn)                  # that is the accuracy
     (tp * tn - fp * fn) / ({PRODUCT} or 1)           # the square root below the line is missing
     (tp * tn + fp * fn) / math.sqrt({PRODUCT} or 1)
@@ -30,20 +29,13 @@ matthews_by_hand = exercise(
     max(0.0, right(tp, fp, fn, tn))                  # worse than chance is below 0: no abs, nothing cut off
     round(right(tp, fp, fn, tn), 2)
     round(right(tp, fp, fn, tn), 3)                  # do not round
-    """,
-    *(
-        divides(f"who always says {word} makes the formula divide by 0; the score is then 0", *counts)
-        for word, counts in ((1, (70, 30, 0, 0)), (0, (0, 0, 20, 10)))
-    ),
-)
+""", divides(f"who always says 1 {DIVIDES}", 70, 30, 0, 0),
+    divides(f"who always says 0 {DIVIDES}", 0, 0, 20, 10))  # fmt: skip
 
-forgotten = exercise(
-    "07b",
-    "scores",
+forgotten = exercise("07b", "scores",
     "sum(scores[j][j] - scores[-1][j] for j in range(len(scores) - 1)) / (len(scores) - 1)",
     [([[0.8], [0.7, 0.9], [0.5, 0.85, 0.6]],), ([[0.9], [0.95, 0.6]],),
-     ([[0.8], [0.9, 0.7], [0.85, 0.4, 0.6], [0.7, 0.5, 0.7, 0.9]],)],
-    """
+     ([[0.8], [0.9, 0.7], [0.85, 0.4, 0.6], [0.7, 0.5, 0.7, 0.9]],)], """
     -right(scores)                     # the sign is turned round: forgetting is a loss, and positive
     right(scores) * (len(scores) - 1) / len(scores)
         # the last task has had no time to be forgotten; leave it out of the mean
@@ -58,8 +50,7 @@ forgotten = exercise(
     sum(max(0, scores[j][j] - scores[-1][j]) for j in range(len(scores) - 1)) / (len(scores) - 1)
         # a task that has become better counts too, with its sign
     100 * right(scores)                # that is in per cent; return a fraction of 1
-    """,
-)  # fmt: skip
+""")  # fmt: skip
 
 QUIZ = """a b c
     1 b  # a model that always says the frequent class has about the same there

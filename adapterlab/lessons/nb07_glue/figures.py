@@ -35,10 +35,10 @@ def constant_scores(share: float) -> pd.DataFrame:
 def misleading(share: float, guess: float | None = None) -> go.Figure:
     """`constant_scores`; guess: the learner's Matthews at p = 1, in %."""
     fig = theme.figure(
-        title="Scores of somebody who never reads the sentence",
-        xaxis={"title": 'how often "acceptable" is said, as a share p'},
-        yaxis={"title": "score, %", "range": [-5, 105]},
-        **theme.LEGEND,
+        "Scores of somebody who never reads the sentence",
+        'how often "acceptable" is said, as a share p',
+        {"title": "score, %", "range": [-5, 105]},
+        legend=2,
     )
     theme.lines(fig, constant_scores(share), "p", "score", "metric", "%{y:.1f}% at p = %{x}")
     return theme.star(fig, 1.0, guess, "Matthews")
@@ -87,11 +87,11 @@ def gap_points(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
     seeds = [f"{n} seed{'s' * (n > 1)}" for n in table["runs"]]
     table = table.assign(x=table["task"] + "<br>" + seeds + "<br>" + table["head"] + " head")
     fig = theme.figure(
-        title="Adapters less full fine-tuning",
-        yaxis={"title": "points", "zeroline": True, "zerolinecolor": "#666666"},
+        "Adapters less full fine-tuning",
+        y={"title": "points", "zeroline": True, "zerolinecolor": "#666666"},
+        legend=2,
         height=520,
         scattermode="group",
-        **theme.LEGEND,
     )
     look = {"mode": "markers+text", "texttemplate": " %{y:+.1f}", "textposition": "middle right"}
     ours, paper = table.assign(who="MiniLM, dev set"), table.assign(who="BERT-Large, test server")
@@ -134,10 +134,7 @@ def kept(frame: pd.DataFrame, mine: pd.DataFrame, rows: int) -> go.Figure:
     points["half"] = [100 * accuracy_error(value / 100, rows) for value in points[first]]
     points["note"] = "seed " + points["seed"].astype(str)
     fig = theme.figure(
-        title="Learn the last task, keep the first",
-        xaxis={"title": f"{final} at the end, %"},
-        yaxis={"title": f"{first} at the end, %"},
-        **theme.LEGEND,
+        "Learn the last task, keep the first", f"{final} at the end, %", f"{first} at the end, %", legend=2
     )
     hover = "%{customdata}<br>%{x:.1f}% and %{y:.1f}%"
     return theme.lines(fig, points, final, first, "method", hover, half="half", note="note", mode="markers")

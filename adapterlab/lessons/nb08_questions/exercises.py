@@ -24,14 +24,10 @@ def _ratio(common, said, gold, which=0):
     return (common / said, common / gold, common / max(said, gold))[which]
 
 
-answer_f1 = exercise(
-    "08a",
-    "said, gold",
-    f1,
+answer_f1 = exercise("08a", "said, gold", f1,
     [("on the red mat", "red mat"), ("mat", "the red mat"), ("red red mat", "red mat mat"),
      ("in the year 1893 in Chicago", "1893"), ("The Red Mat", "red mat"), ("blue", "red"), ("mat red", "red mat"),
-     ("the", "A!")],
-    """
+     ("the", "A!")], """
     ratio(*shared(said, gold))     # this is the precision: how much of what was said is right; recall is due as well
     ratio(*shared(said, gold), 1)  # this is the recall: how much of the answer was given; precision is due as well
     (ratio(*shared(said, gold)) + ratio(*shared(said, gold), 1)) / 2
@@ -46,11 +42,9 @@ answer_f1 = exercise(
     float(normalise(said) == normalise(gold))            # this is exact match: words shared count too
     right(said, gold) / 2                                # half of what it should be: the 2 in 2pr / (p + r) is missing
     100 * right(said, gold)                              # that is in per cent; return a fraction of 1
-    """,
-    divides("it divides by zero when no word is shared: then F1 is 0", "blue", "red"),
+""", divides("it divides by zero when no word is shared: then F1 is 0", "blue", "red"),
     divides("it divides by zero when normalising leaves nothing of either text: then F1 is 0", "the", "A!"),
-    names={"shared": _shared, "harmonic": _harmonic, "ratio": _ratio, "normalise": normalise},
-)  # fmt: skip
+    names={"shared": _shared, "harmonic": _harmonic, "ratio": _ratio, "normalise": normalise})  # fmt: skip
 
 
 def _case(start, end, allowed, longest):
@@ -77,12 +71,8 @@ def _loop(start, end, allowed, longest, shortest=1, ends="se"):
     return max(pairs, key=lambda pair: float(start[pair[0]] + end[pair[1]]))
 
 
-best_span = exercise(
-    "08b",
-    ALL,
-    lambda start, end, allowed, longest: best_spans(start, end, allowed, 1, longest)[0][1:],
-    SPANS,
-    f"""
+best_span = exercise("08b", ALL,
+    lambda start, end, allowed, longest: best_spans(start, end, allowed, 1, longest)[0][1:], SPANS, f"""
     (int(start.argmax()), int(end.argmax()))
     (int((start - 99 * ~allowed).argmax()), int((end - 99 * ~allowed).argmax()))
         # start and end are chosen alone, each where it is highest: score the pairs
@@ -100,9 +90,7 @@ best_span = exercise(
     loop(start, end * 0, allowed, longest)  # one of the two scores is not used: start[s] + end[e]
     loop(start * allowed, end * allowed, allowed * 0 == 0, longest)
         # a score of 0 is not out of the question where the others are negative: leave such tokens out, or -inf
-    """,
-    names={"loop": _loop},
-)
+""", names={"loop": _loop})  # fmt: skip
 
 QUIZ = """a b a b
     1 b  # length is no help to a model that has seen the rest of the article

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from ..kit.exercise import exercise, random_tensors
+from ..kit.exercise import KEEP_Y, exercise, random_tensors
 
 # ---- 09a: four methods, a line each
 
@@ -64,19 +64,10 @@ LINES = {
     + ADAPTED,
 }
 
-one_line = exercise(
-    "09a",
-    "name, x, y, w",
-    _one_line,
-    list(CASES.values()),
-    [
-        "y  # y comes back unchanged",
-        *(([CASES[name]], table.replace("# ", f"# {name}: ")) for name, table in LINES.items()),
-    ],
-    names={"change": _change},
-    gradients=True,
-    keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
-)
+NAMED = [([CASES[name]], table.replace("# ", f"# {name}: ")) for name, table in LINES.items()]
+
+one_line = exercise("09a", "name, x, y, w", _one_line, list(CASES.values()), ["y  # y comes back unchanged", *NAMED],
+    names={"change": _change}, gradients=True, keeps={"y": KEEP_Y})  # fmt: skip
 
 # ---- 09b: a prefix is a gated parallel adapter
 
@@ -104,12 +95,7 @@ HEADS = [
 ]
 ARGS, GATE, TEXT, PREFIX = "q, K, V, P_k, P_v", "share(q, K, P_k)", "attend(q, K, V)", "attend(q, P_k, P_v)"
 
-gated_prefix = exercise(
-    "09b",
-    ARGS,
-    _gated,
-    HEADS,
-    f"""
+gated_prefix = exercise("09b", ARGS, _gated, HEADS, f"""
     (1 - {GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})
     (1 - {GATE}, right({ARGS})[1])         # λ is the text's share; it is the prefix's
     ({GATE}, {GATE} * {TEXT} + (1 - {GATE}) * {PREFIX})  # the two outputs have each other's share
@@ -124,10 +110,7 @@ gated_prefix = exercise(
         # λ is a share of the exponentials of the scores, not of the scores
     (len(P_k) / (len(P_k) + len(K)) * torch.ones(len(q), 1), right({ARGS})[1])
         # that is the prefix's share of the positions; λ is its share of the softmax
-    """,
-    names={"share": _share, "attend": _attend},
-    gradients=True,
-)
+""", names={"share": _share, "attend": _attend}, gradients=True)  # fmt: skip
 
 # ---- 09c: can it be merged?
 
@@ -140,40 +123,36 @@ def _is_affine(f, width):
 
 WIDTH = 24  # wide enough that two random points never lie on the same side of every relu
 _W, _V, _B = random_tensors((WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH,), seed=9)
-#: name -> (function, is it affine?, what a test lacks that is wrong here before anywhere else)
-FUNCTIONS = {
-    "W x": (lambda x: _W @ x, True, ""),
-    "W x + b": (
-        lambda x: _W @ x + _B,
-        True,
-        "with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias",
-    ),
-    "relu": (lambda x: _V @ torch.relu(_W @ x), False, "scaling by a positive number goes through it; add two points"),
-    "|x|": (lambda x: x.abs(), False, ""),
-    "relu + b": (lambda x: _V @ torch.relu(_W @ x + _B), False, ""),
-    "gelu": (lambda x: x + _V @ F.gelu(_W @ x + _B), False, ""),
-    "x^2": (lambda x: x + x * x, False, ""),
-    "x^3": (lambda x: (_W @ x) ** 3, False, "f(-a) = -f(a) holds for it as well; add two different points"),
-    "x + x^2 / 10": (lambda x: x + x * x / 10, False, "the tolerance is too wide, rounding is off by 1e-4 at most"),
-}
+#: name, function, is it affine?, what a test lacks that is wrong here before anywhere else
+FUNCTIONS = (
+    ("W x", lambda x: _W @ x, True, ""),
+    ("W x + b", lambda x: _W @ x + _B, True,
+     "with a bias f(a + b) has one b and f(a) + f(b) has two; f(0) is that bias"),
+    ("relu", lambda x: _V @ torch.relu(_W @ x), False, "scaling by a positive number goes through it; add two points"),
+    ("|x|", lambda x: x.abs(), False, ""),
+    ("relu + b", lambda x: _V @ torch.relu(_W @ x + _B), False, ""),
+    ("gelu", lambda x: x + _V @ F.gelu(_W @ x + _B), False, ""),
+    ("x^2", lambda x: x + x * x, False, ""),
+    ("x^3", lambda x: (_W @ x) ** 3, False, "f(-a) = -f(a) holds for it as well; add two different points"),
+    ("x + x^2 / 10", lambda x: x + x * x / 10, False, "the tolerance is too wide, rounding is off by 1e-4 at most"),
+)  # fmt: skip
 
 
 def _judges_affine(fn):
     """The learner may choose the points: what can be compared is the verdict on known functions."""
-    verdicts = {name: {fn(f, WIDTH) for _ in range(3)} for name, (f, *_) in FUNCTIONS.items()}
-    wrong = [name for name, (_, affine, _) in FUNCTIONS.items() if verdicts[name] != {affine}]
+    verdicts = [{fn(f, WIDTH) for _ in range(3)} for _, f, _, _ in FUNCTIONS]
+    wrong = [row for row, said in zip(FUNCTIONS, verdicts, strict=True) if said != {row[2]}]
     if not wrong:
         return None
-    if set.union(*verdicts.values()) == {False}:
+    if set.union(*verdicts) == {False}:
         return "it says False of every function: compare with torch.allclose, for sums of floats are seldom equal"
-    if set.union(*verdicts.values()) == {True}:
+    if set.union(*verdicts) == {True}:
         return "it says True of every function"
-    if all(verdicts[name] == {not affine} for name, (_, affine, _) in FUNCTIONS.items()):
+    if verdicts == [{not affine} for _, _, affine, _ in FUNCTIONS]:
         return "it is turned round: True must mean affine"
-    _, affine, lack = FUNCTIONS[wrong[0]]
-    return f"{wrong[0]} is {'' if affine else 'not '}affine, and your test says otherwise" + (
-        f": {lack}" if lack else ""
-    )
+    name, _, affine, lack = wrong[0]
+    said = f"{name} is {'' if affine else 'not '}affine, and your test says otherwise"
+    return f"{said}: {lack}" if lack else said
 
 
 is_affine = exercise("09c", "f, width", _is_affine, (), "", _judges_affine, returns=True)

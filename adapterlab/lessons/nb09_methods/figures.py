@@ -165,7 +165,7 @@ def block(placed: dict[str, tuple[str, int]], title: str) -> go.Figure:
     placed: kind of site -> (method, how many sites of that kind carry it).
     """
     blue, red, grey = *theme.OKABE_ITO[:2], "#888888"
-    fig = theme.figure(title=title, title_font_size=17, height=90 + 40 * len(PLACES))
+    fig = theme.figure(title, title_font_size=17, height=90 + 40 * len(PLACES))
     fig.update_layout(margin={"l": 10, "r": 10, "t": 60, "b": 10})
     fig.update_xaxes(visible=False, range=[-0.2, 10]).update_yaxes(visible=False, range=[-0.7, len(PLACES) - 0.3])
     for x in (0.5, 1.75, 3.0):

@@ -1,6 +1,6 @@
 """Exercises of 10_lora."""
 
-from ..kit.exercise import exercise, random_tensors
+from ..kit.exercise import KEEP_Y, exercise, random_tensors
 
 # x, y, A, B, alpha: 3 inputs, 4 outputs, rank 2; and all of them 3, where a wrong order fits as well
 FORWARDS = [
@@ -9,12 +9,7 @@ FORWARDS = [
     (*random_tensors((5, 3), (5, 3), (3, 3), (3, 3)), 7.0),
 ]
 
-lora_forward = exercise(
-    "10a",
-    "x, y, A, B, alpha",
-    "y + alpha / A.shape[0] * x @ A.T @ B.T",
-    FORWARDS,
-    """
+lora_forward = exercise("10a", "x, y, A, B, alpha", "y + alpha / A.shape[0] * x @ A.T @ B.T", FORWARDS, """
     y + alpha / len(A) * x @ B.T @ A.T  # x meets B first; it must meet A first, which takes it down to r numbers
     y + alpha / len(A) * x @ A @ B
     y + alpha / len(A) * x @ A.T @ B
@@ -32,10 +27,7 @@ lora_forward = exercise(
     alpha / len(A) * (y + x @ A.T @ B.T)        # y is scaled too; only B A x has the scale
     y + alpha / len(A) * F.relu(x @ A.T) @ B.T  # there is no activation between A and B: that would be an adapter
     y + alpha / len(A) * y @ A.T @ B.T          # A reads y; it must read x, what went into the frozen matrix
-    """,
-    gradients=True,
-    keeps={"y": "it changes y in place; the frozen model's own output must stay as it is: write y + ..., not y += ..."},
-)
+""", gradients=True, keeps={"y": KEEP_Y})  # fmt: skip
 
 # x, g, A, scale, lr: rows of 3 inputs and 4 outputs, rank 2; and all of them 3, where a wrong order fits as well
 STEPS = [
@@ -44,12 +36,7 @@ STEPS = [
 ]
 SIGN = "(g.T @ (x @ A.T)).sign()"
 
-first_step = exercise(
-    "10b",
-    "x, g, A, scale, lr",
-    f"-lr * scale * x @ A.T @ {SIGN}.T",
-    STEPS,
-    f"""
+first_step = exercise("10b", "x, g, A, scale, lr", f"-lr * scale * x @ A.T @ {SIGN}.T", STEPS, f"""
     -lr * {SIGN}                                      # that is the new B; the output moves by scale · B A x
     -lr * scale * scale * x @ A.T @ (g.T @ (x @ A.T)).T
     -lr * scale * x @ A.T @ (g.T @ (x @ A.T)).T
@@ -62,8 +49,7 @@ first_step = exercise(
     -lr * scale * x @ (g.T @ x).sign().T              # that is a step of W itself; B's gradient is g against A x
     -lr * scale * (x @ A.T @ (g.T @ (x @ A.T)).T).sign()  # the sign is that of B's gradient, not of the change
     -lr * scale * x @ A.T @ (g.T.sign() @ (x @ A.T)).T    # the sign comes last: of the whole gradient of B, not of g
-    """,
-)
+""")  # fmt: skip
 
 # W, A, B, scale: 4 x 3 of rank 2; 3 x 3 of rank 2, where a transpose fits; 3 x 3 of rank 3, where A B fits.
 # No scale is the rank, its square or 1, and one is negative: merging may subtract.
@@ -73,12 +59,7 @@ MERGES = [
     (*random_tensors((3, 3), (3, 3), (3, 3)), 2.0),
 ]
 
-lora_merge = exercise(
-    "10c",
-    "W, A, B, scale",
-    "W + scale * B @ A",
-    MERGES,
-    """
+lora_merge = exercise("10c", "W, A, B, scale", "W + scale * B @ A", MERGES, """
     W + scale * A @ B           # it adds A B; x meets A first, so the product is B A
     W + scale * (B @ A).T       # the change is transposed: B A is (outputs, inputs), as W is
     scale * B @ A               # W is missing: this is the change alone
@@ -88,9 +69,7 @@ lora_merge = exercise(
     W + scale / len(A) * B @ A
     W + scale * scale * B @ A   # the scale counts once: it is alpha / r already
     W + abs(scale) * B @ A      # the scale may be negative, and keeps its sign
-    """,
-    keeps={"W": "it changes W itself; return a new matrix, and the old one is still there to go back to"},
-)
+""", keeps={"W": "it changes W itself; return a new matrix, and the old one is still there to go back to"})  # fmt: skip
 
 QUIZ = """a 64 b a
     1 b   # A's gradient has B as a factor, and B is not zero here

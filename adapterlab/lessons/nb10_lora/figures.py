@@ -23,7 +23,7 @@ SCALES = ("alpha / r", "alpha / √r")
 
 def starts(frame: pd.DataFrame) -> go.Figure:
     """Loss over the steps, a line a start. Columns start, step, loss."""
-    fig = theme.figure(title="Learning from four starts", xaxis_title="training step", **theme.LEGEND)
+    fig = theme.figure("Learning from four starts", "training step", legend=2)
     fig.update_yaxes(title="loss (mean squared error)", rangemode="tozero")
     theme.lines(fig, frame, "step", "loss", "start", "step %{x}: %{y:.2f}", mode="lines")
     fig.data[0].line.width = 9  # the other starts may lie on the first
@@ -87,9 +87,9 @@ def contest(frame: pd.DataFrame, rows: int, limit: int | None = None) -> go.Figu
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
     """What share of a change's squared size its first k directions hold. Columns matrix, k, share (in %)."""
     fig = theme.figure(
-        title="How much of the change do the first k directions hold?",
-        xaxis={"title": "k, directions by their singular value"},
-        yaxis={"title": "share of the squared size, %", "range": [0, 102]},
+        "How much of the change do the first k directions hold?",
+        "k, directions by their singular value",
+        {"title": "share of the squared size, %", "range": [0, 102]},
         legend={"x": 1.02, "y": 1},
         width=1000,
     )
@@ -106,7 +106,7 @@ def stacked(frame: pd.DataFrame, title: str, unit: str, guess: float | None = No
     totals = frame.groupby("method", sort=False)["value"].sum()
     whole, quantity = totals.iloc[-1], {"ms": "time", "MB": "memory"}[unit]
     room = {"title": f"{quantity}, {unit}", "range": [0, 1.28 * totals.max()]}
-    fig = theme.figure(title=title, height=230 + 70 * len(totals), xaxis=room, **theme.LEGEND)
+    fig = theme.figure(title, room, legend=2, height=230 + 70 * len(totals))
     theme.stack(fig, frame, "method", "value", "part", f"%{{x:.1f}} {unit}")
     guessed = guess and guess / 100 * whole
     theme.beside(fig, totals, lambda total: f"{total:.0f} ({100 * total / whole:.0f}%)", first=guessed)
@@ -122,7 +122,7 @@ def drawing(shapes: dict[str, tuple[int, int]], chosen: Sequence[str], rank: int
     blue, red = theme.OKABE_ITO[0], theme.OKABE_ITO[1]
     thick, gap, x = rank / unit, 0.22, 0.0
     tall = max(outputs for outputs, _ in shapes.values()) / unit
-    fig = theme.figure(title=title, height=430, margin={"l": 20, "r": 20, "t": 60, "b": 20}, title_font_size=18)
+    fig = theme.figure(title, height=430, margin={"l": 20, "r": 20, "t": 60, "b": 20}, title_font_size=18)
     frozen, trained = {"fill": "#E6F0F7", "edge": blue, "width": 2}, {"fill": red, "edge": red, "width": 2}
     for kind, (outputs, inputs) in shapes.items():
         high, wide = outputs / unit, inputs / unit

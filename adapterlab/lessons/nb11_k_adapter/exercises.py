@@ -27,12 +27,7 @@ def _step(states, layers, step):
     return k
 
 
-chain = exercise(
-    "11a",
-    "states, layers",
-    _chain,
-    CHAINS,
-    """
+chain = exercise("11a", "states, layers", _chain, CHAINS, """
     layers[-1](states[-1])  # the last layer never sees what the ones before put out: hand k on, layer(h + k)
     step(states, layers, lambda layer, h, k: layer(h) + k)
         # k is added behind the layer; it goes in together with the hidden state: layer(h + k)
@@ -47,10 +42,7 @@ chain = exercise(
     right(states[:1], layers[:1])  # it returns after the first layer: the `return` stands inside the loop
     right(states[:-1], layers[:-1])
     right(states[1:], layers[1:])                           # the first layer or the last does not run
-    """,
-    names={"step": _step},
-    gradients=True,
-)  # fmt: skip
+""", names={"step": _step}, gradients=True)  # fmt: skip
 
 # ---- 11b: what it costs
 
@@ -61,12 +53,8 @@ def _kadapter_count(d, m, inner, depth):
     return (d * m + m) + depth * encoder + (m * d + d)
 
 
-kadapter_count = exercise(
-    "11b",
-    "d, m, inner, depth",
-    _kadapter_count,
-    [(5, 2, 3, 1), (7, 4, 6, 2), (384, 64, 256, 2)],
-    """
+kadapter_count = exercise("11b", "d, m, inner, depth", _kadapter_count,
+    [(5, 2, 3, 1), (7, 4, 6, 2), (384, 64, 256, 2)], """
     2 * d * m + m + d                                # that is down and up; the transformer layers are missing
     right(d, m, inner, depth) - depth * 4 * m
     right(d, m, inner, depth) - depth * 2 * m        # each transformer layer has two LayerNorms of 2·m parameters
@@ -81,8 +69,7 @@ kadapter_count = exercise(
         # each transformer layer has two feed-forward matrices, to `inner` and back
     right(d, m, m, depth)
     right(d, m, 4 * m, depth)                        # the feed-forward block is `inner` wide inside, not m or 4·m
-    """,
-)
+""")  # fmt: skip
 
 # ---- 11c: attention that does not look at padding
 
@@ -94,12 +81,7 @@ SCORES = [
 ]
 HIDDEN = "scores.masked_fill(mask == 0, -torch.inf)"
 
-attend = exercise(
-    "11c",
-    "scores, mask",
-    f"{HIDDEN}.softmax(-1)",
-    SCORES,
-    f"""
+attend = exercise("11c", "scores, mask", f"{HIDDEN}.softmax(-1)", SCORES, f"""
     scores.softmax(-1)           # padding is still looked at: the mask is not used
     (scores * mask).softmax(-1)
         # a score of 0 is not a weight of 0, since exp(0) = 1: the scores of padding must be -inf
@@ -117,10 +99,8 @@ attend = exercise(
     {HIDDEN}
     {HIDDEN}.exp()
     {HIDDEN}.sigmoid()           # the weights of a row do not sum to 1: it must be a softmax
-    """,
-    gradients=True,
-    keeps={"scores": "it changes the scores in place; masked_fill without the underscore makes a copy"},
-)
+""", gradients=True,
+    keeps={"scores": "it changes the scores in place; masked_fill without the underscore makes a copy"})  # fmt: skip
 
 QUIZ = """b c a b
     1 a  # eval mode switches dropout off, not gradients

@@ -53,14 +53,8 @@ def _nested(fn):
 
 
 SETUP = "setup, methods, x, y"
-WALK = f"walk({SETUP}, "
-
-evaluate_setup = exercise(
-    "12a",
-    SETUP,
-    lambda setup, methods, x, y: _evaluate(setup, methods, x, y),
-    CASES,
-    f"""
+WALK = f"right({SETUP}, "
+evaluate_setup = exercise("12a", SETUP, _evaluate, CASES, f"""
     {WALK} stack=lambda run, s, y: run(s.children[-1], y))
         # in a Stack each child gets as y what the one before it made; here the last one starts from the first y
     {WALK} stack=lambda run, s, y: chain(run, Stack(*s.children[::-1]), y))
@@ -82,12 +76,9 @@ evaluate_setup = exercise(
         # it divides by the number of children too: the weights sum to 1 already
     {WALK} average=chain)
         # the children of an Average all start from the same y; here each gets what the one before it made
-    walk(setup, methods, y, x)  # x and y are swapped
-    """,
-    _nested,
-    names={"walk": _evaluate, "chain": _chain, "mean": _mean, "Stack": Stack, "reduce": reduce},
-    gradients=True,
-)
+    right(setup, methods, y, x)  # x and y are swapped
+""", _nested, names={"chain": _chain, "mean": _mean, "Stack": Stack, "reduce": reduce},
+    gradients=True)  # fmt: skip
 
 # ---- 12b: fusion
 
@@ -101,33 +92,25 @@ def _fused(h, z, Q, K, V, dim=0, scale=1.0, weigh=torch.softmax):
 FUSIONS = [tuple(random_tensors((4, 3), (2, 4, 3), (3, 3), (3, 3), (3, 3), seed=seed)) for seed in (0, 1)]
 ALL = "h, z, Q, K, V"
 
-fuse_outputs = exercise(
-    "12b",
-    ALL,
-    lambda h, z, Q, K, V: _fused(h, z, Q, K, V),
-    FUSIONS,
-    f"""
-    fused({ALL}, dim=1)  # the softmax runs over the tokens; each token chooses among the adapters, dimension 0
-    fused({ALL}, weigh=lambda s, d: s)
-    fused({ALL}, weigh=lambda s, d: s.sigmoid())  # the weights of a token must sum to 1: softmax over the adapters
-    fused({ALL}, scale=h.shape[-1] ** -0.5)
+fuse_outputs = exercise("12b", ALL, _fused, FUSIONS, f"""
+    right({ALL}, dim=1)  # the softmax runs over the tokens; each token chooses among the adapters, dimension 0
+    right({ALL}, weigh=lambda s, d: s)
+    right({ALL}, weigh=lambda s, d: s.sigmoid())  # the weights of a token must sum to 1: softmax over the adapters
+    right({ALL}, scale=h.shape[-1] ** -0.5)
         # it divides the scores by the root of the width, as a Transformer does; AdapterFusion does not
-    fused(h, z, Q, K, torch.eye(len(V)))  # the value matrix V is missing
-    fused(h, z, torch.eye(len(Q)), K, V)  # the query matrix Q is missing
-    fused(h, z, Q, torch.eye(len(K)), V)  # the key matrix K is missing
-    fused(h, z, Q.T, K.T, V.T)
-    fused(h, z, Q.T, K, V)
-    fused(h, z, Q, K.T, V)
-    fused(h, z, Q, K, V.T)
-    fused(h, z, Q.T, K.T, V)  # a matrix is not transposed: for rows h, Q h is written h @ Q.T, and K z is z @ K.T
-    fused(h, z, K, Q, V)  # Q and K are swapped: Q reads h, the model's state, and K what the adapters made of it
+    right(h, z, Q, K, torch.eye(len(V)))  # the value matrix V is missing
+    right(h, z, torch.eye(len(Q)), K, V)  # the query matrix Q is missing
+    right(h, z, Q, torch.eye(len(K)), V)  # the key matrix K is missing
+    right(h, z, Q.T, K.T, V.T)
+    right(h, z, Q.T, K, V)
+    right(h, z, Q, K.T, V)
+    right(h, z, Q, K, V.T)
+    right(h, z, Q.T, K.T, V)  # a matrix is not transposed: for rows h, Q h is written h @ Q.T, and K z is z @ K.T
+    right(h, z, K, Q, V)  # Q and K are swapped: Q reads h, the model's state, and K what the adapters made of it
     (z @ V.T).mean(0)         # all adapters weigh the same; the scores are missing
-    h + fused({ALL})          # h is added; return what the adapters put together alone
-    fused({ALL}) / len(z)     # it takes the mean over the adapters; the weights sum to 1 already, so sum
-    """,
-    gradients=True,
-    names={"fused": _fused},
-)
+    h + right({ALL})          # h is added; return what the adapters put together alone
+    right({ALL}) / len(z)     # it takes the mean over the adapters; the weights sum to 1 already, so sum
+""", gradients=True)  # fmt: skip
 
 # ---- 12c: the exact sum of LoRAs
 

@@ -19,7 +19,7 @@ def flow(setup: compose.Block | str | None, answers: list[str], title: str = "")
     A frame with its block's name surrounds what works together; what stands below each other gets the same y.
     """
     width, height = _size(setup)
-    fig = theme.figure(title=title, height=max(300, round(150 + 85 * height)))
+    fig = theme.figure(title, height=max(300, round(150 + 85 * height)))
     fig.update_layout(title_font_size=18, margin={"l": 15, "r": 15, "t": 60, "b": 15})
     x = WIDE + GAP
     box(fig, 0, -HIGH / 2, WIDE, HIGH, "text", "#F2F2F2")
@@ -107,7 +107,7 @@ def attention(frame: pd.DataFrame, guess: str | None = None) -> go.Figure:
     """
     table = frame.pivot(index="layer", columns="adapter", values="weight")[list(dict.fromkeys(frame["adapter"]))]
     title = "Whom does fusion attend to?" + (f" Your guess: {guess}" if guess else "")
-    fig = theme.figure(title=title, height=150 + 60 * len(table), xaxis_title="adapter", yaxis_title="layer")
+    fig = theme.figure(title, "adapter", "layer", height=150 + 60 * len(table))
     text, hover = table.map("<b>{:.0f}</b>".format).to_numpy(), "layer %{y}, %{x}: %{z:.0f}%"
     theme.heat(fig, table.to_numpy(), list(table.columns), table.index.tolist(), text, hover, 0, 100, "weight, %")
     return fig.update_yaxes(autorange=True, dtick=1)
