@@ -262,6 +262,8 @@ def _recipe(members: dict[str, Adapter], way: str, rank: int | None) -> tuple[Me
             raise UserError(f'"{name}" and "{next(iter(members))}" differ in their methods, sites or sizes{more}')
     if way != "linear" and any(config.gated for config in loras):
         raise UserError("a gated LoRA is no fixed change of a matrix, so several cannot be added")
+    if started := next((config for config in loras if config.start != "zero"), None):
+        raise UserError(f'a LoRA with start="{started.start}" brings its first product along, so several do not add up')
     if way in ("concatenate", "svd") and (not loras or len(loras) < sum(map(len, bodies))):
         raise UserError(f'"{way}" is for LoRA alone; for other methods use "linear", "ties" or "dare"')
     if not bodies[0]:

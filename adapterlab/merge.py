@@ -1,7 +1,8 @@
 """Merging: an adapter's effect written into the frozen weights, where that is exact, and taken out again.
 
-A merged adapter costs nothing: there is no module and no hook left to run. It is exact for what is linear in x (LoRA,
-DoRA, VeRA, (IA)^3, BitFit, LayerNorm tuning, a head); a bottleneck has an activation inside and can not be merged.
+A merged adapter costs nothing: there is no module and no hook left to run. It is exact for what is linear in x (LoRA
+and its relatives, OFT, (IA)^3, BitFit, LayerNorm tuning, a head); a bottleneck has an activation inside and can not be
+merged.
 Unmerging puts back the original tensors, which are kept: subtracting what was added would not be exact in floats.
 """
 

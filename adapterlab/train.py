@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from .adapter import count_parameters, trained_parameters
 from .errors import UserError
 from .lab import device_name, mixed_precision, move, peak_memory_mb, release_memory, reset_peak_memory, seed_everything
+from .methods import LoRA
 from .progress import Progress
 from .tasks import Encoded, EncodedText, batches, score
 from .tasks.text import IGNORED
@@ -127,6 +128,25 @@ def linear_schedule(step: int, total: int, warmup: float = 0.1) -> float:
     return (total - step) / max(1, total - rise)
 
 
+def lora_plus(ratio: float = 16.0) -> Callable[[nn.Module, float], list[dict]]:
+    """LoRA+, Hayou et al. 2024: B learns at ratio * lr, A and all else (a head) at lr: fit(..., groups=lora_plus(16)).
+
+    Errors: UserError for a ratio that is not above 0, and, in training, where no LoRA's B is trained.
+    """
+    if not ratio > 0:
+        raise UserError(f"lora_plus: the ratio must be above 0, not {ratio!r}")
+
+    def groups(model: nn.Module, lr: float) -> list[dict]:
+        fast = [m.B for m in model.modules() if isinstance(m, LoRA) and m.B.requires_grad]
+        if not fast:
+            raise UserError("lora_plus: no LoRA is trained here; call adapters.train(name) of one that is a LoRA")
+        names = {id(p) for p in fast}
+        rest = [p for p in trained_parameters(model) if id(p) not in names]
+        return [{"params": rest, "lr": lr}, {"params": fast, "lr": ratio * lr}]
+
+    return groups
+
+
 def default_loss(output, labels: Tensor) -> Tensor:
     """Cross-entropy for classes (long labels), squared error for a regression (float labels), or of the next token.
 
@@ -214,6 +234,7 @@ def fit(
     judge: Callable[[nn.Module], float] | None = None,
     schedule: Callable[[int, int], float] = linear_schedule,
     loop: Callable = train_epoch,
+    groups: Callable[[nn.Module, float], list] = lambda model, lr: trained_parameters(model),
     name: str = "fit",
     show: bool = True,
 ) -> Run:
@@ -222,6 +243,7 @@ def fit(
     train, validation: what `tasks.encode` made, or `encode_text`: then the lowest perplexity is best.
     judge: model -> score, in the place of `evaluate(model, validation)`.
     schedule: (step, total steps) -> factor of lr. loop: one epoch, called and answering like `train_epoch`.
+    groups: (model, lr) -> the optimizer's parameters or groups of them, as `lora_plus(16)` makes them.
     Of equal scores the one with the lower validation loss is kept; with a judge, the later one. Mixed precision on a
     GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
     Errors: UserError when nothing requires a gradient, the data is empty, or the loss is not finite.
@@ -230,7 +252,7 @@ def fit(
     judge_epoch = _judging(validation, metric, judge)
     metric = "perplexity" if isinstance(train, EncodedText) else metric
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(next(model.parameters()).device))
-    optimizer = torch.optim.Adam(trained_parameters(model), lr=lr, fused=True)
+    optimizer = torch.optim.Adam(groups(model, lr), lr=lr, fused=True)
     scheduler = LambdaLR(optimizer, lambda step: schedule(step, total))
     seed_everything(seed)
     with Best(model, optimizer) as best, Progress(total, name, show) as bar:

@@ -95,6 +95,9 @@ def body(adapters: "Adapters", name: str, form: str, known: Iterable[str]) -> tu
             f'{form} cannot hold "{name}": one of its adapters has one method, and this has '
             f"{' and '.join(config.name for config in info.methods) or 'a head alone'}"
         )
+    if (start := getattr(info.methods[0], "start", "zero")) in ("pissa", "olora"):
+        mend = "adapters.to_lora makes a plain LoRA of it"
+        raise UserError(f'{form} cannot hold "{name}": with start="{start}" its first product is taken out; {mend}')
     return info.methods[0], info.head
 
 

@@ -18,12 +18,14 @@ from .ia3 import IA3Config, Scale
 from .invertible import Coupling, Invertible, InvertibleConfig
 from .kadapter import KAdapterConfig, KLayer
 from .layernorm import LayerNormConfig, ScaleShift
-from .lora import LoRA, LoRAConfig
+from .lora import LoRA, LoRAConfig, StartedLoRA
+from .oft import OFT, OFTConfig
 from .parallel import ParallelConfig, ScaledParallel
 from .pfeiffer import Pfeiffer, PfeifferConfig
 from .prefix_tuning import PrefixTuning, PrefixTuningConfig
 from .prompt_tuning import Prompt, PromptTuningConfig
 from .recipes import houlsby, language, mix_and_match, unipelt
 from .reft import LoReFT, LoReFTConfig
+from .shira import SHiRA, SHiRAConfig
 from .variants import Variant, VariantConfig
 from .vera import VeRA, VeRAConfig

@@ -1,4 +1,7 @@
-"""LoRA: Hu et al. 2021, equation 3; rank-stabilised: Kalajdzievski 2023, theorem 3.2."""
+"""LoRA: Hu et al. 2021, equation 3; rank-stabilised: Kalajdzievski 2023, theorem 3.2.
+
+Two starts that are made of the frozen matrix: PiSSA, Meng et al. 2024, equations 2 to 4, and OLoRA, Büyükakyüz 2024.
+"""
 
 import math
 
@@ -6,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..errors import UserError
+from ..quantize import matrix
 from .base import Change, Method
 from .gate import Gated
 
@@ -34,9 +39,58 @@ class LoRA(Change):
         return weight + self.scale * self.B @ self.A, bias
 
 
+def pissa(W: torch.Tensor, rank: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(A, B) with s B A = U_r S_r V_r^T, the part of W = U S V^T, (width, source_width), with the largest values."""
+    U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    root = (S[:rank] / scale).sqrt()
+    return root[:, None] * Vh[:rank], U[:, :rank] * root
+
+
+def olora(W: torch.Tensor, rank: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(A, B): the first r rows of R and columns of Q, of W = Q R; B is orthonormal."""
+    Q, R = torch.linalg.qr(W)
+    return R[:rank], Q[:, :rank]
+
+
+STARTS = {"pissa": pissa, "olora": olora}
+
+
+class StartedLoRA(LoRA):
+    """y + s (B A - B0 A0) x: a LoRA whose A and B start as A0 and B0, which are made of the frozen W.
+
+    The papers train B A beside W - s B0 A0. Here W is never edited, so the initial product is subtracted in the
+    adapter: the same function, the same gradients, and nothing at all when it is new. A0 and B0 are kept and saved with
+    it, but not trained: r * (source_width + width) parameters, twice that on disk.
+    """
+
+    outermost = ()
+
+    def __init__(self, *settings, start: str = "pissa"):
+        super().__init__(*settings)
+        self.start = start
+        self.register_buffer("A0", torch.zeros_like(self.A))
+        self.register_buffer("B0", torch.zeros_like(self.B))
+
+    @torch.no_grad()
+    def bind(self, frozen: nn.Module, owner, new: bool) -> None:
+        if new:
+            A, B = STARTS[self.start](matrix(frozen).detach().float(), len(self.A), self.scale)
+            for tensor, value in ((self.A, A), (self.A0, A), (self.B, B), (self.B0, B)):
+                tensor.copy_(value)
+
+    def forward(self, x, y):
+        first = F.linear(F.linear(x, self.A0), self.B0)
+        return y + self.scale * (F.linear(F.linear(self.dropout(x), self.A), self.B) - first)
+
+    def merged(self, weight, bias):
+        """W + s (B A - B0 A0), and the bias as it was."""
+        return weight + self.scale * (self.B @ self.A - self.B0 @ self.A0), bias
+
+
 class LoRAConfig(Method):
     """rank: r. alpha: s = alpha / r, or alpha / sqrt(r) when stabilised; 2 r unless given. dropout: of x.
 
+    start: "zero", B = 0; or A and B made of the frozen matrix, by "pissa" or "olora", see `StartedLoRA`.
     gated: times UniPELT's gate of x (Mao et al. 2022), and then no longer a change of the matrix alone.
     """
 
@@ -51,6 +105,7 @@ class LoRAConfig(Method):
     stabilised: bool = False
     dropout: float = 0.0
     gated: bool = False
+    start: str = "zero"
     sites: tuple[str, ...] = ("query", "value")
 
     def check(self):
@@ -59,6 +114,9 @@ class LoRAConfig(Method):
             object.__setattr__(self, "alpha", 2 * self.rank)
         self.between("alpha", 0)
         self.between("dropout", 0, 1)
+        self.among("start", ("zero", *STARTS))
+        if self.start != "zero" and (self.gated or not self.alpha or self.name != "lora"):
+            raise UserError(f'{self.name}: start="{self.start}" is for a LoRA without a gate and with an alpha above 0')
 
     @property
     def scale(self) -> float:
@@ -66,5 +124,6 @@ class LoRAConfig(Method):
 
     def build(self, site):
         self.positive("rank", limit=min(site.width, site.source_width))
-        module = LoRA(site.source_width, site.width, self.rank, self.scale, self.dropout)
+        settings = site.source_width, site.width, self.rank, self.scale, self.dropout
+        module = LoRA(*settings) if self.start == "zero" else StartedLoRA(*settings, start=self.start)
         return Gated(module, site.source_width) if self.gated else module

@@ -11,12 +11,12 @@ import transformers
 from adapterlab.adapter import count_parameters
 from adapterlab.adapters import Adapters
 from adapterlab.errors import UserError
-from adapterlab.methods import VariantConfig, houlsby
+from adapterlab.methods import LoRAConfig, VariantConfig, houlsby
 from adapterlab.studies.ledger import Ledger
 from adapterlab.studies.stats import mean_interval, paired
 from adapterlab.studies.ways import learning_rate, prepare, unfreeze
 from adapterlab.tasks import Encoded, batches
-from adapterlab.train import Run, Verdict, evaluate, fit, judge_logits, linear_schedule, predict
+from adapterlab.train import Run, Verdict, evaluate, fit, judge_logits, linear_schedule, lora_plus, predict
 
 
 def toy(rows=64, seed=0, floats=False):
@@ -103,6 +103,17 @@ def judging(adapters, scores):
 def is_now(adapters, state):
     adapter = adapters["task"]
     return all(torch.equal(p, q) for p, q in zip((*adapter.parameters(), *adapter.buffers()), state, strict=True))
+
+
+def test_lora_plus_moves_b_faster():
+    """Adam's first step is its rate: of a LoRA's B 16 times that of A and of the head."""
+    model, adapters = adapted(recipe=LoRAConfig(rank=2, start="pissa"))
+    before = {n: p.detach().clone() for n, p in adapters["task"].named_parameters()}
+    run = fit(model, toy(8), lr=1e-3, epochs=1, batch_size=8, groups=lora_plus(16), show=False)
+    moved = {n: (p - before[n]).abs().max().item() for n, p in adapters["task"].named_parameters()}
+    assert run.history[0]["lr"] == 1e-3 and len(moved) == 2 * 2 * 2 + 2
+    for name, most in moved.items():
+        assert most == pytest.approx(16e-3 if name.endswith("B") else 1e-3, rel=0.02), name
 
 
 @pytest.mark.parametrize(
@@ -239,6 +250,8 @@ def test_unfreeze(top, expected):
         (lambda model: fit(model, toy(0)), "training split is empty"),
         (lambda model: evaluate(model, toy(0)), "nothing to evaluate"),
         (lambda model: fit(model.requires_grad_(False), toy()), "every parameter is frozen"),
+        (lambda model: fit(model, toy(), groups=lora_plus()), "lora_plus: no LoRA is trained here"),
+        (lambda model: lora_plus(0), "lora_plus: the ratio must be above 0, not 0"),
         (lambda model: unfreeze(model, 3), "0 to 2 layers"),
         (lambda model: prepare("adapter", ("a", "b")), 'unknown way to fine-tune "adapter"'),
     ],

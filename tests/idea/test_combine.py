@@ -17,6 +17,7 @@ from adapterlab.methods import (
     IA3Config,
     LayerNormConfig,
     LoRAConfig,
+    OFTConfig,
     VeRAConfig,
     houlsby,
 )
@@ -261,7 +262,8 @@ def test_what_comes_out_is_an_adapter_like_any_other(tmp_path):
 
 
 LOW = {"lora": LoRAConfig(rank=3, stabilised=True), "vera": VeRAConfig(rank=4), "dora": DoRAConfig(rank=2),
-       "ia3": IA3Config(sites="hidden"), "two": (LoRAConfig(rank=2), VeRAConfig(rank=2, sites="inner"))}  # fmt: skip
+       "ia3": IA3Config(sites="hidden"), "pissa": LoRAConfig(rank=2, start="pissa"), "oft": OFTConfig(size=4),
+       "two": (LoRAConfig(rank=2), VeRAConfig(rank=2, sites="inner"))}  # fmt: skip
 
 
 def to_be_lora(recipe):
@@ -293,6 +295,11 @@ def test_as_a_lora_and_how_far_it_is_off(kind, rank, tmp_path):
         assert row["rank"] == sum(np.sqrt(np.cumsum(values[::-1] ** 2)[::-1] / (values**2).sum()) > 1e-5)
     gap = (run(adapters, "lora") - run(adapters, "a")).abs().max()
     assert gap < 1e-5 if rank == 16 else gap > 1e-3
+    if kind == "pissa":
+        with pytest.raises(UserError, match='"a": with start="pissa" its first product is taken out; adapters.to_lora'):
+            adapters.export("a", tmp_path / "a", "peft")
+        with pytest.raises(UserError, match='a LoRA with start="pissa" brings its first product along'):
+            adapters.combine("sum", ["a"])
     name = adapters.adopt(adapters.export("lora", tmp_path / "lora", "peft"), "back")
     torch.testing.assert_close(run(adapters, name), run(adapters, "lora"), rtol=1e-5, atol=1e-5)
 

@@ -24,6 +24,8 @@ RECIPES = {
     **{name: (config,) for name, config in EVERY.items()},
     **{name: smooth((EVERY[name],)) for name in ("pfeiffer", "parallel")},
     "lora, stabilised": (LoRAConfig(rank=2, stabilised=True, dropout=0.1, sites=("attention_dense", "outer")),),
+    "lora, pissa": (LoRAConfig(rank=2, start="pissa", dropout=0.1),),
+    "lora, olora": (LoRAConfig(rank=2, start="olora", sites=("outer",)),),
     "prefix_tuning, direct": (PrefixTuningConfig(length=3, hidden=0),),
     "kadapter, linear": (replace(EVERY["kadapter"], fusion="linear", layers=(1,)),),
     "mix_and_match": smooth(mix_and_match(size=3, length=3, hidden=4)),
@@ -53,13 +55,15 @@ MISFITS = {
 
 # ---- how near to the identity a new adapter is; the others have no such promise in their papers
 
-EXACT = ("layernorm", "parallel", "lora", "lora, stabilised", "vera", "ia3", "bitfit", "kadapter, linear")
+EXACT = ("layernorm", "parallel", "lora", "lora, stabilised", "lora, pissa", "lora, olora", "vera", "shira", "oft", "ia3",
+         "bitfit", "kadapter, linear")  # fmt: skip
 NEAR = {"dora": 1e-5, "bottleneck": 2e-2, "pfeiffer": 2e-2, "variant": 0.3, "compacter": 1e-4, "language": 0.3,
         "invertible": 0.3, "houlsby and lora": 2e-2}  # fmt: skip
 
 # ---- merging: what is a change of the weights, and where a bias is missing
 
-MERGES = ("layernorm", "lora", "lora, stabilised", "dora", "vera", "ia3", "bitfit")
+MERGES = ("layernorm", "lora", "lora, stabilised", "lora, pissa", "lora, olora", "dora", "vera", "shira", "oft", "ia3",
+          "bitfit")  # fmt: skip
 RMS = ("t5", "t5, gated", "t5, encoder", "mt5", "umt5", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2",
        "gemma3_text", "gemma3, with vision", "phi3", "modernbert")  # fmt: skip
 NO_BIAS = {

@@ -72,6 +72,43 @@ def test_lora_scales():
     assert methods.LoRAConfig(rank=5).to_dict()["alpha"] == 10 and methods.LoRAConfig(rank=5, alpha=0).scale == 0
 
 
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_a_start_from_the_frozen_matrix(start, model):
+    """The frozen W is what it was; with W - s B0 A0 in its place, as in the papers, B A gets the same gradients."""
+    W = model.bert.encoder.layer[0].attention.self.query.weight
+    before, x, target = W.detach().clone(), torch.randn(4, 16), torch.randn(4, 16)
+    lora = ready(model, methods.LoRAConfig(rank=3, alpha=6, start=start, sites="layers.0.query"))["a"].at[
+        "layers.0.query"
+    ][0]
+    assert torch.equal(W, before)
+    low = 2 * lora.B0 @ lora.A0
+    if start == "pissa":  # what is left has the other singular values
+        left = torch.linalg.svdvals(W - low)[: 16 - 3]
+        torch.testing.assert_close(left, torch.linalg.svdvals(W)[3:], rtol=1e-4, atol=1e-5)
+    else:
+        torch.testing.assert_close(lora.B0.T @ lora.B0, torch.eye(3), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close((low / 2)[:, :3], W[:, :3], rtol=1e-4, atol=1e-5)
+    A, B = (p.detach().clone().requires_grad_() for p in (lora.A, lora.B))
+    F.mse_loss(F.linear(x, W.detach() - low + 2 * B @ A), target).backward()
+    F.mse_loss(lora(x, F.linear(x, W.detach())), target).backward()
+    for ours, plain in ((lora.A, A), (lora.B, B)):
+        torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_oft_turns_and_keeps_lengths(model):
+    """R R^T = I, so W's singular values stay; and a rotation of nothing but two axes, by hand."""
+    adapters = ready(model, methods.OFTConfig(size=4, sites="layers.0.query"))
+    W, oft = model.bert.encoder.layer[0].attention.self.query.weight.detach(), adapters["a"].at["layers.0.query"][0]
+    x = torch.randn(5, 16)
+    torch.testing.assert_close(oft.turned(x).norm(dim=1), x.norm(dim=1))
+    turned = oft.merged(W, None)[0].detach()
+    assert (turned - W).abs().max() > 0.1
+    torch.testing.assert_close(torch.linalg.svdvals(turned), torch.linalg.svdvals(W), rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        oft.upper.zero_()[0, 0] = 1.0  # Q = [[0, 1], [-1, 0]]: a quarter turn of the first two
+    torch.testing.assert_close(oft.turned(x)[:, :3], torch.stack([x[:, 1], -x[:, 0], x[:, 2]], 1))
+
+
 def test_lora_drops_x_in_training_only():
     lora = methods.LoRA(64, 5, 4, 1.0, dropout=0.5)
     nn.init.normal_(lora.B)
@@ -490,6 +527,8 @@ def test_known_counts():
     for method, want in {
         methods.LoRAConfig(rank=8): n * 2 * 8 * 2 * d,
         methods.DoRAConfig(rank=8): n * 2 * (8 * 2 * d + d),
+        methods.SHiRAConfig(rank=8): n * 2 * 8 * 2 * d,
+        methods.OFTConfig(size=32): n * 2 * 12 * 32 * 31 // 2,
         methods.VeRAConfig(rank=256): n * 2 * (256 + d),
         methods.IA3Config(): n * (2 * d + f),
         methods.BitFitConfig(): n * (4 * d + f + d + 2 * d) + d,
@@ -517,7 +556,7 @@ def test_every_method_says_what_it_is():
         assert cls.blocks <= {"Stack", "Fuse", "Split", "BatchSplit", "Parallel", "Average"} and "Stack" in cls.blocks
         assert bool(cls.refusal) == (len(cls.blocks) < 6), name
     merging = {name for name, cls in methods.METHODS.items() if cls.merges}
-    assert merging == {"lora", "dora", "vera", "ia3", "bitfit", "layernorm", "head"}
+    assert merging == {"lora", "dora", "vera", "shira", "oft", "ia3", "bitfit", "layernorm", "head"}
 
 
 COUNTED = {**EVERY, "one map": methods.VariantConfig(size=3), "direct": methods.PrefixTuningConfig(length=3, hidden=0),
@@ -555,6 +594,10 @@ def test_the_printed_formula_counts(recipe, model):
         (lambda: methods.LoRAConfig(alpha=-1), "lora: alpha must lie between 0 and inf, not -1"),
         (lambda: methods.LoRAConfig(dropout=1), "lora: dropout must lie between 0 and 1, not 1"),
         (lambda: methods.DoRAConfig(gated=True), "there is no gated DoRA"),
+        (lambda: methods.LoRAConfig(start="pisa"), 'lora: unknown start "pisa"; did you mean "pissa"'),
+        (lambda: methods.LoRAConfig(start="olora", gated=True), 'lora: start="olora" is for a LoRA without a gate'),
+        (lambda: methods.DoRAConfig(start="pissa"), 'dora: start="pissa" is for a LoRA without a gate'),
+        (lambda: methods.OFTConfig(size=1), "oft: size must be at least 2"),
         (lambda: methods.ParallelConfig(size=0), "parallel: size must be"),
         (lambda: methods.ParallelConfig(act="rely"), 'parallel: unknown activation "rely"; did you mean "relu"'),
         (lambda: methods.ParallelConfig(scale=float("nan")), "parallel: scale must lie"),
@@ -582,6 +625,8 @@ def test_bad_settings(make, message):
     [
         (methods.LoRAConfig(rank=17), r"lora: rank 17 is wider than the site it goes to \(16\)"),
         (methods.LoReFTConfig(rank=17), "loreft: rank 17 is wider"),
+        (methods.OFTConfig(size=5), 'oft: size 5 does not divide the width 16 of "layers.0.query"'),
+        (methods.SHiRAConfig(rank=9), 'shira: rank 9 asks for 288 of the 256 entries at "layers.0.query"'),
         (methods.PfeifferConfig(size=17), "pfeiffer: size 17 is wider"),
         (methods.CompacterConfig(size=20), "compacter: size 20 is wider"),
         (methods.CompacterConfig(size=9, n=3), 'compacter: n=3 does not divide the width 16 of "layers.0.attention"'),

@@ -19,10 +19,12 @@ from adapterlab.methods import (
     LayerNormConfig,
     LoRAConfig,
     LoReFTConfig,
+    OFTConfig,
     ParallelConfig,
     PfeifferConfig,
     PrefixTuningConfig,
     PromptTuningConfig,
+    SHiRAConfig,
     VeRAConfig,
 )
 
@@ -35,6 +37,10 @@ PEFT = {
     "lora, stabilised": LoRAConfig(rank=4, alpha=8, stabilised=True),
     "lora, all": LoRAConfig(rank=2, alpha=8, sites=ALL),
     "dora": DoRAConfig(rank=4, alpha=8),
+    "pissa": LoRAConfig(rank=4, alpha=8, start="pissa"),
+    "olora": LoRAConfig(rank=4, alpha=8, start="olora", sites=("query", "inner")),
+    "shira": SHiRAConfig(rank=4, seed=3),
+    "oft": OFTConfig(size=8, sites=("query", "inner")),
     "vera": VeRAConfig(rank=6, seed=3),
     "vera, wide and narrow": VeRAConfig(rank=6, seed=3, sites=("query", "inner", "outer")),
     "ia3": IA3Config(),
@@ -76,6 +82,9 @@ SITES = [
 # what its parameters are called -> what ours are called; METHOD stands for the method's name
 NAMES = [
     (r"lora_(A|B)\.weight$", r"METHOD.\1"),
+    (r"lora_(A|B)\.weight\.first$", r"METHOD.\g<1>0"),
+    (r"shira_weight$", "METHOD.values"),
+    (r"oft_R\.weight$", "METHOD.upper"),
     (r"lora_magnitude_vector$", "METHOD.magnitude"),
     (r"vera_lambda_(b|d)$", r"METHOD.\1"),
     (r"ia3_l$", "METHOD.scale"),
@@ -136,7 +145,7 @@ def translated(tensors, method, model):
             ours |= {f"layers.{i}.memory.{method}.own": layers[:, i] for i in range(2)}
         elif name.endswith(".R"):
             ours[new] = tensor.T
-        elif name.endswith(("vera_A", "vera_B", "original")):
+        elif name.endswith(("vera_A", "vera_B", "original", "shira_indices")):
             continue
         elif name.endswith("loras.a.lora_B"):
             ours[
@@ -182,6 +191,25 @@ def test_the_recorded_settings_are_ours():
         record = json.loads((PEERS / f"methods_{peer}.json").read_text())
         assert set(record["versions"]) == {peer, "torch", "transformers"}
         assert set(record["cases"]) == set(cases)
+
+
+@pytest.mark.parametrize("case", ["pissa", "olora"])
+def test_the_start_is_pefts(case):
+    """What is trained starts as PEFT's does; an SVD is free in the sign of each component, so B A is compared."""
+    tensors, config = theirs("peft", case)[0], PEFT[case]
+    for site, modules in Adapters(base()).add("a", config).at.items():
+        lora, name = modules[0], next(k for k in tensors if rename(k, "lora") == f"{site}.lora.A0")
+        A, B = tensors[name], tensors[name.replace("lora_A", "lora_B")]
+        torch.testing.assert_close(lora.B @ lora.A, B @ A, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(lora.A.norm(dim=1), A.norm(dim=1), rtol=1e-5, atol=1e-5)
+
+
+def test_random_entries_are_pefts():
+    """SHiRA's mask out of the seed alone: PEFT stores (row, column) of each value."""
+    tensors = theirs("peft", "shira")[0]
+    for site, (shira,) in Adapters(base()).add("a", PEFT["shira"]).at.items():
+        rows, columns = next(t for k, t in tensors.items() if rename(k, "") == f"{site}.shira_indices")
+        assert torch.equal(shira.entries, rows.long() * shira.shape[1] + columns)
 
 
 def test_random_projections_are_pefts():

@@ -80,6 +80,36 @@ class Scaled(Wrap):
         return self.inner(x) + self.b * F.linear(self.d * F.linear(x, self.A), self.B)
 
 
+class Sparse(Wrap):
+    """SHiRA: some entries of the matrix are trained, and are added at their places."""
+
+    def __init__(self, inner, part):
+        super().__init__(inner)
+        self.at, self.values = part.entries.tolist(), own(part.values)
+
+    def forward(self, x):
+        width = x.shape[-1]
+        rows, columns = torch.tensor([divmod(i, width) for i in self.at]).T
+        W = self.inner.weight.index_put((rows, columns), self.values, accumulate=True)
+        return F.linear(x, W, self.inner.bias)
+
+
+class Turned(Wrap):
+    """OFT: the input goes through one block-diagonal matrix, by an inverse, before the frozen map reads it."""
+
+    def __init__(self, inner, part):
+        super().__init__(inner)
+        self.upper, self.m = own(part.upper), part.size
+
+    def forward(self, x):
+        blocks, eye = [], torch.eye(self.m)
+        for numbers in self.upper:
+            Q = torch.zeros(self.m, self.m).masked_scatter(torch.ones(self.m, self.m).triu(1).bool(), numbers)
+            Q = Q - Q.T
+            blocks.append((eye - Q) @ torch.linalg.inv(eye + Q))
+        return self.inner(x @ torch.block_diag(*blocks))
+
+
 class Times(Wrap):
     """(IA)^3: the output scaled, or what goes in."""
 
@@ -208,6 +238,8 @@ def _ia3(layer, part, i):
 PLACED = {
     "bottleneck": _bottleneck, "pfeiffer": _output, "parallel": _output, "lora": _low, "dora": _low,
     "vera": lambda layer, part, i: _low(layer, part, i, Scaled), "ia3": _ia3,
+    "shira": lambda layer, part, i: _low(layer, part, i, Sparse),
+    "oft": lambda layer, part, i: _low(layer, part, i, Turned),
 }  # fmt: skip
 SHARED = ("compacter", "prefix_tuning", "loreft")
 NORMS = ("bitfit", "layernorm")

@@ -13,7 +13,7 @@ from ..kit.drawing import arrow, box, write
 
 GROUPS = {
     "bottlenecks": ("bottleneck", "pfeiffer", "parallel", "variant", "compacter", "loreft", "invertible"),
-    "changes of a matrix": ("lora", "dora", "vera"),
+    "changes of a matrix": ("lora", "dora", "vera", "shira", "oft"),
     "scalings and shifts": ("ia3", "bitfit", "layernorm"),
     "added positions": ("prefix_tuning", "prompt_tuning"),
     "beside the model": ("kadapter",),
@@ -23,8 +23,8 @@ GROUPS = {
 }
 READS = {
     "bottleneck": "y", "pfeiffer": "LN(y + x)", "parallel": "x", "variant": "y or x", "compacter": "y", "loreft": "y",
-    "invertible": "y", "lora": "x", "dora": "x", "vera": "x", "ia3": "nothing", "bitfit": "nothing",
-    "layernorm": "nothing", "prefix_tuning": "x, as queries", "prompt_tuning": "x, as queries",
+    **dict.fromkeys(("lora", "dora", "vera", "shira", "oft"), "x"), "invertible": "y", "ia3": "nothing",
+    "bitfit": "nothing", "layernorm": "nothing", "prefix_tuning": "x, as queries", "prompt_tuning": "x, as queries",
     "kadapter": "frozen states",
 }  # fmt: skip
 COMBINES = {

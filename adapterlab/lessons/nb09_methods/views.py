@@ -36,7 +36,7 @@ PRESETS = {
     "nothing": {},
 }
 IDENTITY = {
-    **dict.fromkeys(("parallel", "lora", "dora", "vera", "ia3", "bitfit", "layernorm"), "exactly"),
+    **dict.fromkeys(("parallel", "lora", "dora", "vera", "shira", "oft", "ia3", "bitfit", "layernorm"), "exactly"),
     **dict.fromkeys(("bottleneck", "pfeiffer", "variant", "compacter", "invertible"), "nearly"),
     **dict.fromkeys(("loreft", "prefix_tuning", "prompt_tuning", "kadapter"), "no"),
 }
