@@ -26,6 +26,7 @@ from adapterlab.lessons.nb11_k_adapter.views import market_view
 from adapterlab.lessons.nb12_composition.views import composition_view
 from adapterlab.lessons.nb13_sharing.views import serving_view
 from adapterlab.lessons.nb14_quantized.views import fit_view
+from adapterlab.lessons.nb16_choosing.views import choose_view, map_view
 from adapterlab.methods import LoRAConfig, PfeifferConfig, houlsby
 from adapterlab.models import load_base
 from adapterlab.sites import Site
@@ -160,4 +161,6 @@ VIEWS = {
     "12 composition": lambda _: composition_view(fused(), letters, "abc", fusion="f", text="hello"),
     "13 serving": lambda _: serving_view(1_000_000, {"big": 250_000, "small": 0}, 3),
     "14 fit": lambda _: fit_view("bert-base", 8),
+    "16 map": lambda _: map_view(),
+    "16 choose": lambda _: choose_view(),
 }

@@ -1,10 +1,6 @@
 """Exercises of 16_forgetting_and_choosing."""
 
-import math
-
-import torch
-
-from ..kit.exercise import exercise, random_tensors
+from ..kit.exercise import divides, exercise, random_tensors
 
 # ---- 16a: a mixture of old rows and new
 
@@ -36,13 +32,13 @@ mix = exercise(
     """,
 )  # fmt: skip
 
-# ---- 16b: noise of equal norm
+# ---- 16c: noise of equal norm
 
 _CHANGES = [tuple(random_tensors((4, 3), (4, 3), seed=1)), tuple(random_tensors((2, 6), (2, 6), seed=2))]
 _CHANGES[0] = (0.1 * _CHANGES[0][0], _CHANGES[0][1])
 
 equal_norm = exercise(
-    "16b",
+    "16c",
     "change, noise",
     "noise * change.norm() / noise.norm()",
     _CHANGES,
@@ -63,28 +59,40 @@ equal_norm = exercise(
     """,
 )  # fmt: skip
 
-# ---- 16c: how much was forgotten
+# ---- 16b: how much was forgotten
 
 forgetting = exercise(
-    "16c",
+    "16b",
     "before, after, chance",
-    lambda before, after, chance: (before - after) / (before - chance) if before > chance else math.nan,
+    "(before - after) / (before - chance) if before > chance else 0.0",
     [(0.8, 0.65, 0.5), (0.9, 0.5, 0.25), (0.7, 0.75, 0.5), (0.5, 0.5, 0.5), (0.45, 0.4, 0.5)],
     """
-    before - after  # that is in points; divide by what there was to lose, before - chance
+    before - after if before > chance else 0.0
+    before - after                     # that is in points; divide by what there was to lose, before - chance
+    (before - after) / before if before > chance else 0.0
     (before - after) / before          # part of `before` is chance, and nobody loses that: divide by before - chance
-    (after - chance) / (before - chance) if before > chance else math.nan   # that is what was kept: take it from 1
-    (after - before) / (before - chance) if before > chance else math.nan  # the sign is turned: a loss is positive
-    (before - after) / (after - chance) if before > chance and after != chance else math.nan
+    (after - chance) / (before - chance) if before > chance else 0.0    # that is what was kept: take it from 1
+    (after - before) / (before - chance) if before > chance else 0.0    # the sign is turned: a loss is positive
+    (before - after) / (after - chance) if before > chance and after != chance else 0.0
         # divide by what there was to lose, before - chance, not by what is left
-    max(0.0, (before - after) / (before - chance)) if before > chance else math.nan
+    max(0.0, (before - after) / (before - chance)) if before > chance else 0.0
         # a task can have become better: that is negative forgetting, and counts
-    (before - after) / (before - chance) if before > chance else 0.0
-        # where nothing was learned nothing can be told: return math.nan, not 0
-    (before - after) / (before - chance) if before != chance else math.nan
-        # below chance there was nothing to lose, either: math.nan
-    100 * (before - after) / (before - chance) if before > chance else math.nan  # in per cent: return a fraction
+    (before - after) / (before - chance) if before != chance else 0.0
+        # below chance there was nothing to lose, either: 0
+    100 * (before - after) / (before - chance) if before > chance else 0.0  # in per cent: return a fraction
     """,
+    divides("nothing was learned when `before` equals `chance`, and the formula divides by 0: return 0", 0.5, 0.5, 0.5),
     tolerance=1e-9,
-    names={"torch": torch},
 )
+
+QUIZ = """50 b a c
+    1 19   # that is in percent of the score before; chance was never learned
+    1 15   # those are points; divide by what there was to lose
+    1 *    # points lost, divided by the points above chance before
+    2 a    # a smaller rank moves the same weights
+    2 c    # a lower rate only moves them less
+    3 b    # the noise went through the same adapter
+    3 c    # then there would have been nothing to lose
+    4 a    # both have their labels in the head
+    4 b    # one adapter serves both: nobody has to say
+"""
