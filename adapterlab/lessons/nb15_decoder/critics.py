@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from ...adapters import Adapters
-from ...decoder import smollm2_folder
 from ...errors import UserError
 from ...lab import Lab, move
-from ...methods import houlsby
+from ...methods import LoRAConfig, houlsby
 from ...models import load_base
-from ...tasks import Rows, Task, batches, encode, load_task
+from ...models.decoder import smollm2_folder
+from ...tasks import Rows, Task, batches, encode
 from ...tasks.questions import load_questions
 from ...train import evaluate, fit, predict
 
+PROMPT, OPENINGS = "A critic on the film:", (" the movie", " the acting", " the story is", " a")
 CRITICS = {"pleased": 1, "displeased": 0}  # critic -> label of Rotten Tomatoes
 WORDS = range(5, 21)  # of a sentence: short ones, for small machines
 
@@ -34,8 +35,14 @@ def decoder(name: str, lab: Lab) -> tuple:
     except UserError as error:
         if name != "smollm2":
             raise
-        print(f"{error}\nIn its place a tiny random decoder: every cell works, and no word or number below means a thing.")
+        print(f"{error}\nIn its place a tiny random decoder: every cell works, no word or number below means a thing.")
         return load_base("tiny-decoder", head="causal", device=lab.device, seed=lab.seed)
+
+
+def upper_half(model, rank: int) -> LoRAConfig:
+    """LoRA at query and value of the upper half of the layers: the error travels no further down."""
+    depth = model.config.num_hidden_layers
+    return LoRAConfig(rank=rank, layers=tuple(range(depth // 2, depth)))
 
 
 def sentences(rows: Rows, label: int, count: int, seed: int = 0) -> list[str]:
@@ -74,10 +81,33 @@ def more_surprised(one: Tensor, other: Tensor) -> tuple[float, float]:
     return gap.mean().item(), 1.96 * gap.std().item() / len(gap) ** 0.5
 
 
+@torch.no_grad()
+def sample(
+    model, tokenizer, prompts: Sequence[str], pad_left: Callable, new: int, seed: int = 0, batch_size: int = 32
+) -> list[str]:
+    """What is written behind each prompt, at most `new` tokens drawn at temperature 0.7, by the active adapters.
+
+    pad_left(rows, pad) -> (ids, mask, positions) makes a batch of prompts, as exercise 15c does.
+    """
+    model.eval()
+    texts, device = [], next(model.parameters()).device
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for at in range(0, len(prompts), batch_size):
+            rows = [tokenizer(prompt).input_ids for prompt in prompts[at : at + batch_size]]
+            ids, mask, _ = (t.to(device) for t in pad_left(rows, tokenizer.pad_token_id))
+            drawn = model.generate(
+                input_ids=ids, attention_mask=mask, do_sample=True, temperature=0.7, top_k=0, max_new_tokens=new,
+                pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+            )  # fmt: skip
+            texts += tokenizer.batch_decode(drawn[:, ids.shape[1] :], skip_special_tokens=True)
+    return texts
+
+
 def train_judge(
     task: Task, train: int, epochs: int, seed: int = 0, device="auto"
 ) -> tuple[Callable[[Sequence[str]], Tensor], float]:
-    """(texts -> the probability that each is pleased, its accuracy on 300 held-out sentences): notebook 02's adapter."""
+    """(texts -> how probably each is pleased, its accuracy on 300 held-out sentences): an adapter as in notebook 02."""
     data = task.subset(train=train, validation=min(300, train), test=None)
     model, tokenizer = load_base(labels=len(data.labels), device=device, seed=seed)
     adapters = Adapters(model)

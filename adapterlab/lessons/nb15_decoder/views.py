@@ -18,7 +18,8 @@ def mood_view(written: pd.DataFrame) -> base.FigureView:
 
     def draw(weight: float, opening: str):
         here = written[(written["weight"] == weight) & (written["opening"] == opening)]
-        lines = [f"{100 * p:3.0f}% pleased: {html.escape(opening + text)}" for p, text in here[["pleased", "text"]].values]
+        pairs = zip(here["pleased"], here["text"], strict=True)
+        lines = [f"{100 * pleased:3.0f}% pleased: {html.escape(opening + text)}" for pleased, text in pairs]
         happy = int((here["pleased"] > 0.5).sum())
         summary = f'weight {weight:g}, "{opening}": {happy} of {len(here)} judged pleased'
         return plots.moods(shares, rows, at=weight), summary, "<br>".join(lines)
