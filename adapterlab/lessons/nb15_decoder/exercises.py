@@ -23,15 +23,15 @@ A = "prompt, text, end, length"
 labelled_row = exercise(
     "15a",
     A,
-    lambda prompt, text, end, length: _row(prompt, text, end, length),
+    _row,
     [([5, 6], [7, 8, 9], 2, 8), ([4], [3, 7], 2, 4), ([2, 3, 1], [9], 2, 7)],
     f"""
-    row({A}, front=True, back=True)  # everything is learned, prompt and padding too: their labels are -100
-    row({A}, front=True)             # the prompt is learned: it is given, so its labels are -100
-    row({A}, back=True)              # the padding is learned: behind the first end token every label is -100
-    row({A}, stop=False)
+    right({A}, front=True, back=True)  # everything is learned, prompt and padding too: their labels are -100
+    right({A}, front=True)             # the prompt is learned: it is given, so its labels are -100
+    right({A}, back=True)              # the padding is learned: behind the first end token every label is -100
+    right({A}, stop=False)
         # the end token that closes the text is masked with the padding, which looks like it: nothing learns to stop
-    row(prompt, text, end, len(prompt + text) + 1)  # the padding is missing: both lists have `length` entries
+    right(prompt, text, end, len(prompt + text) + 1)  # the padding is missing: both lists have `length` entries
     (prompt + text + [-100] * (length - len(prompt + text)), right({A})[1])
     (prompt + text + [end] + [-100] * (length - len(prompt + text) - 1), right({A})[1])
         # -100 is a label, no token: the row itself is filled up with `end`
@@ -43,7 +43,6 @@ labelled_row = exercise(
     right({A})[1]                    # those are the labels alone; the row itself is due, too
     right({A})[0]                    # that is the row alone; its labels are due, too
     """,
-    names={"row": _row},
 )
 
 # ---- 15b: the loss of the next token
@@ -101,18 +100,18 @@ def _pad(rows, pad, left=True, by_token=False, positions=_positions):
 pad_left = exercise(
     "15c",
     "rows, pad",
-    lambda rows, pad: _pad(rows, pad),
+    _pad,
     [([[5, 6, 7, 8], [9, 4]], 2), ([[3], [2, 7, 2], [1, 6]], 2), ([[4, 5]], 0)],
     """
-    padded(rows, pad, left=False)
-    padded(rows, pad, left=False, positions=lambda m: torch.arange(m.shape[1]).expand_as(m))
+    right(rows, pad, left=False)
+    right(rows, pad, left=False, positions=lambda m: torch.arange(m.shape[1]).expand_as(m))
         # the padding stands on the right, between a prompt and what is written: put it on the left
-    padded(rows, pad, by_token=True)
+    right(rows, pad, by_token=True)
         # the mask is read off the tokens, and a prompt may hold the padding token itself: count with len(row)
-    padded(rows, pad, positions=lambda m: torch.arange(m.shape[1]).expand_as(m))
+    right(rows, pad, positions=lambda m: torch.arange(m.shape[1]).expand_as(m))
         # the positions count the padding: each row's first real token is at position 0
-    padded(rows, pad, positions=lambda m: m.cumsum(1))      # the positions begin at 1; the first real token is at 0
-    padded(rows, pad, positions=lambda m: m.cumsum(1) - 1)  # padding is at position -1: clamp(min=0)
+    right(rows, pad, positions=lambda m: m.cumsum(1))      # the positions begin at 1; the first real token is at 0
+    right(rows, pad, positions=lambda m: m.cumsum(1) - 1)  # padding is at position -1: clamp(min=0)
     (right(rows, pad)[0], torch.ones_like(right(rows, pad)[1]), right(rows, pad)[2])
         # the mask is 1 everywhere: padding would be read
     (right(rows, pad)[0], 1 - right(rows, pad)[1], right(rows, pad)[2])
@@ -121,7 +120,6 @@ pad_left = exercise(
     right(rows, pad)[:2]                                    # the positions are missing
     right(rows, pad)[0]  # those are the tokens alone; mask and positions are due, too
     """,
-    names={"padded": _pad},
 )
 
 # ---- 15d: greedy writing, with an adapter that changes on the way
@@ -158,24 +156,37 @@ ALL = "step, prompt, adapter_at, steps, end"
 write = exercise(
     "15d",
     ALL,
-    lambda step, prompt, adapter_at, steps, end: _write(step, prompt, adapter_at, steps, end),
+    _write,
     [(_step, [3, 1, 4], _turns, 8, 11), (_step, [5], _turns, 6, 11), (_step, [3, 1, 4], _turns, 8, 1),
      (_step, [7, 2], lambda i: "b", 1, 11)],
     f"""
-    w({ALL}, again=True)
+    right({ALL}, again=True)
         # the cache holds what was read, and here it is read again: after the first step, feed the new token alone
-    w({ALL}, forget=True)
+    right({ALL}, forget=True)
         # the cache is not handed on, so each step reads one token and forgets all before it
-    w({ALL}, early=1)         # the adapter changes a token too early: adapter_at(i) writes token i, and i begins at 0
-    w({ALL}, early=-1)        # the adapter changes a token too late: adapter_at(i) writes token i, and i begins at 0
-    w(step, prompt, lambda i: adapter_at(0), steps, end)  # the adapter never changes: ask adapter_at(i) at every step
-    w({ALL}, last=True)       # the end token is no part of the text: stop before it is noted
-    w(step, prompt, adapter_at, steps, -1)                # it writes on behind the end token: stop there
-    prompt + w({ALL})         # the prompt is in front: return what was written alone
-    w(step, prompt, adapter_at, steps + 1, end)
-    w(step, prompt, adapter_at, steps - 1, end)           # that is one token more or less than `steps`
-    w(lambda *a: (-step(*a)[0], step(*a)[1]), prompt, adapter_at, steps, end)
+    right({ALL}, early=1)
+        # the adapter changes a token too early: adapter_at(i) writes token i, and i begins at 0
+    right({ALL}, early=-1)
+        # the adapter changes a token too late: adapter_at(i) writes token i, and i begins at 0
+    right(step, prompt, lambda i: adapter_at(0), steps, end)
+        # the adapter never changes: ask adapter_at(i) at every step
+    right({ALL}, last=True)       # the end token is no part of the text: stop before it is noted
+    right(step, prompt, adapter_at, steps, -1)                # it writes on behind the end token: stop there
+    prompt + right({ALL})         # the prompt is in front: return what was written alone
+    right(step, prompt, adapter_at, steps + 1, end)
+    right(step, prompt, adapter_at, steps - 1, end)           # that is one token more or less than `steps`
+    right(lambda *a: (-step(*a)[0], step(*a)[1]), prompt, adapter_at, steps, end)
         # it takes the least likely token: argmax, not argmin
     """,
-    names={"w": _write},
 )  # fmt: skip
+
+QUIZ = """c a b a
+    1 a  # what was never learned is not said more often for it
+    1 b  # which label is masked changes what is learned; work out which token carries that number
+    2 b  # the prompt is the same everywhere: how hard is it to foretell after a few steps?
+    2 c  # the mean is then taken over more tokens, and these are easier than the others
+    3 a  # ask what the cache holds, and which of it the query's matrix has a part in
+    3 c  # the position of a token is the same, whoever reads it
+    4 b  # were its weights changed? think of what a forward pass without the adapter computes
+    4 c  # it was measured on texts that neither critic has read
+"""
