@@ -145,10 +145,11 @@ def packing(model) -> str:
 def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Path:
     """Write an adapter to `folder`: its tensors, its config and a model card appear together or not at all.
 
-    Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
-    holds a NaN or an infinity.
+    Errors: UserError when the folder is there already (unless overwrite), cannot be written, when the adapter holds a
+    NaN or an infinity, and while one is merged: the base's weights are then not its own.
     """
-    adapter, folder = adapters[name], check_target(folder, overwrite)
+    adapters.free()
+    adapter, folder = adapters[name], check_target(folder, overwrite or adapters.overwrite)
     tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
     finite(tensors, f'adapter "{name}"')
     packed = pack_tensors(tensors)
@@ -236,8 +237,9 @@ def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head
 
     head: with its head, if it has one; without it, an adapter fits every class of its base.
     Errors: UserError for a folder that is not an adapter's, damaged files, missing, unexpected or misshapen tensors,
-    another base model or a newer format; the model is then what it was.
+    another base model or a newer format, and while an adapter is merged; the model is then what it was.
     """
+    adapters.free()
     folder = Path(folder)
     config, packed = _read(folder)
     name = config["name"] if name is None else name
