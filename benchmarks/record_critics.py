@@ -1,6 +1,6 @@
 """Record the two critics of notebook 15: a row a critic and seed, finished rows never repeated.
 
-python benchmarks/record_critics.py [--seeds 5] [--texts 320] [--samples 100] [--model smollm2] [--out FOLDER]
+python benchmarks/record_critics.py [--seeds 5] [--texts 240] [--samples 100] [--model smollm2] [--out FOLDER]
 
 A LoRA of rank 8 learns sentences of one mood (Rotten Tomatoes, training split). Its mean loss a token is taken on
 test sentences of its own mood, of the other and on plain ones, each beside the base's; then it writes, and a sentiment
@@ -19,8 +19,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--texts", type=int, default=320, help="sentences that a critic learns from")
-    parser.add_argument("--tests", type=int, default=64, help="sentences of each kind that judge it")
+    parser.add_argument("--texts", type=int, default=240, help="sentences that a critic learns from")
+    parser.add_argument("--tests", type=int, default=48, help="sentences of each kind that judge it")
     parser.add_argument("--samples", type=int, default=100, help="texts that it writes")
     parser.add_argument("--out", help="folder for the rows; default: data/results")
     args = parser.parse_args()
@@ -30,7 +30,7 @@ def main() -> None:
     from adapterlab.studies import results
     from adapterlab.studies.sweep import run_sweep
 
-    recipe = {"model": args.model, "rank": 8, "lr": 3e-3, "batch_size": 8, "epochs": 1, "new": 24}
+    recipe = {"model": args.model, "rank": 8, "lr": 3e-3, "batch_size": 6, "epochs": 1, "new": 24}
     counts = {"texts": args.texts, "tests": args.tests, "samples": args.samples}
     settings = [{"critic": name, "seed": seed, **recipe, **counts} for seed in range(args.seeds) for name in CRITICS]
     run_sweep(run_one, settings, "critics", folder=args.out or results.RESULTS)
@@ -49,7 +49,7 @@ def bench(name: str, tests: int) -> SimpleNamespace:
     task = load_task("rotten_tomatoes")
     texts = {mood: critics.sentences(task.test, label, tests) for mood, label in critics.CRITICS.items()}
     data = {mood: encode_text(rows, tokenizer, prompts=[critics.PROMPT] * len(rows)) for mood, rows in texts.items()}
-    data["plain"] = encode_text(critics.plain_sentences(tests), tokenizer)
+    data["plain"] = critics.plain(tests, tokenizer)
     base = {kind: critics.text_losses(model, one, next_token_loss) for kind, one in data.items()}
     judge, right = critics.train_judge(task, **JUDGE)
     return SimpleNamespace(

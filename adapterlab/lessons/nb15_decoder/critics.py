@@ -14,7 +14,7 @@ from ...lab import Lab, move
 from ...methods import LoRAConfig, houlsby
 from ...models import load_base
 from ...models.decoder import smollm2_folder
-from ...tasks import Rows, Task, batches, encode
+from ...tasks import EncodedText, Rows, Task, batches, encode, encode_text
 from ...tasks.questions import load_questions
 from ...train import evaluate, fit, predict
 
@@ -51,11 +51,17 @@ def sentences(rows: Rows, label: int, count: int, seed: int = 0) -> list[str]:
     return [f" {text}" for text in random.Random(seed).sample(texts, min(count, len(texts)))]
 
 
-def plain_sentences(count: int) -> list[str]:
-    """Short sentences about bees, glaciers and the like, out of the bundled passages: no critic has read them."""
+def plain(count: int, tokenizer) -> EncodedText:
+    """Short sentences about bees, glaciers and the like, from the bundled passages: no critic has read them.
+
+    Their end tokens do not count: that a text ends after a sentence is the critics' habit, not English.
+    """
     passages = dict.fromkeys(question.context for question in load_questions("mini_squad"))
     texts = [text for passage in passages for text in re.split(r"(?<=[.!?])\s+", passage)]
-    return random.Random(0).sample([text for text in texts if len(text.split()) in WORDS], count)
+    short = [text for text in texts if len(text.split()) in WORDS]
+    data = encode_text(random.Random(0).sample(short, min(count, len(short))), tokenizer)
+    data.labels[data.labels == tokenizer.eos_token_id] = -100
+    return data
 
 
 @torch.no_grad()
@@ -66,7 +72,7 @@ def text_losses(model, data, loss: Callable[[Tensor, Tensor], Tensor], batch_siz
     for inputs, labels, order in batches(data, batch_size):
         logits = model(**move(inputs, device)).logits.float().cpu()
         for i, one, label in zip(order.tolist(), logits, labels, strict=True):
-            rows[i] = torch.tensor([loss(one[None], label[None]), (label[1:] != -100).sum()])
+            rows[i] = torch.tensor([loss(one[None], label[None]).item(), (label[1:] != -100).sum().item()])
     return rows
 
 
