@@ -203,7 +203,7 @@ class Tokens:
             kwargs["attention_mask"] = F.pad(mask, (more, 0), value=1)
         if kwargs.get("token_type_ids") is not None:
             kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
-        positions = kwargs.pop("position_ids", None)
+        positions = kwargs.get("position_ids")
         if positions is not None and more:
             front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
             kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)

@@ -4,12 +4,10 @@ The recipe is that of Houlsby et al. 2019, section 3.1: Adam, the learning rate 
 steps and then decayed linearly to zero, the best state on the validation data kept.
 """
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +21,7 @@ from .lab import device_name, mixed_precision, move, peak_memory_mb, release_mem
 from .methods import LoRA
 from .progress import Progress
 from .tasks import Encoded, EncodedText, batches, score
-from .tasks.text import IGNORED
+from .tasks.text import IGNORED, check_text
 
 COLLAPSED = "every validation sentence got the same answer: lower the learning rate or warm up longer"
 
@@ -357,13 +355,3 @@ def judge_text(model: nn.Module, data: EncodedText, batch_size: int = 8) -> Verd
 def perplexity(model: nn.Module, data: EncodedText, batch_size: int = 8) -> float:
     """exp of the mean cross-entropy of a token that is learned (prompts do not count): 1 is certainty."""
     return judge_text(model, data, batch_size).score
-
-
-def check_text(model: nn.Module, data: EncodedText) -> None:
-    """UserError for a model that does not foretell tokens, or that cannot tell packed texts apart."""
-    config: Any = model.config
-    whole: Any = model
-    if whole.get_output_embeddings() is None or config.is_encoder_decoder:
-        raise UserError(f'{type(model).__name__} has no language-model head: load_base(name, head="causal")')
-    if data.positions is not None and "position_ids" not in inspect.signature(model.forward).parameters:
-        raise UserError(f"{type(model).__name__} takes no position_ids and cannot read packed rows: packed=0")
