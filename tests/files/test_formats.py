@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import transformers as T
 from formats_cases import HEADS, HERE, OURS, adapted, digest, every, fresh, inputs, logits, scramble
 from refused import refused
 from safetensors.torch import load_file, save_file
-from tiny_bert import same_state
+from tiny_bert import same_state, tiny_bert
 
 from adapterlab import methods
 from adapterlab.adapters import Adapters
@@ -294,9 +295,6 @@ def test_wrong_settings(copied, peer, which, config, message):
 
 
 def test_another_model(copied):
-    import tiny
-    from tiny_bert import tiny_bert
-
     wide = Adapters(tiny_bert(width=12))
     refuses(wide, HERE / "peft" / "lora", "must be|does not fit")
     refuses(wide, HERE / "adapters" / "houlsby", "16 wide")
@@ -312,8 +310,6 @@ def test_another_model(copied):
 @pytest.mark.parametrize("case", ["roberta", "distilbert", "electra", "deberta-v2", "mpnet", "albert", "bart", "vit"])
 def test_a_head_of_several_maps(case, pooling, tmp_path):
     """PEFT gets every map whole, also where another seed made the model's own; a frozen part of them stays frozen."""
-    import tiny
-
     first, second = (Adapters(tiny.model(case, seed)) for seed in (0, 0))
     first.add("a", methods.LoRAConfig(rank=2), head=("x", "y", "z"), pooling=pooling)
     for p in first["a"].parameters():
@@ -334,8 +330,6 @@ def test_a_head_of_several_maps(case, pooling, tmp_path):
 
 
 def test_heads_that_a_format_cannot_hold(tmp_path, copied):
-    import tiny
-
     adapters = fresh()
     for pooling in ("mean", "last", "first"):
         adapters.add(pooling, methods.LoRAConfig(rank=2), head=("x", "y"), pooling=pooling)
