@@ -32,6 +32,7 @@ REFUSED = {
 READS = {  # the heads of the peers that are more or less than one map on the frozen pooler: pooling, and its own maps
     "own_pooler": ("own", ("head", "head.pooler_dense")),
     "roberta_lora": ("model", ("head", "head.classifier_dense")),
+    "roberta_prefix": ("model", ("head", "head.classifier_dense")),
     "electra_lora": ("model", ("head", "head.classifier_dense")),
     "first_head": ("first", ("head",)),
     "deep_head": ("own", ("head", "head.pooler_dense")),
@@ -175,7 +176,10 @@ def test_what_the_peers_read(peer, tmp_path):
 CANNOT = {
     ("peft", "bottleneck"): (methods.BottleneckConfig(size=4), "it has no bottleneck"),
     ("peft", "reft"): (methods.LoReFTConfig(rank=2), "it has no loreft"),
-    ("peft", "gated"): (methods.LoRAConfig(rank=2, gated=True), "no gate on a LoRA"),
+    ("peft", "gated"): (methods.LoRAConfig(rank=2, gated=True), "it has no gate"),
+    ("peft", "uncounted"): (methods.PrefixTuningConfig(length=2), "takes up the text's first positions.*counted=True"),
+    ("peft", "gated prefix"): (methods.PrefixTuningConfig(length=2, gated=True, counted=True), "it has no gate"),
+    ("adapterhub", "counted"): (methods.PrefixTuningConfig(length=2, counted=True), "take up no positions"),
     ("peft", "both sides"): (methods.IA3Config(sites=("hidden", "outer")), "before and behind"),
     ("peft", "two"): (
         (methods.LoRAConfig(rank=2), methods.LayerNormConfig()),
@@ -274,6 +278,13 @@ def test_wrong_tensors(copied, peer, which, case):
         ("peft", "dora", {"use_dora": False}, "unexpected tensor"),
         ("peft", "lora", {"something_new": 3}, 'setting "something_new"'),
         ("peft", "prompt", {"num_virtual_tokens": 7}, "must be"),
+        ("peft", "prefix", {"num_virtual_tokens": 7}, "must be"),
+        ("peft", "prefix", {"peft_type": "PROMPT_TUNING"}, "must be"),
+        ("peft", "prompt", {"peft_type": "PREFIX_TUNING"}, "do not fit this model's 2 attentions"),
+        ("peft", "vera", {"projection_prng_key": 4}, "vera_A is not what projection_prng_key 4 makes"),
+        ("peft", "vera", {"r": 5}, "vera_A is not what"),
+        ("peft", "vera", {"save_projection": False}, "vera_A"),
+        ("peft", "vera_seed", {"save_projection": True}, 'lacks tensor "vera_A"'),
         ("adapters", "houlsby", {"reduction_factor": 0}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": {"1": 3}}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": 2}, "must be"),
@@ -353,6 +364,18 @@ def test_heads_that_a_format_cannot_hold(tmp_path, copied):
     folder = edit(copied("peft", "own_pooler"), lambda t: t | {"base_model.model.classifier.extra": torch.ones(2)})
     refuses(fresh(), folder, '"classifier.extra" was trained along with the head')
     refuses(fresh("roberta"), HERE / "adapters" / "first_head", "was trained on a bert")
+
+
+@pytest.mark.parametrize(
+    "recipe", [methods.PromptTuningConfig(length=2), methods.PrefixTuningConfig(length=2, counted=True)]
+)
+def test_the_class_that_reads_added_positions(recipe, tmp_path):
+    """PEFT's class for a task wants the task's head in the file, and raises without it."""
+    adapters = fresh()
+    adapters.add("a", recipe, head=("bad", "fair", "good"))
+    for head, kind in ((True, "SEQ_CLS"), (False, "FEATURE_EXTRACTION")):
+        folder = adapters.export("a", tmp_path / kind, "peft", head=head)
+        assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == kind
 
 
 LOADS = {
