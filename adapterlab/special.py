@@ -181,8 +181,8 @@ class Tokens:
 
     def enter(self, stack, args, kwargs):
         setup = self.owner.active
-        if setup is None:
-            return None
+        if not any(self.site.name in self.owner[name].at for name in compose.names(setup)):
+            return None  # what the model is told of its positions stays
         kwargs = given(stack, args, kwargs)
         ids, y, mask = kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask")
         past = kwargs.get("past_key_values")
@@ -203,7 +203,7 @@ class Tokens:
             kwargs["attention_mask"] = F.pad(mask, (more, 0), value=1)
         if kwargs.get("token_type_ids") is not None:
             kwargs["token_type_ids"] = F.pad(kwargs["token_type_ids"], (new.shape[1] - y.shape[1], 0))
-        positions = kwargs.get("position_ids")
+        positions = kwargs.pop("position_ids", None)
         if positions is not None and more:
             front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
             kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
