@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--record", action="store_true", help="keep times and memory in data/results/notebook_times.csv")
     table = commands.add_parser("list", help="the notebooks, what they answer and how long they take")
     table.add_argument("--markdown", action="store_true", help="as the table of the README")
+    table.add_argument("--links", action="store_true", help="the README's launch links, for pyproject.toml's address")
     commands.add_parser("doctor", help="what this machine has and what to do about what is missing")
     report = commands.add_parser("report", help="a folder of students' notebooks as a table: exercises and predictions")
     report.add_argument("folder", metavar="FOLDER")
@@ -77,7 +78,7 @@ def _main(given) -> int:
 
         return run(given.names, given.profile, given.jobs, given.p, given.out, given.timeout, given.record)
     if given.command == "list":
-        return show_list(given.markdown)
+        return show_list(given.markdown, given.links)
     if given.command == "doctor":
         from .book.doctor import doctor
 
@@ -99,11 +100,15 @@ def _main(given) -> int:
     return 2
 
 
-def show_list(markdown: bool = False) -> int:
-    """Print every notebook: number, title, question, measured minutes."""
+def show_list(markdown: bool = False, links: bool = False) -> int:
+    """Print every notebook: number, title, question, measured minutes; or the launch links."""
     from .book import times
+    from .book.links import badges
     from .book.notebooks import choose, notebooks
 
+    if links:
+        print(badges())
+        return 0
     rows, width = times.read(), shutil.get_terminal_size((110, 0)).columns
     if markdown:
         print("| notebook | question | minutes |\n|---|---|---|")

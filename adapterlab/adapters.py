@@ -10,7 +10,6 @@ adapters.detach()                  # the model is bit for bit what it was
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +17,11 @@ from torch import Tensor, nn
 
 from . import combine as combining
 from . import compose, suits
+from . import explain as explaining
 from . import merge as merging
 from .adapter import CHILD, Adapter, Info, base_count
-from .combine import Parts
 from .compose import Setup
 from .errors import UserError, suggest
-from .explain import Explanation, explain
 from .files import checkpoint, formats
 from .hooks import Attachment, Here
 from .methods import FusionConfig, HeadConfig, Method
@@ -261,15 +259,6 @@ class Adapters:
         recipe = FusionConfig(of=names, sites=tuple(s for s in self.sites if s in sites))
         return self.add(",".join(names) if name is None else name, recipe, head, seed, task)
 
-    def combine(self, name: str, parts: Parts, way: str = "linear", **settings) -> Adapter:
-        """Add an adapter made of the weights of others: average, sum, TIES and more; see `combine.combine`."""
-        return combining.combine(self, name, parts, way, **settings)
-
-    def to_lora(self, name: str, new: str, rank: int = 8, bias: str = "refuse") -> list[dict]:
-        """Add a LoRA that does what `name` does to the weights, for servers that know LoRA alone, and say how far it is
-        off, a row a site; see `combine.to_lora`."""
-        return combining.to_lora(self, name, new, rank, bias)
-
     def activate(self, setup: Setup) -> None:
         """Run this adapter, or composition, from now on; None runs the bare model."""
         self.setup = suits.checked(self, setup)
@@ -298,16 +287,6 @@ class Adapters:
         checkpoint(adapters.hold(layer), x, use_reentrant=False); what transformers checkpoints is held by itself.
         """
         return self.here.hold(self.active, function)
-
-    def answers(self, logits: Tensor, setup: Setup = None) -> dict[Setup, Tensor]:
-        """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
-
-        logits: of the model while `setup` was active, (rows, ..., labels); for Parallel there are rows for each child,
-        child after child. A head with fewer labels than the widest is filled up with -inf in `logits`, and cut here.
-        setup: the one that ran; None for the one that is active. Any other setup is its own only child.
-        """
-        setup = self.active if setup is None else suits.checked(self, setup)
-        return suits.answers(self, logits, setup)
 
     def train(self, name: str, within: Setup = None) -> list[nn.Parameter]:
         """Freeze the model and every other adapter, activate this one; returns the parameters to train.
@@ -361,41 +340,15 @@ class Adapters:
         if self.merged is not None and name in (None, self.merged):
             raise UserError(f'"{self.merged}" is merged into the weights; call adapters.unmerge() first')
 
-    def merge(self, name: str) -> None:
-        """Write an adapter into the frozen weights, where that is exact; see `merge.merge`."""
-        merging.merge(self, name)
+    # ---- what other files do with adapters, as methods
 
-    def unmerge(self) -> None:
-        """Put the original weights back, bit for bit."""
-        merging.unmerge(self)
-
-    def merge_and_unload(self, name: str) -> nn.Module:
-        """The model with an adapter in its weights and nothing attached; the original weights are forgotten."""
-        return merging.merge_and_unload(self, name)
-
-    def save(self, name: str, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write an adapter to a folder; see `checkpoint.save`."""
-        self.free()
-        return checkpoint.save(self, name, folder, overwrite or self.overwrite)
-
-    def load(self, folder: str | Path, name: str | None = None, head: bool = True) -> str:
-        """Read an adapter from a folder, under another name if you like; see `checkpoint.load`."""
-        self.free()
-        return checkpoint.load(self, folder, name, head)
-
-    def export(self, name: str, folder: str | Path, form: str, overwrite: bool = False, head: bool = True) -> Path:
-        """Write an adapter for another library, "peft" or "adapterhub"; see `formats.export`."""
-        return formats.export(self, name, folder, form, overwrite or self.overwrite, head)
-
-    def adopt(self, folder: str | Path, name: str | None = None, head: bool = True, pickle: bool = False) -> str:
-        """Read an adapter that PEFT or the Adapters library wrote; see `formats.adopt`."""
-        return formats.adopt(self, folder, name, head, pickle)
+    merge, unmerge, merge_and_unload = merging.merge, merging.unmerge, merging.merge_and_unload
+    combine, to_lora = combining.combine, combining.to_lora
+    save, load = checkpoint.save, checkpoint.load
+    export, adopt = formats.export, formats.adopt
+    answers, explain = suits.answers, explaining.explain
 
     # ---- looking at them
-
-    def explain(self) -> Explanation:
-        """What answers here, and what looks wrong, each with its mend; print it. See `explain.explain`."""
-        return explain(self)
 
     def count(self, name: str) -> int:
         """Parameters of an adapter, its head included."""

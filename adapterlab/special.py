@@ -181,8 +181,8 @@ class Tokens:
 
     def enter(self, stack, args, kwargs):
         setup = self.owner.active
-        if setup is None:
-            return None
+        if not any(self.site.name in self.owner[name].at for name in compose.names(setup)):
+            return None  # what the model is told of its positions stays
         kwargs = given(stack, args, kwargs)
         ids, y, mask = kwargs.pop("input_ids", None), kwargs.get("inputs_embeds"), kwargs.get("attention_mask")
         past = kwargs.get("past_key_values")
@@ -259,6 +259,9 @@ class Pass:
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
         masks = {"mask": call.get("attention_mask"), "decoder_mask": call.get("decoder_attention_mask")}
         self.owner.here.context = {**masks, "past": length}
+        recipes = [self.owner[name].info.recipe for name in compose.names(self.owner.active)]
+        more = sum(getattr(c, "length", 0) for recipe in recipes for c in recipe if getattr(c, "counted", False))
+        return ((), {**call, "position_ids": positions(base, call, length, more)}) if more else None
 
     def leave(self, base, args, output):
         self.owner.here.context = {}
@@ -280,6 +283,23 @@ class Pass:
 
     def end(self, model, args, output):
         self.owner.here.rows = None
+
+
+def positions(base: Any, call: dict, past: int, more: int) -> torch.Tensor:
+    """(rows, tokens): the positions of a text as the model would count them, and `more`."""
+    if call.get("position_ids") is not None:
+        return call["position_ids"] + more
+    ids = call["inputs_embeds"][..., 0] if call.get("input_ids") is None else call["input_ids"]
+    limit = getattr(base.config, "max_position_embeddings", None)
+    if limit and past + ids.shape[1] + more > limit:
+        raise UserError(
+            f"prefixes of {more} positions and a text of {past + ids.shape[1]} tokens are more than this model's "
+            f"{limit} positions; cut the text to {limit - more}"
+        )
+    rule = next((m for m in base.modules() if hasattr(m, "create_position_ids_from_input_ids")), None)
+    if rule is not None and call.get("input_ids") is not None:  # RoBERTa's kin, who count tokens and not padding
+        return rule.create_position_ids_from_input_ids(ids, rule.padding_idx, past + more)
+    return (torch.arange(ids.shape[1], device=ids.device) + past + more).expand(len(ids), -1)
 
 
 class Held:

@@ -99,8 +99,14 @@ def _maps(adapters: "Adapters", setup: Setup) -> set[tuple[str, ...]]:
     return {tuple(site for site in head.sites if site != "head") for head in heads if head}
 
 
-def answers(adapters: "Adapters", logits: Tensor, setup: Setup) -> dict[Setup, Tensor]:
-    """Child that answers -> (its rows in their order, its own labels); see `Adapters.answers`."""
+def answers(adapters: "Adapters", logits: Tensor, setup: Setup = None) -> dict[Setup, Tensor]:
+    """What each child of a BatchSplit or Parallel says: child -> (its rows in their order, its own labels).
+
+    logits: of the model while `setup` was active, (rows, ..., labels); for Parallel there are rows for each child,
+    child after child. A head with fewer labels than the widest is filled up with -inf in `logits`, and cut here.
+    setup: the one that ran; None for the one that is active. Any other setup is its own only child.
+    """
+    setup = adapters.active if setup is None else checked(adapters, setup)
     rows_of: dict[Setup, list[int]] = {}
     for child, rows in _answerers(adapters, setup, list(range(len(logits)))):
         rows_of.setdefault(child, []).extend(rows)

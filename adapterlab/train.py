@@ -4,11 +4,12 @@ The recipe is that of Houlsby et al. 2019, section 3.1: Adam, the learning rate 
 steps and then decayed linearly to zero, the best state on the validation data kept.
 """
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from .lab import device_name, mixed_precision, move, peak_memory_mb, release_mem
 from .methods import LoRA
 from .progress import Progress
 from .tasks import Encoded, EncodedText, batches, score
-from .tasks.text import IGNORED
+from .tasks.text import IGNORED, check_text
 
 COLLAPSED = "every validation sentence got the same answer: lower the learning rate or warm up longer"
 
@@ -190,6 +191,57 @@ def train_epoch(
     return losses
 
 
+def accumulating(many: int) -> Callable:
+    """A loop like `train_epoch` that takes a step every `many` batches, and one with what is left at the end.
+
+    Each batch weighs as much as it has labels to learn, so a step's gradient is that of all its rows in one batch, of a
+    loss that is a mean over them. Only one batch's activations are held at a time.
+    """
+
+    def loop(model, batches, optimizer, schedule, loss=default_loss, clip=1.0) -> list[Tensor]:
+        parameters, losses, rest = trained_parameters(model), [], iter(batches)
+        model.train()
+        while group := list(islice(rest, many)):
+            weights = [learned(labels) for _, labels in group]
+            optimizer.zero_grad()
+            losses.append(torch.zeros((), device=group[0][1].device))
+            for (inputs, labels), weight in zip(group, weights, strict=True):
+                with mixed_precision(labels.device):
+                    value = loss(model(**inputs), labels) * (weight / sum(weights))
+                value.backward()
+                losses[-1] += value.detach()
+            nn.utils.clip_grad_norm_(parameters, clip)
+            optimizer.step()
+            schedule.step()
+        return losses
+
+    return loop
+
+
+def learned(labels: Tensor) -> int:
+    """How many labels a batch's mean loss is over: its rows, or of (rows, tokens) the next tokens that are not -100."""
+    return int((labels[:, 1:] != IGNORED).sum()) if labels.ndim == 2 and labels.shape[1] > 1 else len(labels)
+
+
+@contextmanager
+def checkpointed(model: nn.Module, on: bool = True) -> Iterator[None]:
+    """Within it a training pass keeps a layer's input alone; backward runs the layer again (Chen et al. 2016).
+
+    The same numbers, dropout's too. UserError for a model whose class cannot. `on`: False changes nothing.
+    """
+    whole: Any = model
+    if on and not getattr(whole, "supports_gradient_checkpointing", False):
+        raise UserError(f"{type(model).__name__} does not support gradient checkpointing: leave checkpointing=False")
+    on = on and not whole.is_activation_checkpointing
+    if on:
+        whole.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        if on:
+            whole.activation_checkpointing_disable()
+
+
 class Best:
     """`with Best(model, optimizer) as best: ... best.keep()`: the model is left in the state last kept.
 
@@ -235,6 +287,8 @@ def fit(
     schedule: Callable[[int, int], float] = linear_schedule,
     loop: Callable = train_epoch,
     groups: Callable[[nn.Module, float], list] = lambda model, lr: trained_parameters(model),
+    accumulate: int = 1,
+    checkpointing: bool = False,
     name: str = "fit",
     show: bool = True,
 ) -> Run:
@@ -244,19 +298,21 @@ def fit(
     judge: model -> score, in the place of `evaluate(model, validation)`.
     schedule: (step, total steps) -> factor of lr. loop: one epoch, called and answering like `train_epoch`.
     groups: (model, lr) -> the optimizer's parameters or groups of them, as `lora_plus(16)` makes them.
+    accumulate: batches a step, see `accumulating`; history and step_ms count steps. checkpointing: see `checkpointed`.
     Of equal scores the one with the lower validation loss is kept; with a judge, the later one. Mixed precision on a
     GPU, float32 on a CPU, where the same seed gives the same numbers bit for bit.
     Errors: UserError when nothing requires a gradient, the data is empty, or the loss is not finite.
     """
-    total = _steps(model, train, epochs, batch_size, lr)
+    total = _steps(model, train, epochs, batch_size, lr, accumulate, loop)
+    loop = loop if accumulate == 1 else accumulating(accumulate)
     judge_epoch = _judging(validation, metric, judge)
     metric = "perplexity" if isinstance(train, EncodedText) else metric
     run = Run(name, metric, seed, lr, epochs, *count_parameters(model), device_name(next(model.parameters()).device))
     optimizer = torch.optim.Adam(groups(model, lr), lr=lr, fused=True)
     scheduler = LambdaLR(optimizer, lambda step: schedule(step, total))
     seed_everything(seed)
-    with Best(model, optimizer) as best, Progress(total, name, show) as bar:
-        for epoch, feed, rates in _epochs(run, train, batch_size, optimizer, bar):
+    with checkpointed(model, checkpointing), Best(model, optimizer) as best, Progress(total, name, show) as bar:
+        for epoch, feed, rates in _epochs(run, train, batch_size, accumulate, optimizer, bar):
             run.record(epoch, loop(model, feed, optimizer, scheduler, loss, clip), rates)
             if run.judged(epoch, judge_epoch(model)):
                 best.keep()
@@ -264,14 +320,16 @@ def fit(
     return run
 
 
-def _steps(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float) -> int:
+def _steps(model: nn.Module, train: Encoded, epochs: int, batch_size: int, lr: float, accumulate: int, loop) -> int:
     """How many steps it will take; UserError when it cannot begin."""
     if isinstance(train, EncodedText):
         check_text(model, train)
     if not trained_parameters(model):
         raise UserError("nothing to train: every parameter is frozen; call adapters.train(name) or unfreeze(model)")
     check_recipe(train, epochs, batch_size, lr)
-    return epochs * math.ceil(len(train) / batch_size)
+    if accumulate < 1 or accumulate > 1 and loop is not train_epoch:
+        raise UserError(f"accumulate must be at least 1, and 1 beside a loop of your own, not {accumulate}")
+    return epochs * math.ceil(math.ceil(len(train) / batch_size) / accumulate)
 
 
 def check_recipe(train: Encoded, epochs: int, batch_size: int, lr: float) -> None:
@@ -293,8 +351,10 @@ def _judging(validation: Encoded | None, metric: str, judge) -> Callable[[nn.Mod
     return lambda model: judge_logits(predict(model, validation), validation.labels, metric)
 
 
-def _epochs(run: Run, train: Encoded, batch_size: int, optimizer: Optimizer, bar: Progress) -> Iterator[tuple]:
-    """(epoch, its batches for `train_epoch`, the learning rate that each one meets); measures what it costs."""
+def _epochs(
+    run: Run, train: Encoded, batch_size: int, accumulate: int, optimizer: Optimizer, bar: Progress
+) -> Iterator[tuple]:
+    """(epoch, its batches for the loop, the learning rate that each step meets); measures what it costs."""
     device, training = optimizer.param_groups[0]["params"][0].device, 0.0
     reset_peak_memory(device)
     started = time.perf_counter()
@@ -302,10 +362,12 @@ def _epochs(run: Run, train: Encoded, batch_size: int, optimizer: Optimizer, bar
     def feed(epoch: int, rates: list[float]) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         nonlocal training
         tick = time.perf_counter()
-        for inputs, labels, _ in batches(train, batch_size, shuffle=True, seed=run.seed, epoch=epoch):
-            rates.append(optimizer.param_groups[0]["lr"])
+        for i, (inputs, labels, _) in enumerate(batches(train, batch_size, shuffle=True, seed=run.seed, epoch=epoch)):
+            if begins := i % accumulate == 0:
+                rates.append(optimizer.param_groups[0]["lr"])
             yield move(inputs, device), labels.to(device)
-            bar.step(f"epoch {epoch}/{run.epochs}")
+            if begins:
+                bar.step(f"epoch {epoch}/{run.epochs}")
         training += time.perf_counter() - tick
 
     for epoch in range(1, run.epochs + 1):
@@ -357,13 +419,3 @@ def judge_text(model: nn.Module, data: EncodedText, batch_size: int = 8) -> Verd
 def perplexity(model: nn.Module, data: EncodedText, batch_size: int = 8) -> float:
     """exp of the mean cross-entropy of a token that is learned (prompts do not count): 1 is certainty."""
     return judge_text(model, data, batch_size).score
-
-
-def check_text(model: nn.Module, data: EncodedText) -> None:
-    """UserError for a model that does not foretell tokens, or that cannot tell packed texts apart."""
-    config: Any = model.config
-    whole: Any = model
-    if whole.get_output_embeddings() is None or config.is_encoder_decoder:
-        raise UserError(f'{type(model).__name__} has no language-model head: load_base(name, head="causal")')
-    if data.positions is not None and "position_ids" not in inspect.signature(model.forward).parameters:
-        raise UserError(f"{type(model).__name__} takes no position_ids and cannot read packed rows: packed=0")

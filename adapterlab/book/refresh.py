@@ -10,6 +10,7 @@ import nbformat
 from ..paths import write_whole
 from ..studies.results import provenance
 from . import times
+from .links import set_launch
 from .notebooks import Notebook
 from .quiet import insist
 from .run import Job, row, run_jobs
@@ -28,11 +29,14 @@ def problems(notebook: Notebook) -> list[str]:
     nb = nbformat.reads(stored, as_version=4)
     code, before = [cell for cell in nb.cells if cell.cell_type == "code"], text_of(nb)
     set_time(nb, notebook.name)
+    timed = text_of(nb)
+    set_launch(nb)
     now = text_of(nb)
     faults = {
         "has code cells that were not run": any(cell.execution_count is None for cell in code),
         "has a cell that ended in an error": any(o.output_type == "error" for cell in code for o in cell.outputs),
-        "says other minutes than data/results/notebook_times.csv": now != before,
+        "says other minutes than data/results/notebook_times.csv": timed != before,
+        "fetches the book from another address than pyproject.toml has": now != timed,
         "is not scrubbed": text_of(scrub(nb)) != now or before != stored,
     }
     return [phrase for phrase, holds in faults.items() if holds]
@@ -71,6 +75,7 @@ def store(notebook: Notebook, nb, pictures: bool) -> None:
     """Scrub, set the measured minutes, add missing pictures, write. pictures: insist on them, kaleido here or not."""
     nb = scrub(nb)
     set_time(nb, notebook.name)
+    set_launch(nb)
     write_whole(notebook.path, text_of(nb))  # already now: should the browser fail, the run is not lost
     added = add_pictures(nb) if pictures or importlib.util.find_spec("kaleido") else 0
     text = text_of(nb)

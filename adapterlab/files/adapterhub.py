@@ -244,6 +244,8 @@ def write(adapters: "Adapters", name: str, base: str, with_head: bool = True) ->
     config, head = body(adapters, name, "AdapterHub", LAYOUTS)
     if getattr(config, "gated", False):
         raise UserError(f'AdapterHub cannot hold "{name}": its gate is another one than UniPELT\'s')
+    if getattr(config, "counted", False):
+        raise UserError(f'AdapterHub cannot hold "{name}": its prefixes take up no positions of the text')
     sites = [site.name for site in config.targets(adapters.sites)]
     fused = isinstance(config, FusionConfig)
     described = {

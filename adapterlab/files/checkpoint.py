@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,10 +144,11 @@ def packing(model) -> str:
 def save(adapters: "Adapters", name: str, folder, overwrite: bool = False) -> Path:
     """Write an adapter to `folder`: its tensors, its config and a model card appear together or not at all.
 
-    Errors: UserError when the folder is there already (unless overwrite), cannot be written, or when the adapter
-    holds a NaN or an infinity.
+    Errors: UserError when the folder is there already (unless overwrite), cannot be written, when the adapter holds a
+    NaN or an infinity, and while one is merged: the base's weights are then not its own.
     """
-    adapter, folder = adapters[name], check_target(folder, overwrite)
+    adapters.free()
+    adapter, folder = adapters[name], check_target(folder, overwrite or adapters.overwrite)
     tensors = {k: v.detach().to("cpu").contiguous() for k, v in adapter.state_dict().items()}
     finite(tensors, f'adapter "{name}"')
     packed = pack_tensors(tensors)
@@ -178,19 +178,21 @@ def check_target(folder, overwrite: bool) -> Path:
 
 def write_folder(folder: Path, files: Mapping[str, bytes | str]) -> Path:
     """Write all files into a new folder that takes the place of `folder`, or leave everything as it was."""
+    name, parent = f".{folder.name}-", folder.parent
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name, content in files.items():
-                if isinstance(content, bytes):
-                    (temporary / name).write_bytes(content)
-                else:
-                    (temporary / name).write_text(content, encoding="utf-8")
-            os.chmod(temporary, 0o755)
-            _swap(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=name, dir=parent, ignore_cleanup_errors=True) as temporary:
+            new, old = Path(temporary, "new"), Path(temporary, "old")
+            new.mkdir()
+            for file, content in files.items():
+                (new / file).write_bytes(content.encode() if isinstance(content, str) else content)
+            try:
+                if folder.exists():
+                    os.rename(folder, old)
+                os.rename(new, folder)
+            finally:
+                if old.exists() and not folder.exists():
+                    os.rename(old, folder)
     except OSError as error:
         raise UserError(f'cannot write the adapter to "{folder}": {error.strerror or error}') from None
     return folder
@@ -217,27 +219,14 @@ def plain(text) -> str:
     return re.sub(r"[\r\n|`<>]", " ", str(text))
 
 
-def _swap(new: Path, folder: Path) -> None:
-    """Put the finished folder in its place; an old one is kept until the new one stands there."""
-    if not folder.exists():
-        return os.rename(new, folder)
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    try:
-        os.rename(folder, old / folder.name)
-        os.rename(new, folder)
-    finally:
-        if not folder.exists():
-            os.rename(old / folder.name, folder)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def load(adapters: "Adapters", folder: str | Path, name: str | None = None, head: bool = True) -> str:
     """Add the adapter in `folder` to the model, under `name` or the name it was saved with; returns the name.
 
     head: with its head, if it has one; without it, an adapter fits every class of its base.
     Errors: UserError for a folder that is not an adapter's, damaged files, missing, unexpected or misshapen tensors,
-    another base model or a newer format; the model is then what it was.
+    another base model or a newer format, and while an adapter is merged; the model is then what it was.
     """
+    adapters.free()
     folder = Path(folder)
     config, packed = _read(folder)
     name = config["name"] if name is None else name

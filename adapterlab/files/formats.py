@@ -36,7 +36,7 @@ def export(
     """
     if form not in FORMATS:
         raise UserError(f'unknown format "{form}"{suggest(form, FORMATS)}; known: {", ".join(FORMATS)}')
-    folder = checkpoint.check_target(folder, overwrite)
+    folder = checkpoint.check_target(folder, overwrite or adapters.overwrite)
     metadata = {"format": "pt", **(label_metadata(adapters[name]) if form == "peft" else {})}
     files: dict[str, str | bytes] = {}
     base = base_name(adapters.model, away)

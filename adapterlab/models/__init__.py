@@ -14,6 +14,7 @@ from ..paths import in_wheel
 from ..quantize import load_library
 from ..quantize import quantize as pack
 from ..sites import ORIGIN, Origin
+from ..tasks.text import need_language_head
 from . import decoder
 
 BUNDLED = ("minilm", "smollm2", "tiny-decoder")  # paths.WHEELS has the first, `decoder` the others
@@ -59,6 +60,8 @@ def load_base(
         load_library(quantize)
     where, folder = pick_device(device) if isinstance(device, str) else device, locate(name)
     model, tokenizer, missing = _read(name, folder, head, labels, dtype or torch.float32, seed)
+    if head == "causal":
+        need_language_head(model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = _end_token(tokenizer, name)
         model.config.pad_token_id = tokenizer.pad_token_id

@@ -25,6 +25,13 @@ def accuracy_error(accuracy: float, rows: int) -> float:
     return 1.96 * math.sqrt(accuracy * (1 - accuracy) / rows)
 
 
+def share_interval(share: float, rows: int) -> tuple[float, float]:
+    """(low, high) of the 95% interval of a share of so many test rows, both within [0, 1] (Wilson 1927)."""
+    z2 = 1.96**2 / rows
+    middle, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    return (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+
+
 def paired(one: Tensor, other: Tensor) -> tuple[float, float]:
     """(mean, half-width of its 95% interval) of other - one, in points, from what both made of the same test rows.
 

@@ -6,11 +6,12 @@ names the file, the line and the mend.
 
 from .core import SPLIT_SEED, Rows, Task
 from .encode import Encoded, batches, encode
+from .generate import generate
 from .load import load_task
 from .metrics import metrics, score
 from .text import EncodedText, encode_text
 
 __all__ = [
-    "SPLIT_SEED", "Encoded", "EncodedText", "Rows", "Task", "batches", "encode", "encode_text", "load_task", "metrics",
-    "score",
+    "SPLIT_SEED", "Encoded", "EncodedText", "Rows", "Task", "batches", "encode", "encode_text", "generate",
+    "load_task", "metrics", "score",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Text as a task: every token is a label, and a decoder learns to say the next one."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from .encode import Encoded, Tokenizer, longest_row, pad_id
@@ -129,3 +130,36 @@ def read_prompts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]
     """Prompts as token numbers, begun as the tokenizer begins a text, and without the end that some put behind it."""
     rows: Any = tokenizer(list(prompts), padding=False, return_attention_mask=False, verbose=False)["input_ids"]
     return [ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids for ids in rows]
+
+
+def need_language_head(model: nn.Module) -> None:
+    """UserError for a model that does not foretell the next token."""
+    whole: Any = model
+    causal = {module.is_causal for module in model.modules() if hasattr(module, "is_causal")}  # said of most attention
+    if causal == {False} or getattr(whole.config, "is_encoder_decoder", False):
+        raise UserError(f"{type(model).__name__} is no decoder: it sees the tokens that it would have to foretell")
+    if whole.get_output_embeddings() is None:
+        raise UserError(f'{type(model).__name__} has no language-model head: load_base(name, head="causal")')
+
+
+def check_text(model: nn.Module, data: EncodedText) -> None:
+    """UserError for a model that does not foretell tokens, or that cannot tell packed texts apart."""
+    need_language_head(model)
+    if data.positions is not None and not reads_packed(model):
+        raise UserError(f"{type(model).__name__}, as it is set up, does not keep packed texts apart: packed=0")
+
+
+@torch.no_grad()
+def reads_packed(model: nn.Module) -> bool:
+    """Tried: does a text behind another one in its row come out as by itself?
+
+    BLOOM takes no position_ids, OPT's and Falcon's masks ignore them, and a soft prompt stands before the first alone.
+    """
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    was, device = model.training, next(model.parameters()).device
+    ids, places = torch.tensor([[1, 2, 3, 4]], device=device), torch.tensor([[0, 1, 0, 1]], device=device)
+    both = model.eval()(input_ids=ids, position_ids=places, use_cache=False).logits[:, 2:]
+    alone = model(input_ids=ids[:, 2:], position_ids=places[:, 2:], use_cache=False).logits
+    model.train(was)
+    return bool((both - alone).norm() < 0.01 * alone.norm())

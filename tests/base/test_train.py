@@ -16,7 +16,19 @@ from adapterlab.studies.ledger import Ledger
 from adapterlab.studies.stats import mean_interval, paired
 from adapterlab.studies.ways import learning_rate, prepare, unfreeze
 from adapterlab.tasks import Encoded, batches
-from adapterlab.train import Run, Verdict, evaluate, fit, judge_logits, linear_schedule, lora_plus, predict
+from adapterlab.train import (
+    Run,
+    Verdict,
+    accumulating,
+    checkpointed,
+    evaluate,
+    fit,
+    judge_logits,
+    linear_schedule,
+    lora_plus,
+    predict,
+    train_epoch,
+)
 
 
 def toy(rows=64, seed=0, floats=False):
@@ -193,6 +205,87 @@ def test_a_loop_and_a_schedule_of_ones_own():
     for answer in (None, [], [0.5], torch.ones(8)):
         with pytest.raises(UserError, match="train on the batches and return a list with the loss of each"):
             train(loop=lambda *given, answer=answer: answer)
+
+
+@pytest.mark.parametrize("case", ["classes", "scores", "next token"])
+def test_accumulated_gradients_are_the_large_batch_s(case):
+    """Of batches of 8, 8 and 3 rows, a step of two and one of what is left, without dropout and with SGD."""
+    model = tiny.model("llama" if case == "next token" else "bert").train().double()
+    ids = torch.randint(6, 60, (19, 6), generator=torch.Generator().manual_seed(0))
+    labels = ids.masked_fill(ids % 3 == 0, -100) if case == "next token" else torch.arange(19) % 3
+    if case == "next token":
+        model = transformers.AutoModelForCausalLM.from_config(model.config).double()
+    elif case == "scores":
+        model.classifier = torch.nn.Linear(16, 1).double()
+        labels = labels / 7.0
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+    def stepped(loop, *cuts):
+        copied, pieces = copy.deepcopy(model), list(zip((0, *cuts), (*cuts, 19), strict=True))
+        optimizer = torch.optim.SGD(copied.parameters(), lr=1.0)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+        losses = loop(
+            copied, [({"input_ids": ids[a:b]}, labels[a:b]) for a, b in pieces], optimizer, schedule, clip=1e9
+        )
+        return losses, [p for p in copied.parameters() if p.grad is not None]
+
+    for got, want in ((stepped(accumulating(2), 8, 16), stepped(train_epoch, 16)),
+                      (stepped(accumulating(9), 8, 16), stepped(train_epoch))):  # fmt: skip
+        assert len(got[0]) == len(want[0]) and len(got[1]) == len(want[1]) > 10
+        torch.testing.assert_close(got[0], want[0], rtol=0, atol=1e-6, check_dtype=False)
+        for p, q in zip(got[1], want[1], strict=True):
+            torch.testing.assert_close(p.grad, q.grad, rtol=0, atol=1e-6)
+            torch.testing.assert_close(p, q, rtol=0, atol=1e-6)
+
+
+def test_fit_counts_steps_when_it_accumulates():
+    model, _ = adapted()
+    run = fit(model, toy(28), toy(8, 1), epochs=2, lr=1e-2, batch_size=4, accumulate=3, show=False)
+    total = 2 * 3  # seven batches: 3, 3 and the one that is left
+    assert [row["step"] for row in run.history] == list(range(1, total + 1))
+    assert [row["lr"] for row in run.history] == [1e-2 * linear_schedule(step, total) for step in range(total)]
+    for wrong in ({"accumulate": 0}, {"accumulate": 2, "loop": lambda *given: []}):
+        with pytest.raises(UserError, match="accumulate must be at least 1, and 1 beside a loop of your own"):
+            fit(model, toy(28), show=False, **wrong)
+
+
+@pytest.mark.parametrize(("case", "accumulate"), [("bert", 2), ("llama", 1)])
+def test_checkpointed_training_gives_the_same_numbers(case, accumulate):
+    """Bit for bit, with dropout; and layers do run twice. Afterwards, by an error too, the model is as before."""
+
+    def once(checkpointing, judge=None):
+        model = tiny.model(case)
+        adapters, passes = Adapters(model), []
+        adapters.add("task", houlsby(4), head=("no", "yes"), seed=0)
+        adapters.train("task")
+        for name, module in model.named_modules():
+            if name.endswith(("layer.1.attention.self", "layers.1.self_attn")):
+                module.register_forward_hook(lambda *_: passes.append(model.training))
+        try:
+            run = fit(model, toy(32), epochs=2, lr=1e-2, batch_size=8, seed=3, show=False, judge=judge,
+                      checkpointing=checkpointing, accumulate=accumulate)  # fmt: skip
+        finally:
+            assert not model.is_activation_checkpointing and not model.training
+        return [row["loss"] for row in run.history], list(adapters["task"].parameters()), sum(passes)
+
+    (plain, a, passes), (again, b, twice) = once(False), once(True)
+    assert plain == again and all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
+    assert twice == 2 * passes > 0
+    with pytest.raises(KeyboardInterrupt):
+        once(True, judging({"task": torch.nn.Module()}, [KeyboardInterrupt()])[0])
+
+
+def test_a_model_that_cannot_checkpoint_says_so():
+    model = tiny.model("albert")
+    with pytest.raises(UserError, match="AlbertForSequenceClassification does not support gradient checkpointing: lea"):
+        fit(model, toy(), checkpointing=True, show=False)
+    model = tiny.model("bert")
+    model.activation_checkpointing_enable()
+    with checkpointed(model):
+        pass
+    assert model.is_activation_checkpointing, "it was on before"
 
 
 def test_the_loop_can_be_read_aloud():

@@ -1,5 +1,7 @@
-"""Binder's configuration and the pins, without Docker and without a network."""
+"""Binder's and Codespaces' configuration, the launch links and the pins, without Docker and without a network."""
 
+import importlib.util
+import json
 import os
 import re
 import shutil
@@ -8,9 +10,13 @@ import sys
 import tomllib
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
+from adapterlab import __main__
 from adapterlab.book.doctor import pins
+from adapterlab.book.links import LAUNCH, address
 from adapterlab.paths import ROOT
+from notebooks import notebooks, read, tags
 
 BINDER = ROOT / "binder"
 
@@ -89,3 +95,39 @@ def test_the_readme_says_the_commands():
     assert "pip install -r requirements.txt && python -m adapterlab run" in text
     assert "pip install -r requirements.txt && pytest" in text and "mybinder.org" in text
     assert sys.version_info >= (3, 11)
+
+
+def test_the_address_is_that_of_pyproject_everywhere(capsys):
+    """Elsewhere only the links that are made from it have the owner's name."""
+    assert __main__.main(["list", "--links"]) == 0
+    line, owner = capsys.readouterr().out, re.fullmatch(r"https://github.com/([\w.-]+)/[\w.-]+", address())[1]
+    readme = (ROOT / "README.md").read_text()
+    assert f"<!-- links: python -m adapterlab list --links -->\n{line}<!-- /links -->\n" in readme
+    assert line.count(f"/{owner}/") == 3 and owner not in readme.replace(line, "")
+    for path in notebooks():
+        nb = read(path)
+        assert tags(nb.cells[1]) == ["launch"] and nb.cells[1].source == LAUNCH.format(address=address()), path.name
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_launch_cell_fetches_what_is_not_there(there, monkeypatch):
+    said = []
+
+    class Shell:
+        def system(self, line):
+            said.append(line)
+
+        def run_line_magic(self, name, line):
+            said.append(f"{name} {line}")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True if there else None)
+    code = TransformerManager().transform_cell(LAUNCH.format(address="https://host/a/b"))
+    exec(code, {"get_ipython": Shell})
+    due = ["git clone -q --depth 1 https://host/a/b book", "cd -q book", "pip install -q -r requirements.txt"]
+    assert said == ([] if there else due)
+
+
+def test_codespaces():
+    box = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert box["image"].endswith((BINDER / "runtime.txt").read_text().strip().replace("python-", "python:"))
+    assert box["postCreateCommand"] == "pip install -r binder/requirements.txt && python -m adapterlab doctor"

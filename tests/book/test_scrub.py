@@ -109,8 +109,10 @@ def test_the_check_and_the_mend(executed, tmp_path, monkeypatch, capsys):
     assert refresh.problems(toy) == ["is not scrubbed"]
     executed.cells[1].outputs = [new_output("error", ename="E", evalue="", traceback=[])]
     executed.cells[3].execution_count = None
+    executed.cells[1].metadata.tags = ["launch"]
     nbformat.write(executed, path)
-    assert {"has code cells that were not run", "has a cell that ended in an error"} <= set(refresh.problems(toy))
+    due = {"has code cells that were not run", "has a cell that ended in an error"}
+    assert due | {"fetches the book from another address than pyproject.toml has"} <= set(refresh.problems(toy))
 
 
 def test_pictures(executed):

@@ -14,8 +14,9 @@ import pytest
 import torch
 from damage import DAMAGE, edit, sign
 from here import TESTS
+from refused import refused
 from safetensors.torch import load_file, save_file
-from tiny_bert import VOCAB, hooks, same_state, shake, snapshot, tiny_bert, tokens
+from tiny_bert import VOCAB, same_state, shake, tiny_bert, tokens
 from transformers import BertForQuestionAnswering
 
 from adapterlab.adapters import Adapters
@@ -42,14 +43,9 @@ def folder(tmp_path):
 
 
 def refuses(folder, match, adapters=None):
-    """The load fails with this message and the model, its hooks and the random numbers are what they were."""
     adapters = adapters or adapted()
-    state, count, rng = snapshot(adapters.model), hooks(adapters.model), torch.get_rng_state()
-    with pytest.raises(UserError, match=match) as caught:
+    with refused(adapters, match):
         adapters.load(folder, "b")
-    assert "\n" not in str(caught.value)
-    assert list(adapters) == ["a"] and same_state(adapters.model.state_dict(), state)
-    assert hooks(adapters.model) == count and torch.equal(torch.get_rng_state(), rng)
 
 
 # ---- exact
@@ -245,56 +241,11 @@ def test_a_vocabulary_that_has_grown(folder):
 # ---- written whole or not at all
 
 
-def test_an_existing_folder_is_kept(folder, tmp_path):
-    adapters, before = adapted(), (folder / "adapter.json").read_bytes()
-    with pytest.raises(UserError, match="is there already"):
-        adapters.save("a", folder)
-    assert (folder / "adapter.json").read_bytes() == before
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.txt").write_text("years")
-    with pytest.raises(UserError, match="will not be overwritten"):
-        adapters.save("a", tmp_path / "precious", overwrite=True)
-    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
-    with pytest.raises(UserError, match='no adapter "b"'):
-        adapters.save("b", tmp_path / "b")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["precious", "toy"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="is there already.*overwrite=True"):
-        adapters.save("a", tmp_path / "empty")
-    assert adapters.load(adapters.save("a", tmp_path / "empty", overwrite=True), "b") == "b"
-
-
-def test_overwrite(folder, tmp_path):
-    adapters = adapted()
-    adapters["a"].at["head"][0].linear.bias.data.fill_(3.0)
-    adapters.save("a", folder, overwrite=True)
-    assert load_file(folder / "adapter.safetensors")["head.head.linear.bias"].tolist() == [3.0, 3.0]
-    assert [p.name for p in tmp_path.iterdir()] == ["toy"]
-
-
-def test_unwritable(tmp_path):
-    (tmp_path / "file").write_text("x")
-    for target in (tmp_path / "file" / "a", tmp_path / "file" / "deep" / "a"):
-        with pytest.raises(UserError, match="cannot write the adapter"):
-            adapted().save("a", target)
-    with pytest.raises(UserError, match="not an adapter's folder"):
-        adapted().save("a", tmp_path / "file", overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")
 def test_read_only(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="cannot write the adapter"):
         adapted().save("a", tmp_path / "a")
-
-
-def test_diverged_weights_are_not_saved(tmp_path):
-    adapters = adapted()
-    adapters["a"].at["head"][0].linear.bias.data[0] = float("nan")
-    with pytest.raises(UserError, match="not finite"):
-        adapters.save("a", tmp_path / "a")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -305,7 +256,7 @@ def test_interrupted_anywhere(tmp_path, monkeypatch, overwrite, error):
     if overwrite:
         adapted().save("a", target)
     before = {p.name: p.read_bytes() for p in target.iterdir()} if overwrite else {}
-    steps = [(Path, "write_bytes", 0), (Path, "write_text", 0)] + [(os, "rename", i) for i in range(1 + overwrite)]
+    steps = [(Path, "write_bytes", i) for i in range(3)] + [(os, "rename", i) for i in range(1 + overwrite)]
     for owner, name, nth in steps:
         real, calls = getattr(owner, name), iter(range(9))
 
@@ -323,13 +274,12 @@ def test_interrupted_anywhere(tmp_path, monkeypatch, overwrite, error):
 
 
 def test_killed_in_the_middle(tmp_path):
-    """SIGKILL between the two files: the target is not there, and a later save to it works."""
+    """SIGKILL when all is written but not yet in its place: the target is not there, and a later save to it works."""
     code = f"""
         import os, signal, sys
-        from pathlib import Path
         sys.path[:0] = {[str(TESTS / "kit"), str(TESTS / "files")]!r}
         from test_checkpoint import adapted
-        Path.write_text = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+        os.rename = lambda *a: os.kill(os.getpid(), signal.SIGKILL)
         adapted().save("a", {str(tmp_path / "toy")!r})
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, timeout=60)

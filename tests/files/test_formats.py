@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import transformers as T
 from formats_cases import HEADS, HERE, OURS, adapted, digest, every, fresh, inputs, logits, scramble
+from refused import refused
 from safetensors.torch import load_file, save_file
-from tiny_bert import hooks, same_state, snapshot
+from tiny_bert import same_state, tiny_bert
 
 from adapterlab import methods
 from adapterlab.adapters import Adapters
@@ -30,6 +32,7 @@ REFUSED = {
 READS = {  # the heads of the peers that are more or less than one map on the frozen pooler: pooling, and its own maps
     "own_pooler": ("own", ("head", "head.pooler_dense")),
     "roberta_lora": ("model", ("head", "head.classifier_dense")),
+    "roberta_prefix": ("model", ("head", "head.classifier_dense")),
     "electra_lora": ("model", ("head", "head.classifier_dense")),
     "first_head": ("first", ("head",)),
     "deep_head": ("own", ("head", "head.pooler_dense")),
@@ -41,14 +44,8 @@ CASES = [(peer, case) for peer, record in RECORDS.items() for case in record["lo
 
 
 def refuses(adapters, folder, match, **more):
-    """One sentence, and the model, its hooks and the random numbers are what they were."""
-    state, count, rng = snapshot(adapters.model), hooks(adapters.model), torch.get_rng_state()
-    before = list(adapters)
-    with pytest.raises(UserError, match=match) as caught:
+    with refused(adapters, match):
         adapters.adopt(folder, "new", **more)
-    assert "\n" not in str(caught.value) and list(adapters) == before
-    assert same_state(adapters.model.state_dict(), state) and hooks(adapters.model) == count
-    assert torch.equal(torch.get_rng_state(), rng)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +176,10 @@ def test_what_the_peers_read(peer, tmp_path):
 CANNOT = {
     ("peft", "bottleneck"): (methods.BottleneckConfig(size=4), "it has no bottleneck"),
     ("peft", "reft"): (methods.LoReFTConfig(rank=2), "it has no loreft"),
-    ("peft", "gated"): (methods.LoRAConfig(rank=2, gated=True), "no gate on a LoRA"),
+    ("peft", "gated"): (methods.LoRAConfig(rank=2, gated=True), "it has no gate"),
+    ("peft", "uncounted"): (methods.PrefixTuningConfig(length=2), "takes up the text's first positions.*counted=True"),
+    ("peft", "gated prefix"): (methods.PrefixTuningConfig(length=2, gated=True, counted=True), "it has no gate"),
+    ("adapterhub", "counted"): (methods.PrefixTuningConfig(length=2, counted=True), "take up no positions"),
     ("peft", "both sides"): (methods.IA3Config(sites=("hidden", "outer")), "before and behind"),
     ("peft", "two"): (
         (methods.LoRAConfig(rank=2), methods.LayerNormConfig()),
@@ -203,6 +203,7 @@ CANNOT = {
         "same kinds of sites in every layer",
     ),
     ("adapterhub", "two"): (methods.mix_and_match(size=4, length=2), "has one method"),
+    ("pfet", "lora"): (methods.LoRAConfig(rank=2), 'unknown format "pfet"; did you mean "peft"'),
 }
 
 
@@ -214,29 +215,6 @@ def test_what_a_format_cannot_hold(form, case, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         adapters.export("a", tmp_path / "a", form)
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
-
-
-def test_export_as_carefully_as_save(tmp_path):
-    adapters = adapted("peft")
-    folder = adapters.export("lora", tmp_path / "lora", "peft")
-    before = digest(folder)
-    with pytest.raises(UserError, match="is there already"):
-        adapters.export("dora", folder, "peft")
-    assert digest(folder) == before
-    adapters.export("dora", folder, "peft", overwrite=True)
-    assert "use_dora" in (folder / "adapter_config.json").read_text() and [p.name for p in tmp_path.iterdir()] == [
-        "lora"
-    ]
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "x").write_text("years")
-    with pytest.raises(UserError, match="will not be overwritten"):
-        adapters.export("lora", tmp_path / "thesis", "peft", overwrite=True)
-    with pytest.raises(UserError, match='did you mean "peft"'):
-        adapters.export("lora", tmp_path / "x", "pfet")
-    adapters["lora"].at["layers.0.query"][0].B.data[0] = float("nan")
-    with pytest.raises(UserError, match="not finite"):
-        adapters.export("lora", tmp_path / "x", "peft")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["lora", "thesis"]
 
 
 # ---- read strictly
@@ -300,6 +278,13 @@ def test_wrong_tensors(copied, peer, which, case):
         ("peft", "dora", {"use_dora": False}, "unexpected tensor"),
         ("peft", "lora", {"something_new": 3}, 'setting "something_new"'),
         ("peft", "prompt", {"num_virtual_tokens": 7}, "must be"),
+        ("peft", "prefix", {"num_virtual_tokens": 7}, "must be"),
+        ("peft", "prefix", {"peft_type": "PROMPT_TUNING"}, "must be"),
+        ("peft", "prompt", {"peft_type": "PREFIX_TUNING"}, "do not fit this model's 2 attentions"),
+        ("peft", "vera", {"projection_prng_key": 4}, "vera_A is not what projection_prng_key 4 makes"),
+        ("peft", "vera", {"r": 5}, "vera_A is not what"),
+        ("peft", "vera", {"save_projection": False}, "vera_A"),
+        ("peft", "vera_seed", {"save_projection": True}, 'lacks tensor "vera_A"'),
         ("adapters", "houlsby", {"reduction_factor": 0}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": {"1": 3}}, "one number above 0"),
         ("adapters", "houlsby", {"reduction_factor": 2}, "must be"),
@@ -321,9 +306,6 @@ def test_wrong_settings(copied, peer, which, config, message):
 
 
 def test_another_model(copied):
-    import tiny
-    from tiny_bert import tiny_bert
-
     wide = Adapters(tiny_bert(width=12))
     refuses(wide, HERE / "peft" / "lora", "must be|does not fit")
     refuses(wide, HERE / "adapters" / "houlsby", "16 wide")
@@ -339,8 +321,6 @@ def test_another_model(copied):
 @pytest.mark.parametrize("case", ["roberta", "distilbert", "electra", "deberta-v2", "mpnet", "albert", "bart", "vit"])
 def test_a_head_of_several_maps(case, pooling, tmp_path):
     """PEFT gets every map whole, also where another seed made the model's own; a frozen part of them stays frozen."""
-    import tiny
-
     first, second = (Adapters(tiny.model(case, seed)) for seed in (0, 0))
     first.add("a", methods.LoRAConfig(rank=2), head=("x", "y", "z"), pooling=pooling)
     for p in first["a"].parameters():
@@ -361,8 +341,6 @@ def test_a_head_of_several_maps(case, pooling, tmp_path):
 
 
 def test_heads_that_a_format_cannot_hold(tmp_path, copied):
-    import tiny
-
     adapters = fresh()
     for pooling in ("mean", "last", "first"):
         adapters.add(pooling, methods.LoRAConfig(rank=2), head=("x", "y"), pooling=pooling)
@@ -386,6 +364,18 @@ def test_heads_that_a_format_cannot_hold(tmp_path, copied):
     folder = edit(copied("peft", "own_pooler"), lambda t: t | {"base_model.model.classifier.extra": torch.ones(2)})
     refuses(fresh(), folder, '"classifier.extra" was trained along with the head')
     refuses(fresh("roberta"), HERE / "adapters" / "first_head", "was trained on a bert")
+
+
+@pytest.mark.parametrize(
+    "recipe", [methods.PromptTuningConfig(length=2), methods.PrefixTuningConfig(length=2, counted=True)]
+)
+def test_the_class_that_reads_added_positions(recipe, tmp_path):
+    """PEFT's class for a task wants the task's head in the file, and raises without it."""
+    adapters = fresh()
+    adapters.add("a", recipe, head=("bad", "fair", "good"))
+    for head, kind in ((True, "SEQ_CLS"), (False, "FEATURE_EXTRACTION")):
+        folder = adapters.export("a", tmp_path / kind, "peft", head=head)
+        assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == kind
 
 
 LOADS = {

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
 import pytest
+from refused import refused
 from tiny_bert import same_state, snapshot, tiny_bert
 
 from adapterlab.adapters import Adapters
@@ -39,6 +40,42 @@ def same(adapters, one, other):
 def both_ways(adapters, repo, tmp_path, **where):
     """A push and a fetch, to be called."""
     return partial(share.push, adapters, "lora", repo, **where), partial(share.fetch, repo, tmp_path / "x", **where)
+
+
+# ---- a folder, in every format
+
+
+@pytest.mark.parametrize("form", ["adapterlab", "peft", "adapterhub"])
+def test_a_folder_is_written_whole_or_not_at_all(adapters, tmp_path, form):
+    """What is there stays, unless it is an adapter's or empty and overwrite=True is said; no remnant beside it."""
+    folder, wrong = share.write(adapters, "lora", tmp_path / "lora", form), partial(share.write, adapters, form=form)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "x").write_text("years")
+    bias = adapters["lora"].at["layers.0.query"][0].B.data
+    for name, target, overwrite, message in (
+        ("lora", folder, False, "is there already"),
+        ("lora", tmp_path / "empty", False, "is there already.*overwrite=True"),
+        ("lora", tmp_path / "thesis", True, "is not an adapter's folder and will not be overwritten"),
+        ("lora", tmp_path / "thesis" / "x", True, "is not an adapter's folder"),
+        ("lora", tmp_path / "thesis" / "x" / "a", False, "cannot write the adapter"),
+        ("lora", tmp_path / "thesis" / "x" / "deep" / "a", False, "cannot write the adapter"),
+        ("none", tmp_path / "none", False, 'no adapter "none"'),
+    ):
+        with refused(adapters, message):
+            wrong(name, target, overwrite=overwrite)
+    bias[0, 0] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        wrong("lora", folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    bias[0, 0] = 7
+    for target in (folder, tmp_path / "empty"):
+        name = share.read(adapters, wrong("lora", target, overwrite=True), f"from {target.name}")
+        assert same(adapters, "lora", name)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.parent not in (folder, tmp_path / "empty")) == [
+        "empty", "lora", "thesis", "thesis/x",
+    ]  # fmt: skip
 
 
 # ---- a zip
@@ -79,9 +116,8 @@ def test_existing_files_are_kept(adapters, tmp_path):
     share.pack(adapters, "lora", path, overwrite=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "x").write_text("years")
-    for overwrite in (False, True):
-        with pytest.raises(UserError, match="is there already|will not be overwritten"):
-            share.unpack(path, tmp_path / "thesis", overwrite)
+    with pytest.raises(UserError, match="will not be overwritten"):
+        share.unpack(path, tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "x").read_text() == "years"
     with pytest.raises(UserError, match="cannot write"):
         share.pack(adapters, "a", path / "b.zip")

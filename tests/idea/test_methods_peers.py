@@ -9,58 +9,42 @@ from here import FIXTURES
 from safetensors.torch import load_file
 from transformers import BertConfig, BertForSequenceClassification
 
+from adapterlab import methods
 from adapterlab.adapters import Adapters
-from adapterlab.methods import (
-    BottleneckConfig,
-    CompacterConfig,
-    DoRAConfig,
-    IA3Config,
-    InvertibleConfig,
-    LayerNormConfig,
-    LoRAConfig,
-    LoReFTConfig,
-    OFTConfig,
-    ParallelConfig,
-    PfeifferConfig,
-    PrefixTuningConfig,
-    PromptTuningConfig,
-    SHiRAConfig,
-    VeRAConfig,
-)
 
 PEERS = FIXTURES / "peers"
 ALL = ("query", "key", "value", "attention_dense", "inner", "outer")
 
 # case -> (our recipe, a method's name among our parameters)
 PEFT = {
-    "lora": LoRAConfig(rank=4, alpha=8),
-    "lora, stabilised": LoRAConfig(rank=4, alpha=8, stabilised=True),
-    "lora, all": LoRAConfig(rank=2, alpha=8, sites=ALL),
-    "dora": DoRAConfig(rank=4, alpha=8),
-    "pissa": LoRAConfig(rank=4, alpha=8, start="pissa"),
-    "olora": LoRAConfig(rank=4, alpha=8, start="olora", sites=("query", "inner")),
-    "shira": SHiRAConfig(rank=4, seed=3),
-    "oft": OFTConfig(size=8, sites=("query", "inner")),
-    "vera": VeRAConfig(rank=6, seed=3),
-    "vera, wide and narrow": VeRAConfig(rank=6, seed=3, sites=("query", "inner", "outer")),
-    "ia3": IA3Config(),
-    "ia3, inner": IA3Config(sites=("key", "value", "inner")),
-    "layernorm": LayerNormConfig(),
-    "prompt": PromptTuningConfig(length=5),
+    "lora": methods.LoRAConfig(rank=4, alpha=8),
+    "lora, stabilised": methods.LoRAConfig(rank=4, alpha=8, stabilised=True),
+    "lora, all": methods.LoRAConfig(rank=2, alpha=8, sites=ALL),
+    "dora": methods.DoRAConfig(rank=4, alpha=8),
+    "pissa": methods.LoRAConfig(rank=4, alpha=8, start="pissa"),
+    "olora": methods.LoRAConfig(rank=4, alpha=8, start="olora", sites=("query", "inner")),
+    "shira": methods.SHiRAConfig(rank=4, seed=3),
+    "oft": methods.OFTConfig(size=8, sites=("query", "inner")),
+    "vera": methods.VeRAConfig(rank=6, seed=3),
+    "vera, wide and narrow": methods.VeRAConfig(rank=6, seed=3, sites=("query", "inner", "outer")),
+    "ia3": methods.IA3Config(),
+    "ia3, inner": methods.IA3Config(sites=("key", "value", "inner")),
+    "layernorm": methods.LayerNormConfig(),
+    "prompt": methods.PromptTuningConfig(length=5),
 }
 HUB = {
-    "houlsby": BottleneckConfig(size=6, act="swish"),
-    "pfeiffer": PfeifferConfig(size=6),
-    "parallel": ParallelConfig(size=6, scale=1.0),
-    "parallel, scaled": ParallelConfig(size=6),
-    "compacter": CompacterConfig(size=8),
-    "compacter++": CompacterConfig(size=8, rank=2, sites=("feedforward",)),
-    "loreft": LoReFTConfig(rank=2, first=3),
-    "prefix": PrefixTuningConfig(length=5, hidden=7),
-    "prefix, flat": PrefixTuningConfig(length=5, hidden=0),
-    "invertible": (PfeifferConfig(size=6), InvertibleConfig()),
-    "lora": LoRAConfig(rank=4, alpha=8),
-    "ia3": IA3Config(sites=("key", "value", "inner")),
+    "houlsby": methods.BottleneckConfig(size=6, act="swish"),
+    "pfeiffer": methods.PfeifferConfig(size=6),
+    "parallel": methods.ParallelConfig(size=6, scale=1.0),
+    "parallel, scaled": methods.ParallelConfig(size=6),
+    "compacter": methods.CompacterConfig(size=8),
+    "compacter++": methods.CompacterConfig(size=8, rank=2, sites=("feedforward",)),
+    "loreft": methods.LoReFTConfig(rank=2, first=3),
+    "prefix": methods.PrefixTuningConfig(length=5, hidden=7),
+    "prefix, flat": methods.PrefixTuningConfig(length=5, hidden=0),
+    "invertible": (methods.PfeifferConfig(size=6), methods.InvertibleConfig()),
+    "lora": methods.LoRAConfig(rank=4, alpha=8),
+    "ia3": methods.IA3Config(sites=("key", "value", "inner")),
 }
 
 # a peer's module -> our site

@@ -20,6 +20,7 @@ from adapterlab.methods import (
     PfeifferConfig,
     PrefixTuningConfig,
     PromptTuningConfig,
+    VeRAConfig,
 )
 
 __all__ = ["HEADS", "HERE", "OURS", "adapted", "digest", "every", "fresh", "inputs", "logits", "scramble"]
@@ -36,6 +37,9 @@ OURS = {
         "layernorm": LayerNormConfig(),
         "layernorm_upper": LayerNormConfig(layers=(1,)),
         "prompt": PromptTuningConfig(length=4),
+        "vera": VeRAConfig(rank=4, seed=3, sites=("query", "outer")),
+        "prefix": PrefixTuningConfig(length=3, hidden=5, counted=True, sites="memory"),
+        "prefix_flat": PrefixTuningConfig(length=3, hidden=0, counted=True, sites="memory"),
     },
     "adapterhub": {
         "houlsby": BottleneckConfig(size=4, act="swish"),

@@ -1,5 +1,7 @@
 """A tiny random model of every family, with inputs for it: no network, milliseconds."""
 
+import re
+
 import torch
 import transformers as T
 from transformers import AutoConfig
@@ -72,13 +74,20 @@ CASES = {
     "wav2vec2, pre-norm": ("wav2vec2", dict(AUDIO, do_stable_layer_norm=True), T.Wav2Vec2ForSequenceClassification),
 }  # fmt: skip
 
+DECODERS = [case for case in CASES if re.match("gpt|opt|llama|mistral|qwen|gemma(?!3, )|phi|bloom|falcon", case)]
+DECODERS.remove("gpt2, generating")
 
-def model(case: str, seed: int = 0):
-    """The case's model in eval mode, with weights large enough that every path through it counts."""
+
+def model(case: str, seed: int = 0, causal: bool = False):
+    """The case's model in eval mode, with weights large enough that every path through it counts.
+
+    causal: with a language-model head in place of the case's own.
+    """
     kind, settings, cls = CASES[case]
     config = AutoConfig.for_model(kind, **settings)
     torch.manual_seed(seed)
-    built = cls(config) if cls else T.AutoModelForSequenceClassification.from_config(config)
+    auto = T.AutoModelForCausalLM if causal else T.AutoModelForSequenceClassification
+    built = cls(config) if cls else auto.from_config(config)
     with torch.no_grad():
         for p in built.parameters():
             if p.ndim > 1:

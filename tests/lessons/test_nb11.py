@@ -13,6 +13,7 @@ from adapterlab.lessons.nb11_k_adapter.measure import alone, padded, states
 from adapterlab.lessons.nb11_k_adapter.views import asked, market_view
 from adapterlab.methods import KAdapterConfig
 from adapterlab.models import load_base
+from adapterlab.studies.stats import share_interval
 
 
 def test_the_almanac_is_balanced_and_the_same_for_a_seed():
@@ -62,9 +63,20 @@ def test_the_widget_says_the_market_and_whether_it_is_known():
     assert view.error == "type a town first: the box is empty"
 
 
+@pytest.mark.parametrize(
+    ("right", "rows", "ends"), [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0, 0.1611))]
+)
+def test_a_share_has_wilsons_interval(right, rows, ends):
+    """Newcombe 1998, Table I, method 3."""
+    assert share_interval(right / rows, rows) == pytest.approx(ends, abs=1e-4)
+
+
 def test_figures_say_their_numbers():
-    known = pd.DataFrame({"setup": ["base", "both"], "accuracy": [30.0, 92.0], "error": [10.0, 9.0]})
+    known = pd.DataFrame(
+        {"setup": ["base", "both"], "accuracy": [30.0, 92.0], "low": [20.0, 80.0], "high": [42.0, 97.0]}
+    )
     fig = plots.knows(known, chance=25, guess=60)
+    assert list(fig.data[0].error_y.array) == [12, 5] and list(fig.data[0].error_y.arrayminus) == [10, 12]
     assert list(fig.data[0].text) == ["30", "92"] and fig.layout.shapes[0].y0 == 25
     assert (fig.layout.shapes[1].y0, fig.layout.shapes[1].x0) == (60, 0.52), "the guess is about the last bar"
     rows = pd.DataFrame({"kind": ["a", "a", "b", "b"], "layer": [0, 1] * 2, "disturbed": [0, 0, 1.0, 2.0]})

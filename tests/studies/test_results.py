@@ -1,7 +1,6 @@
 """Recorded rows survive cuts, damage and rivals, and say where they come from."""
 
 import hashlib
-import multiprocessing
 import re
 import threading
 
@@ -64,24 +63,6 @@ def test_damage_elsewhere_names_file_and_line(tmp_path, line, old, new):
     path.write_text("[1, 2]\n")
     with pytest.raises(UserError, match=r"line 1: damaged"):
         results.read("runs", tmp_path)
-
-
-def write(folder, start, count):
-    for i in range(start, start + count):
-        results.record("runs", {"key": str(i), "text": "x" * 3000}, folder, unless="key")
-
-
-def test_two_writers_at_once_neither_mix_nor_repeat(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    # 40 keys each, of which 20 are the same
-    writers = [spawn.Process(target=write, args=(tmp_path, start, 40)) for start in (0, 20)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
-    keys = [row["key"] for row in results.read("runs", tmp_path)]
-    assert sorted(keys, key=int) == [str(i) for i in range(60)]
 
 
 def test_a_writer_waits_for_the_other(tmp_path):

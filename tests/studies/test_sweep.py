@@ -117,15 +117,9 @@ if __name__ == "__main__":
 
 
 def child(tmp_path, seconds, pool=False):
-    code = CHILD.format(
-        here=[str(HERE), str(TESTS / "kit")],
-        log=str(tmp_path / "log"),
-        seconds=seconds,
-        folder=str(tmp_path),
-        pool=pool,
-    )
+    places = {"here": [str(HERE), str(TESTS / "kit")], "log": str(tmp_path / "log"), "folder": str(tmp_path)}
     script = tmp_path / "child.py"
-    script.write_text(code)
+    script.write_text(CHILD.format(**places, seconds=seconds, pool=pool))
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "kit")])}
     return subprocess.Popen(
         [sys.executable, str(script)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

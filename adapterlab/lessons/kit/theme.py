@@ -69,15 +69,17 @@ pio.templates["adapterlab"] = TEMPLATE
 
 
 def figure(
-    title: str = "", x: str | dict | None = None, y: str | dict | None = None, *, legend: int = 0, **layout
-) -> go.Figure:
+    title: str | None = None, x: str | dict | None = None, y: str | dict | None = None, *,
+    legend: int | dict | None = None, **layout,
+) -> go.Figure:  # fmt: skip
     """An empty figure in our look: `figure("Loss", "step", "cross-entropy", legend=2)`.
 
-    x, y: an axis, as its title or its settings; legend: its rows between title and plot (0: where plotly puts it).
+    x, y: an axis, as its title or its settings; legend: so many rows of one `above` the plot, or its settings.
     """
     axes = {f"{name}axis": {"title": axis} if isinstance(axis, str) else axis for name, axis in (("x", x), ("y", y))}
-    fig = go.Figure(layout={"template": TEMPLATE}).update_layout(**{k: axis for k, axis in axes.items() if axis})
-    return fig.update_layout(**({"title": title} if title else {}), **(above(legend) if legend else {}), **layout)
+    rows = above(legend) if isinstance(legend, int) else {"legend": legend}
+    parts = {"title": title, **axes, **rows, **layout}
+    return go.Figure(layout={"template": TEMPLATE}).update_layout(**{k: v for k, v in parts.items() if v is not None})
 
 
 def apply(fig: go.Figure, **layout) -> go.Figure:

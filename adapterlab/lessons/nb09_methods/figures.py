@@ -130,11 +130,11 @@ def board(table: pd.DataFrame, source: str, note: str = "", guess: float | None 
     fig.update_traces(marker_size=11)
     fig.layout.annotations = ()
     title = f"One task; accuracy {source}, time and memory live"
-    fig.update_layout(theme.above(3), title_text=title, legend_title_text="", width=1100, height=270 + 26 * len(table))
-    fig.update_xaxes(matches=None, nticks=5, tickfont_size=15).update_yaxes(title="", tickfont_size=15)
+    fig.update_layout(theme.above(3), title_text=title, legend_title_text="", width=1100, height=270 + 34 * len(table))
+    fig.update_xaxes(matches=None, nticks=5, tickfont_size=16).update_yaxes(title="", tickfont_size=17)
     fig.update_xaxes(theme.log("", table["trained_percent"].min(), table["trained_percent"].max()), col=2)
     for column, text in enumerate(PANELS.values(), 1):
-        fig.update_xaxes(title={"text": text, "font": {"size": 15}}, col=column)
+        fig.update_xaxes(title={"text": text, "font": {"size": 17}}, col=column)
     return theme.mark(theme.caption(fig, note, shift=85), guess, name="the best", axis="x", unit="%")
 
 

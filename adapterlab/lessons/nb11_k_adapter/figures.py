@@ -34,14 +34,14 @@ def beside(layers: int, reads: Sequence[int], names: Sequence[str] = ("K-Adapter
 
 
 def knows(frame: pd.DataFrame, chance: float, guess: float | None = None, whose: str = "both") -> go.Figure:
-    """Accuracy on the towns that the head never saw: columns setup, accuracy, error (both in %, error: half of 95%).
+    """Accuracy on the towns that the head never saw: columns setup, accuracy, low, high (its 95% interval; in %).
 
     chance: of guessing, in %; guess: what the learner expects of the row `whose`.
     """
     axis = {"title": "test accuracy, %", "range": [0, 112], "tickvals": [0, 25, 50, 75, 100]}
     fig = theme.figure("Markets of towns that the head never saw", y=axis, legend=2)
     bars = {"name": "measured, with 95% interval", "inside": True, "textfont": {"size": 22}}
-    bars["error_y"] = theme.error(frame["error"].clip(upper=110 - frame["accuracy"]), frame["error"])
+    bars["error_y"] = theme.error(frame["high"] - frame["accuracy"], frame["accuracy"] - frame["low"])
     theme.columns(fig, frame["setup"], frame["accuracy"], "%{x}: %{y:.1f}%", ".0f", **bars)
     theme.mark(fig, chance, "live", "guessing", unit="%")
     return theme.mark(fig, guess, at=list(frame["setup"]).index(whose), unit="%")

@@ -1,0 +1,1 @@
+"""Lesson 15: what changes when the frozen model writes?"""
