@@ -6,12 +6,14 @@ import tiny
 import torch
 
 from adapterlab import check
+from adapterlab.errors import UserError
 from adapterlab.lessons.nb16_choosing import course as lesson
 from adapterlab.lessons.nb16_choosing import figures as plots
 from adapterlab.lessons.nb16_choosing import views
 from adapterlab.lessons.nb16_choosing.course import WAYS, Course, Pair, Way
 from adapterlab.methods import METHODS
-from adapterlab.tasks import Encoded
+from adapterlab.tasks import Encoded, Rows
+from adapterlab.tasks.core import Options, assemble
 
 ROWS = {"old": [(f"{i} old", i % 2) for i in range(12)], "new": [(f"{i} new", 2 + i % 2) for i in range(8)]}
 
@@ -36,6 +38,20 @@ def seen(course, way, seed=0):
     out = course.go_on("way", way, seed, check.mix.reference)
     course.fit = fit
     return out, fitted[-1]
+
+
+def task(labels, rows, pairs=None):
+    split = Rows(tuple(text for text, _ in rows), pairs, tuple(label for _, label in rows))
+    return assemble("toy", labels, dict.fromkeys(("train", "validation", "test"), split), "here", Options())
+
+
+def test_two_tasks_share_a_head():
+    both = lesson.pair(task(("a", "b"), ROWS["old"]), task(("c", "d"), [(t, n - 2) for t, n in ROWS["new"]]), 6, 4)
+    assert both.labels == ("a", "b", "c", "d") and both.first == 2
+    assert set(both.train["old"]) < set(ROWS["old"]) and set(both.test["new"]) < set(ROWS["new"])
+    assert [len(both.train[name]) for name in both.train] == [6, 6] and len(both.test["old"]) == 4
+    with pytest.raises(UserError, match='"toy" cannot be one of the two tasks here'):
+        lesson.pair(task(("a", "b"), ROWS["old"], pairs=tuple("x" * 12)), both, 6, 4)
 
 
 def test_an_answer_is_asked_among_its_own_labels(course):

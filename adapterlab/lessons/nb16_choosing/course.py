@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...adapter import base_parameters, trained_parameters
 from ...adapters import Adapters
+from ...errors import UserError
 from ...methods import LoRAConfig
 from ...studies.ways import unfreeze
 from ...tasks import Encoded, Rows, Task, encode
@@ -61,10 +62,12 @@ class Pair:
 
 
 def pair(old: Task, new: Task, rows: int, test: int, seed: int = 0) -> Pair:
-    """At most `rows` to train on and `test` to test on of each of two classifications of single texts."""
+    """At most `rows` to train and `test` to test on of two classifications of single texts; UserError for others."""
     tasks, first = {"old": old, "new": new}, len(old.labels)
     splits: dict[str, dict[str, Examples]] = {"train": {}, "test": {}}
     for name, task in tasks.items():
+        if task.kind != "classification" or task.train.pairs is not None:
+            raise UserError(f'"{task.name}" cannot be one of the two tasks here: take a classification of single texts')
         small = task.subset(train=rows, test=test, seed=seed)
         for split, into in splits.items():
             part = small.split(split)
