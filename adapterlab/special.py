@@ -259,6 +259,8 @@ class Pass:
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
         masks = {"mask": call.get("attention_mask"), "decoder_mask": call.get("decoder_attention_mask")}
         self.owner.here.context = {**masks, "past": length}
+        if any(isinstance(block, compose.Split) for block in compose.blocks(self.owner.active)):
+            countable(length, *masks.values())
         recipes = [self.owner[name].info.recipe for name in compose.names(self.owner.active)]
         more = sum(getattr(c, "length", 0) for recipe in recipes for c in recipe if getattr(c, "counted", False))
         return ((), {**call, "position_ids": positions(base, call, length, more)}) if more else None
@@ -300,6 +302,14 @@ def positions(base: Any, call: dict, past: int, more: int) -> torch.Tensor:
     if rule is not None and call.get("input_ids") is not None:  # RoBERTa's kin, who count tokens and not padding
         return rule.create_position_ids_from_input_ids(ids, rule.padding_idx, past + more)
     return (torch.arange(ids.shape[1], device=ids.device) + past + more).expand(len(ids), -1)
+
+
+def countable(past: int, *masks: torch.Tensor | None) -> None:
+    """UserError where a text's first position is not its first token, from which Split counts."""
+    if past:
+        raise UserError("Split counts from the text's start, which a cache hides: generate with use_cache=False")
+    if any(mask is not None and mask.ndim == 2 and (mask[:, 0] == 0).any() for mask in masks):
+        raise UserError('Split counts from the text\'s start: pad on the right, tokenizer.padding_side = "right"')
 
 
 class Held:

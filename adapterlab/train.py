@@ -255,7 +255,11 @@ class Best:
         self.kept: list[Tensor] = []
 
     def keep(self) -> None:
-        self.kept = [value.detach().clone() for value in self.state]
+        """Copy the state, over the copy before: a second one beside it would be the peak of a full fine-tuning."""
+        if not self.kept:
+            self.kept = [torch.empty_like(value) for value in self.state]
+        for kept, value in zip(self.kept, self.state, strict=True):
+            kept.copy_(value.detach())
 
     def __enter__(self) -> "Best":
         return self

@@ -129,9 +129,10 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .6
 
 
 def index_page(jobs, command: str) -> str:
-    """The table of a run: status, minutes, peak memory and links. jobs: of one run, in any state."""
+    """The table of a run: status, minutes, peak memory and links; below it what it cost in all. jobs: of one run."""
     done = sum(job.status == "ok" for job in jobs)
     rows = "\n".join(_row(job) for job in jobs)
+    minutes, peak = sum(job.seconds for job in jobs) / 60, max(job.peak for job in jobs) / 1e6
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>adapterlab: {done} of {len(jobs)} notebooks</title><style>{STYLE}</style></head><body>
@@ -140,7 +141,8 @@ def index_page(jobs, command: str) -> str:
 <table><thead><tr><th>notebook</th><th>status</th><th class="number">minutes</th><th class="number">peak memory, MB</th>
 <th>files</th></tr></thead><tbody>
 {rows}
-</tbody></table>
+</tbody><tfoot><tr><th>in all, and the largest</th><td></td><td class="number">{minutes:.1f}</td>
+<td class="number">{peak:.0f}</td><td></td></tr></tfoot></table>
 </body></html>
 """
 

@@ -136,6 +136,9 @@ def test_index_links_everything(finished):
     assert links <= {p.name for p in folder.iterdir()}
     assert {f"{n}.{kind}" for n in ("00_plain", "01_fail", "02_dead") for kind in ("html", "ipynb")} <= links
     assert index.count("failed") >= 3 and "division by zero" in index
+    rows = re.findall(r'<td class="number">([\d.]*)</td>\s*<td class="number">(\d*)</td>', index)
+    *each, (minutes, peak) = [(float(m or 0), int(p or 0)) for m, p in rows]
+    assert len(each) == 4 and peak == max(p for _, p in each) > 0 and abs(minutes - sum(m for m, _ in each)) <= 0.3
     assert not list(folder.glob("*.part"))
 
 

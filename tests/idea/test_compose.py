@@ -19,7 +19,7 @@ from adapterlab.adapters import Adapters
 from adapterlab.compose import Average, BatchSplit, Fuse, Parallel, Split, Stack, blocks, names
 from adapterlab.errors import UserError
 from adapterlab.methods.adapterdrop import drop_layers
-from adapterlab.special import Held
+from adapterlab.special import Held, countable
 
 HEAD = methods.HeadConfig(labels=("no", "yes"))
 HEADLESS = ("dora", "vera", "bitfit")  # here the model's own head answers
@@ -151,6 +151,16 @@ def test_parallel_is_separate_passes(three):
 def test_split_of_equal_halves_is_the_whole(three):
     same(run(three, Split("a", "a", at=3)), run(three, "a"))
     assert torch.equal(run(three, Split("a", "b", at=99)), run(three, "a"))
+
+
+def test_split_is_refused_where_the_first_position_is_not_the_first_token(three):
+    batch = tokens(rows=2)
+    batch["attention_mask"][0, 0] = 0
+    with pytest.raises(UserError, match="Split counts from the text's start: pad on the right"):
+        run(three, Stack("c", Split("a", "b", at=2)), batch)
+    run(three, Stack("a", "b"), batch)
+    with pytest.raises(UserError, match="use_cache=False"):
+        countable(3, None)
 
 
 def test_split_at_a_site():

@@ -12,6 +12,7 @@ from adapterlab import methods
 from adapterlab.adapters import Adapters
 from adapterlab.compose import Stack
 from adapterlab.errors import UserError
+from adapterlab.files import share
 
 RECIPES = {
     "dora elsewhere": methods.DoRAConfig(rank=2, sites=("query", "outer")),
@@ -181,6 +182,8 @@ def test_what_a_merged_adapter_cannot_do(model, tmp_path):
         lambda: adapters.delete("a"),
         lambda: adapters.save("a", tmp_path / "b"),
         lambda: adapters.load(tmp_path / "a", "c"),
+        lambda: share.pack(adapters, "a", tmp_path / "a.zip"),
+        lambda: share.read(adapters, tmp_path / "a", "c"),
     ):
         with pytest.raises(UserError, match='"a" is merged into the weights; call adapters.unmerge'):
             action()

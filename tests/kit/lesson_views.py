@@ -26,6 +26,7 @@ from adapterlab.lessons.nb11_k_adapter.views import market_view
 from adapterlab.lessons.nb12_composition.views import composition_view
 from adapterlab.lessons.nb13_sharing.views import serving_view
 from adapterlab.lessons.nb14_quantized.views import fit_view
+from adapterlab.lessons.nb15_decoder.views import mood_view
 from adapterlab.lessons.nb16_choosing.views import choose_view, map_view
 from adapterlab.methods import LoRAConfig, PfeifferConfig, houlsby
 from adapterlab.models import load_base
@@ -46,6 +47,10 @@ VARIANTS = pd.DataFrame(
 LORA = pd.DataFrame(
     [("query + value", 8, 16, 80.0, 0.5), ("query + value", 8, 16, 82.0, 0.5), ("all linears", 1, 16, 70.0, 0.1)],
     columns=["where", "rank", "alpha", "accuracy", "trained_percent"],
+)  # fmt: skip
+WRITTEN = pd.DataFrame(
+    [(0.0, " a", "<b> dull", 0.1), (0.0, " the", " dud", 0.2), (1.0, " a", " joy", 0.9), (1.0, " the", " bore", 0.4)],
+    columns=["weight", "opening", "text", "pleased"],
 )  # fmt: skip
 SUBLAYERS = {
     f"layers.{i}.{kind}": Site(f"layers.{i}.{kind}", kind, i, "m", "m", 12, 12)
@@ -161,6 +166,7 @@ VIEWS = {
     "12 composition": lambda _: composition_view(fused(), letters, "abc", fusion="f", text="hello"),
     "13 serving": lambda _: serving_view(1_000_000, {"big": 250_000, "small": 0}, 3),
     "14 fit": lambda _: fit_view("bert-base", 8),
+    "15 mood": lambda _: mood_view(WRITTEN),
     "16 map": lambda _: map_view(),
     "16 choose": lambda _: choose_view(),
 }

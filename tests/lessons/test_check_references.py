@@ -11,6 +11,7 @@ from adapterlab.lessons import check
 from adapterlab.lessons.nb05_ablation.steps import Steps, layers_of
 from adapterlab.methods.base import Change
 from adapterlab.methods.fusion import Fusion
+from adapterlab.models import load_base
 from adapterlab.sites import Site
 from adapterlab.studies import spans
 from adapterlab.studies.count import count
@@ -172,3 +173,23 @@ def test_14():
     levels = functional.get_4bit_type("nf4", device="cpu")
     ours = torch.stack([levels[c] * a for c, a in (check.nearest_level.reference(row, levels) for row in w)])
     torch.testing.assert_close(functional.dequantize_4bit(packed, state), ours, rtol=1e-6, atol=1e-6)
+
+
+def test_15():
+    """Against transformers: the loss, and a batch of prompts padded on the left, and writing with a cache."""
+    model, tokenizer = load_base("tiny-decoder", head="causal", device="cpu")
+    end, prompts = tokenizer.eos_token_id, [[7, 8, 9, 10], [11, 12]]
+    ids, labels = (torch.tensor([row]) for row in check.labelled_row.reference(prompts[1], prompts[0], end, 9))
+    output = model(input_ids=ids, labels=labels)
+    torch.testing.assert_close(check.next_token_loss.reference(output.logits, labels), output.loss)
+    ids, mask, positions = check.pad_left.reference(prompts, tokenizer.pad_token_id)
+    both = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, -1]
+    alone = torch.cat([model(input_ids=torch.tensor([row])).logits[:, -1] for row in prompts])
+    torch.testing.assert_close(both, alone)
+
+    def step(tokens, cache, adapter):
+        output = model(input_ids=torch.tensor([tokens]), past_key_values=cache, use_cache=True)
+        return output.logits[0, -1], output.past_key_values
+
+    theirs = model.generate(torch.tensor(prompts[:1]), do_sample=False, max_new_tokens=6, eos_token_id=end)[0, 4:]
+    assert check.write.reference(step, prompts[0], lambda i: "", 6, end) == [t for t in theirs.tolist() if t != end]

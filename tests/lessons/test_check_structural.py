@@ -1,16 +1,28 @@
 """The exercises that a table cannot hold: what each wrong answer is told, and what else is right."""
 
+import math
+import textwrap
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from adapterlab.lessons import check
-from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, expression, table
+from adapterlab.lessons.kit.exercise import CORRECT, NOT_ATTEMPTED, table
 from adapterlab.lessons.nb01_build.exercises import ENDS, FORWARDS, _hook
 from adapterlab.lessons.nb02_fine_tune.exercises import LOOPS, _loop
 
 EXERCISES = check.exercises()
+
+
+def code(arguments, body, **names):
+    """The function of these arguments with this body: lines, or an expression to return."""
+    body = body if "\n" in body or "=" in body.split("(")[0] or body.startswith("for ") else f"return {body}"
+    space = {"torch": torch, "nn": nn, "F": F, "math": math, **names}
+    exec(f"def answer({arguments}):\n{textwrap.indent(textwrap.dedent(body), '    ')}", space)
+    return space["answer"]
+
 
 # ---- 01a
 
@@ -36,8 +48,8 @@ def starts(change):
     return type("Wrong", (Learner,), {"start": change})
 
 
-def forwards(change):
-    return type("Wrong", (Learner,), {"forward": change})
+def forwards(body):
+    return type("Wrong", (Learner,), {"forward": code("self, y", body)})
 
 
 def init(weight=None, bias=None, only=("down", "up")):
@@ -55,21 +67,6 @@ def init(weight=None, bias=None, only=("down", "up")):
     return starts(start)
 
 
-def in_place(self, y):
-    y += self.up(F.gelu(self.down(y)))
-    return y
-
-
-def without_gradient(self, y):
-    with torch.no_grad():
-        change = self.up(F.gelu(self.down(y)))
-    return y + change
-
-
-def yields(self, y):
-    yield y + self.up(F.gelu(self.down(y)))
-
-
 def forward(self, y): ...
 
 
@@ -82,38 +79,35 @@ class Sequence(nn.Module):
         return y + self.net(y)
 
 
-class Swapped(Learner):
-    def __init__(self, width, size, std=1e-2):
+def linears(*make):
+    """A module whose two layers are what these functions of (width, size) make."""
+
+    def init(self, width, size, std=1e-2):
         nn.Module.__init__(self)
-        self.down, self.up = nn.Linear(width, width), nn.Linear(width, width)
-        self.start(std)
-
-
-class NoBias(Learner):
-    def __init__(self, width, size, std=1e-2):
-        nn.Module.__init__(self)
-        self.down, self.up = nn.Linear(width, size), nn.Linear(size, width, bias=False)
-
+        self.down, self.up = (m(width, size) for m in make)
         for linear in (self.down, self.up):
             nn.init.trunc_normal_(linear.weight, 0.0, std, -2 * std, 2 * std)
-        self.down.bias.data.zero_()
+            None if linear.bias is None else linear.bias.data.zero_()
+
+    return type("Wrong", (Learner,), {"__init__": init})
 
 
+UP_DOWN = "self.up(F.gelu(self.down(y)))"
 MODULES = {
-    "other": (forwards(lambda self, y: y + 3 * self.up(F.gelu(self.down(y)))), "it gives"),
-    "in place": (forwards(in_place), "in place"),
-    "skip detached": (forwards(lambda self, y: y.detach() + self.up(F.gelu(self.down(y)))), "the gradient of y is not"),
-    "detached": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y)))).detach()), "no gradient reaches y"),
-    "no_grad": (forwards(without_gradient), "the gradient of y is not"),
-    "numpy": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y)))).detach().numpy()), "stay in torch"),
-    "tuple": (forwards(lambda self, y: (y + self.up(F.gelu(self.down(y))),)), "a comma at the end"),
-    "yield": (forwards(yields), "write `return`"),
-    "raises": (forwards(lambda self, y: y + self.upp(y)), "it raised AttributeError"),
+    "other": (forwards(f"y + 3 * {UP_DOWN}"), "it gives"),
+    "in place": (forwards(f"y += {UP_DOWN}\nreturn y"), "in place"),
+    "skip detached": (forwards(f"y.detach() + {UP_DOWN}"), "the gradient of y is not"),
+    "detached": (forwards(f"(y + {UP_DOWN}).detach()"), "no gradient reaches y"),
+    "no_grad": (forwards(f"with torch.no_grad():\n    change = {UP_DOWN}\nreturn y + change"), "the gradient of y is not"),
+    "numpy": (forwards(f"(y + {UP_DOWN}).detach().numpy()"), "stay in torch"),
+    "tuple": (forwards(f"(y + {UP_DOWN},)"), "a comma at the end"),
+    "yield": (forwards(f"yield y + {UP_DOWN}\n"), "write `return`"),
+    "raises": (forwards("y + self.upp(y)"), "it raised AttributeError"),
     "only the start": (type("Half", (nn.Module,), {"__init__": Learner.__init__, "start": Learner.start, "forward": forward}), "the initialisation is there, forward is not"),
-    "returns nothing": (forwards(lambda self, y: None), "is a `return` missing"),
-    "stays narrow": (forwards(lambda self, y: F.gelu(self.down(y))), "up is missing"),
+    "returns nothing": (forwards("None"), "is a `return` missing"),
+    "stays narrow": (forwards("F.gelu(self.down(y))"), "up is missing"),
     "other names": (Sequence, "under the names down and up"),
-    "no bottleneck": (Swapped, "Linear(width, size)"),
+    "no bottleneck": (linears(*[lambda width, size: nn.Linear(width, width)] * 2), "Linear(width, size)"),
     "torch's own start": (starts(lambda self, std: None), "up.weight is not near zero: the output moved by 0."),
     "only down starts small": (init(lambda w, std: w.data.normal_(), only=("up",)), "up.weight is not near zero"),
     "only up starts small": (init(lambda w, std: w.data.normal_(), only=("down",)), "down.weight is not near zero"),
@@ -124,7 +118,7 @@ MODULES = {
     "cut at +-2": (init(lambda w, std: nn.init.trunc_normal_(w, std=std)), "the cuts a and b are absolute"),
     "uniform": (init(lambda w, std: nn.init.uniform_(w, -2 * std, 2 * std)), "a normal cut off at two std has 0.88"),
     "std ignored": (init(lambda w, std: nn.init.trunc_normal_(w, std=1e-2, a=-2e-2, b=2e-2)), "std is not used"),
-    "no bias": (NoBias, "has no bias"),
+    "no bias": (linears(nn.Linear, lambda width, size: nn.Linear(size, width, bias=False)), "has no bias"),
     "frozen": (starts(lambda self, std: (Learner.start(self, std), self.requires_grad_(False))), "own parameters are frozen"),
 }  # fmt: skip
 
@@ -210,90 +204,66 @@ def chooses(base=False, pooler=False, adapters=True, head=True, norms=True, embe
     return choose
 
 
-def without_underscore(model, adapters):
-    for module in model.modules():
-        module.requires_grad = False
+def choice(body):
+    """An answer that begins right and goes on with these lines."""
+    return code("model, adapters", body, choose=chooses())
 
 
-def one_line_without_underscore(model, adapters):
-    model.requires_grad = False
-
-
-def overwrites_the_method(model, adapters):
-    for p in model.parameters():
-        p.requires_grad_ = False
-
-
-def one_layer_left(model, adapters):
-    chooses()(model, adapters)
-    model.bert.encoder.layer[1].output.dense.requires_grad_(True)
-
-
-def only_freezes(model, adapters):
-    for name, p in model.named_parameters():
-        if not name.startswith(("adapterlab", "classifier")) and "LayerNorm" not in name:
-            p.requires_grad_(False)
-
-
+ONLY_FREEZES = """
+for name, p in model.named_parameters():
+    if not name.startswith(("adapterlab", "classifier")) and "LayerNorm" not in name:
+        p.requires_grad_(False)
+"""
 CHOICES = {
     "nothing frozen": (lambda model, adapters: 0, "the base is not frozen"),
-    "attribute of a module": (without_underscore, "an attribute that nobody reads"),
-    "attribute of the model": (one_line_without_underscore, "an attribute that nobody reads"),
-    "method of a parameter": (overwrites_the_method, "is a method: call it"),
+    "attribute of a module": (choice("for module in model.modules():\n    module.requires_grad = False"), "an attribute that nobody reads"),
+    "attribute of the model": (choice("model.requires_grad = False"), "an attribute that nobody reads"),
+    "method of a parameter": (choice("for p in model.parameters():\n    p.requires_grad_ = False"), "is a method: call it"),
     "eval": (lambda model, adapters: model.eval(), "eval() switches dropout off"),
     "base trained": (chooses(base=True), "the base is not frozen"),
-    "one module trained": (one_layer_left, "bert.encoder.layer.1.output.dense.bias would be trained"),
+    "one module trained": (choice("choose(model, adapters)\nmodel.bert.encoder.layer[1].output.dense.requires_grad_(True)"), "bert.encoder.layer.1.output.dense.bias would be trained"),
     "pooler": (chooses(pooler=True), "the pooler would be trained"),
     "adapters": (chooses(adapters=False), "the adapters are frozen"),
     "head": (chooses(head=False), "the head (model.classifier) is frozen"),
     "norms": (chooses(norms=False, embedding_norm=False), "no LayerNorm is trained"),
     "embeddings' norm": (chooses(embedding_norm=False), "bert.embeddings.LayerNorm.bias is left out"),
     "all frozen": (lambda model, adapters: model.requires_grad_(False), "everything is frozen"),
-    "switches nothing on": (only_freezes, "everything is frozen"),
-}
+    "switches nothing on": (choice(ONLY_FREEZES), "everything is frozen"),
+}  # fmt: skip
 
 # ---- 02b
 
 
-def loops(**lines):
-    """A loop in words of its own; each line can be given another, or None."""
-
-    def loop(model, batches, optimizer, schedule, loss, clip):
-        losses = []
-        model.train()
-        for inputs, labels in batches:
-            optimizer.zero_grad()
-            value = loss(model(**inputs), labels)
-            for name in ("before", "backward", "clip", "step", "schedule"):
-                usual = {
-                    "before": None,
-                    "backward": value.backward,
-                    "clip": lambda: nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip),
-                    "step": optimizer.step,
-                    "schedule": schedule.step,
-                }
-                run = lines.get(name, lambda model, usual=usual[name], **_: usual and usual())
-                run(model, optimizer=optimizer)
-            losses.append(lines.get("value", lambda v: v.detach())(value))
-        return lines.get("returns", lambda x: x)(losses)
-
-    return loop
+LOOP = """
+losses = []
+model.train()
+for inputs, labels in batches:
+    optimizer.zero_grad()
+    value = loss(model(**inputs), labels)
+    value.backward()
+    nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
+    optimizer.step()
+    schedule.step()
+    losses.append(value.detach())
+return losses
+"""
 
 
-def skip(model, optimizer):
-    return None
+def loops(line="losses = []", other="losses = []"):
+    """A right loop in words of its own, with another line in the place of one."""
+    assert LOOP.count(line) == 1
+    return code("model, batches, optimizer, schedule, loss, clip", LOOP.replace(line, other))
 
 
+CLIPS = "nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)"
 LOOPED = {
-    "no step": (loops(step=skip), "optimizer.step() is missing"),
-    "no backward": (loops(backward=skip), "backward() is missing"),
-    "cleared behind": (loops(clip=lambda model, optimizer: optimizer.zero_grad()), "zero_grad() comes after it"),
-    "hard-coded clip": (
-        loops(clip=lambda model, optimizer: nn.utils.clip_grad_norm_(model.parameters(), 1.0)), "the weights are off by",
-    ),
-    "one loss": (loops(returns=lambda losses: losses[-1:]), "three batches went in and 1 losses came back"),
-    "other losses": (loops(value=lambda v: 2 * v.item()), "the losses returned are not"),
-}  # fmt: skip
+    "no step": (loops("    optimizer.step()\n", ""), "optimizer.step() is missing"),
+    "no backward": (loops("    value.backward()\n", ""), "backward() is missing"),
+    "cleared behind": (loops(CLIPS, "optimizer.zero_grad()"), "zero_grad() comes after it"),
+    "hard-coded clip": (loops(", clip)", ", 1.0)"), "the weights are off by"),
+    "one loss": (loops("return losses", "return losses[-1:]"), "three batches went in and 1 losses came back"),
+    "other losses": (loops("value.detach()", "2 * value.item()"), "the losses returned are not"),
+}
 
 
 @pytest.mark.parametrize(("change", "message"), LOOPS, ids=[message for _, message in LOOPS])
@@ -334,10 +304,7 @@ DRAWS = {
 
 
 def affine_by(body):
-    space = {"torch": torch}
-    points = "a, b, zero = torch.randn(width), torch.randn(width), torch.zeros(width)"
-    exec(f"def answer(f, width):\n    {points}\n    return {body}", space)
-    return space["answer"]
+    return code("f, width", f"a, b, zero = torch.randn(width), torch.randn(width), torch.zeros(width)\nreturn {body}")
 
 
 AFFINE = {
@@ -360,9 +327,7 @@ AFFINE = {
 
 
 def joins(body):
-    space = {"torch": torch}
-    exec(f"import math\ndef answer(parts):\n    return {body}", space)
-    return space["answer"]
+    return code("parts", f"return {body}\n")
 
 
 JOINED = {
@@ -391,10 +356,9 @@ STRUCTURAL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "message"), table(FORWARDS))
-def test_a_forward_pass_gets_its_own_message(code, message):
-    wrong = expression("y, down, up", code, {"torch": torch, "F": F})
-    answer = forwards(lambda self, y: wrong(y, self.down, self.up))
+@pytest.mark.parametrize(("wrong", "message"), table(FORWARDS))
+def test_a_forward_pass_gets_its_own_message(wrong, message):
+    answer = forwards(f"up, down = self.up, self.down\nreturn {wrong}")
     assert EXERCISES["build_adapter"].verdict(answer) == message
 
 

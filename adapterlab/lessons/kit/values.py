@@ -134,7 +134,7 @@ def differs(got: Any, converted: Any) -> str:
 def variants(like: Any, weights: bool = True) -> Iterator[tuple[str, Callable]]:
     """(name, function of a right value): every other type in which `convert` takes it.
 
-    weights: whether a parameter counts as the tensor it holds (not where its gradients are compared).
+    weights: whether a parameter counts as the tensor it holds, and a number too (not where gradients are compared).
     """
     if isinstance(like, bool):
         yield from [("0 or 1", int), ("a 0-dim tensor", torch.tensor), ("a numpy bool", np.bool_)]
@@ -143,7 +143,7 @@ def variants(like: Any, weights: bool = True) -> Iterator[tuple[str, Callable]]:
     elif isinstance(like, float):
         yield from [("a 0-dim tensor", lambda v: torch.tensor(v, dtype=torch.float64)), ("a numpy float", np.float64)]
     elif isinstance(like, torch.Tensor):
-        if like.ndim == 0:
+        if weights and like.ndim == 0:
             yield "a number", lambda v: v.item()
         if like.dtype in (torch.float32, torch.int64):
             yield "double", lambda v: v.double() if v.is_floating_point() else v.to(torch.int32)

@@ -31,16 +31,11 @@ def storage(
 
 def budget(row: dict, title: str = "") -> go.Figure:
     """Two lying bars, in MB: copies, and one model with adapters. row: as `count.count` returns it."""
+    copies, shared = f"{row['tasks']} copies", f"1 model,<br>{row['tasks']} adapters"
     base_mb = row["copies_mb"] / row["tasks"]
-    bars = pd.DataFrame(
-        [
-            (f"{row['tasks']} copies", "stored once", 0.0),
-            (f"{row['tasks']} copies", "added by the tasks", row["copies_mb"]),
-            (f"1 model,<br>{row['tasks']} adapters", "stored once", base_mb),
-            (f"1 model,<br>{row['tasks']} adapters", "added by the tasks", row["adapters_mb"] - base_mb),
-        ],
-        columns=["way", "part", "mb"],
-    )
+    parts = [(copies, 0.0, row["copies_mb"]), (shared, base_mb, row["adapters_mb"] - base_mb)]
+    bars = pd.DataFrame(parts, columns=["way", "stored once", "added by the tasks"])
+    bars = bars.melt("way", var_name="part", value_name="mb")
     totals = bars.groupby("way", sort=False)["mb"].sum()
     room = [0, 1.22 * float(totals.max())]
     fig = theme.figure(title, {"title": "size in float32, MB", "range": room}, legend=2, height=360)

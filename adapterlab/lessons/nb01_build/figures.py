@@ -20,25 +20,17 @@ def movement(frame: pd.DataFrame, guess: float | None = None, title: str = "") -
     """
     moves, still = frame[frame["moved_percent"] > 0], frame[frame["moved_percent"] == 0]
     fig = theme.figure(
-        title or "How far a new adapter moves the output",
-        theme.log("std of the initial weights", 1e-07, 1),
-        theme.log("output moved, %", min(0.0001, float(moves["moved_percent"].min())), 1000),
-        legend=2,
+        title or "How far a new adapter moves the output", theme.log("std of the initial weights", 1e-7, 1),
+        theme.log("output moved, %", min(1e-4, float(moves["moved_percent"].min())), 1000), legend=2,
         height=530,
-    )
+    )  # fmt: skip
     theme.lines(fig, moves, "std", "moved_percent", "who", "std %{x:.0e}: moved by %{y:.2g}%")
     for name, std in START.items():
         fig.add_vline(std, line={"color": theme.PAPER_COLOUR, "dash": "dot", "width": 2})
         fig.add_annotation(
-            x=math.log10(std),
-            y=0.01,
-            yref="y domain",
-            text=name,
-            showarrow=False,
-            xanchor="right",
-            textangle=-90,
+            x=math.log10(std), y=0.01, yref="y domain", text=name, showarrow=False, xanchor="right", textangle=-90,
             xshift=-2,
-        )
+        )  # fmt: skip
     if len(still):
         worst = still.nlargest(1, "std").iloc[0]
         theme.caption(fig, f"{worst['who']}: not moved at all (exactly 0) at std {theme.power(worst['std'])} and below")

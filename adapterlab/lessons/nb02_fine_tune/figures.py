@@ -27,12 +27,9 @@ def accuracy_against_parameters(
     """
     fig = theme.figure(
         "Accuracy against trained parameters<br>filled: live, one seed; open: recorded",
-        theme.log("trained parameters, % of the model (log scale)", 0.002, 200),
-        "test accuracy, %",
-        legend={"x": 1.02, "y": 1},
-        margin_t=100,
-        width=1000,
-    )
+        theme.log("trained parameters, % of the model (log scale)", 0.002, 200), "test accuracy, %",
+        legend={"x": 1.02, "y": 1}, margin_t=100, width=1000,
+    )  # fmt: skip
     for source, frame, shift in (("recorded", recorded, 0.86), ("live", live, 1.16)):
         if frame is None or frame.empty:
             continue

@@ -44,12 +44,9 @@ def size_curve(
     that the learner expects; size: another one to mark.
     """
     fig = theme.figure(
-        "Accuracy against bottleneck size",
-        theme.log("bottleneck size m (log scale)", 1, 512, **TICKS),
-        "accuracy, %",
-        legend=3,
-        height=520,
-    )
+        "Accuracy against bottleneck size", theme.log("bottleneck size m (log scale)", 1, 512, **TICKS),
+        "accuracy, %", legend=3, height=520,
+    )  # fmt: skip
     for i, (source, frame) in enumerate({"live": live, "recorded": recorded}.items()):
         if frame is None:
             continue
@@ -77,11 +74,9 @@ def frontier(rows: pd.DataFrame) -> go.Figure:
     points["note"] = points["method"] + ", " + points["note"]
     fig = theme.figure(
         "What each trained parameter buys",
-        theme.log("trained parameters, % of the model (log scale)", 0.003, 100),
-        "accuracy, points from full",
-        legend=3,
-        height=520,
-    )
+        theme.log("trained parameters, % of the model (log scale)", 0.003, 100), "accuracy, points from full",
+        legend=3, height=520,
+    )  # fmt: skip
     hover = "%{customdata}<br>%{x:.3g}% trained: %{y:+.1f}"
     theme.lines(fig, points, "trained_percent", "mean", "kind", hover, source="recorded", half="half", note="note")
     return theme.old_head(theme.mark(fig, 0, "live", "full fine-tuning"), rows)
@@ -96,11 +91,9 @@ def budget(live: pd.DataFrame, mine: pd.DataFrame, rows: int, most: int = 100_00
     points["half"] = [100 * accuracy_error(value / 100, rows) for value in points["accuracy"]]
     low, high = points["trained"].min(), max(most, points["trained"].max())
     fig = theme.figure(
-        "Under 100,000 parameters",
-        theme.log("trained parameters (log scale)", low / 1.3, 1.3 * high),
-        "accuracy on test, %",
-        legend=2,
-    )
+        "Under 100,000 parameters", theme.log("trained parameters (log scale)", low / 1.3, 1.3 * high),
+        "accuracy on test, %", legend=2,
+    )  # fmt: skip
     hover = "%{customdata}: %{x:,} parameters, %{y:.1f}%"
     theme.lines(fig, points, "trained", "accuracy", "name", hover, half="half", note="note")
     return theme.mark(fig, most, "live", axis="x", text="100,000 parameters")

@@ -30,12 +30,9 @@ def heatmap(spans: pd.DataFrame, title: str, high: float = 40.0) -> go.Figure:
     layers, small = drops.columns.tolist(), len(drops) <= 8
     ticks = {"tickvals": layers, "constrain": "domain"}
     fig = theme.figure(
-        title,
-        {"title": "last layer removed", **ticks},
-        {"title": "first layer removed", **ticks},
-        height=560 if small else 760,
-        width=theme.WIDTH if small else 1000,
-    )
+        title, {"title": "last layer removed", **ticks}, {"title": "first layer removed", **ticks},
+        height=560 if small else 760, width=theme.WIDTH if small else 1000,
+    )  # fmt: skip
     text = drops.map(lambda drop: "" if drop != drop else f"{round(drop, 1) + 0.0:.1f}")  # no -0.0
     hover = "without the adapters of layers %{y} to %{x}<br>relative drop %{z:.1f}%"
     return theme.heat(fig, theme.f32(drops), layers, layers, text, hover, 0, max(high, drops.max().max()), "drop, %")

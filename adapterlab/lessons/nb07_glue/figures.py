@@ -35,11 +35,9 @@ def constant_scores(share: float) -> pd.DataFrame:
 def misleading(share: float, guess: float | None = None) -> go.Figure:
     """`constant_scores`; guess: the learner's Matthews at p = 1, in %."""
     fig = theme.figure(
-        "Scores of somebody who never reads the sentence",
-        'how often "acceptable" is said, as a share p',
-        {"title": "score, %", "range": [-5, 105]},
-        legend=2,
-    )
+        "Scores of somebody who never reads the sentence", 'how often "acceptable" is said, as a share p',
+        {"title": "score, %", "range": [-5, 105]}, legend=2,
+    )  # fmt: skip
     theme.lines(fig, constant_scores(share), "p", "score", "metric", "%{y:.1f}% at p = %{x}")
     return theme.star(fig, 1.0, guess, "Matthews")
 
@@ -87,12 +85,9 @@ def gap_points(table: pd.DataFrame, source: str = "recorded") -> go.Figure:
     seeds = [f"{n} seed{'s' * (n > 1)}" for n in table["runs"]]
     table = table.assign(x=table["task"] + "<br>" + seeds + "<br>" + table["head"] + " head")
     fig = theme.figure(
-        "Adapters less full fine-tuning",
-        y={"title": "points", "zeroline": True, "zerolinecolor": "#666666"},
-        legend=2,
-        height=520,
-        scattermode="group",
-    )
+        "Adapters less full fine-tuning", y={"title": "points", "zeroline": True, "zerolinecolor": "#666666"},
+        legend=2, height=520, scattermode="group",
+    )  # fmt: skip
     look = {"mode": "markers+text", "texttemplate": " %{y:+.1f}", "textposition": "middle right"}
     ours, paper = table.assign(who="MiniLM, dev set"), table.assign(who="BERT-Large, test server")
     hover = "%{y:+.1f} ± %{customdata:.1f} points"

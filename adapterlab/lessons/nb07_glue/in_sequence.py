@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ...adapters import Adapters
+from ...lab import release_memory
 from ...studies.ways import unfreeze
 from ...tasks import Encoded, Task, score
 from ...train import Run, fit, predict
@@ -26,6 +27,7 @@ def in_sequence(
     Returns (rows, runs, Adapters). A row: method, seed, step (1, 2, ...), after (the task just learned), task (the one
     that is tested), score, identical (not one bit of its test logits changed since it was learned).
     """
+    release_memory()  # of the model of a run before
     adapters, rows, runs = Adapters(model, overwrite=True), [], []
     method, first = "adapters" if recipe else "full fine-tuning", {}  # first: a task's logits when just learned
     for step, (name, (task, data)) in enumerate(jobs.items(), 1):

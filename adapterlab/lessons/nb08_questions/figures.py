@@ -20,12 +20,9 @@ def windows(frame: pd.DataFrame, answer: tuple[int, int], guess: int | None = No
     """
     fig = theme.figure(
         f"{len(frame)} windows over one passage" + ("" if guess is None else f" (your guess: {guess})"),
-        "character of the passage",
-        {"title": "window", "autorange": "reversed", "dtick": 1},
-        legend=2,
-        height=260 + 46 * len(frame),
-        barmode="overlay",
-    )
+        "character of the passage", {"title": "window", "autorange": "reversed", "dtick": 1}, legend=2,
+        height=260 + 46 * len(frame), barmode="overlay",
+    )  # fmt: skip
     hover = "window %{y}, from character %{base}<br>%{customdata} tokens with the question"
     for holds, name, index, hatch in (
         (True, "holds the answer whole", 0, ""),
@@ -47,14 +44,9 @@ def start_end(frame: pd.DataFrame, title: str) -> go.Figure:
     """
     ticks = {"tickvals": [-100, -50, 0, 50, 100], "ticktext": ["100", "50", "0", "50", "100"]}
     fig = theme.figure(
-        title,
-        "token of the window",
-        {"title": "probability, %", "range": [-135, 135], **ticks},
-        legend=2,
-        barmode="overlay",
-        bargap=0.1,
-        height=440,
-    )
+        title, "token of the window", {"title": "probability, %", "range": [-135, 135], **ticks}, legend=2,
+        barmode="overlay", bargap=0.1, height=440,
+    )  # fmt: skip
     for index, (column, sign) in enumerate({"start": 100, "end": -100}.items()):
         hover, look = f"“%{{customdata}}”<br>{column}: %{{y:.1f}}%", {"name": f"{column}s here", "index": index}
         more = {"hatch": theme.HATCHES[index], "customdata": frame["token"], "text": None}

@@ -87,12 +87,9 @@ def contest(frame: pd.DataFrame, rows: int, limit: int | None = None) -> go.Figu
 def directions(frame: pd.DataFrame, guess: int | None = None) -> go.Figure:
     """What share of a change's squared size its first k directions hold. Columns matrix, k, share (in %)."""
     fig = theme.figure(
-        "How much of the change do the first k directions hold?",
-        "k, directions by their singular value",
-        {"title": "share of the squared size, %", "range": [0, 102]},
-        legend={"x": 1.02, "y": 1},
-        width=1000,
-    )
+        "How much of the change do the first k directions hold?", "k, directions by their singular value",
+        {"title": "share of the squared size, %", "range": [0, 102]}, legend={"x": 1.02, "y": 1}, width=1000,
+    )  # fmt: skip
     theme.lines(fig, frame, "k", "share", "matrix", "%{x} directions: %{y:.0f}%", mode="lines")
     return theme.star(theme.mark(fig, 90, "live", text="90%"), guess, 90, f"{guess or 0:g}")
 
