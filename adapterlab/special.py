@@ -207,6 +207,9 @@ class Tokens:
         if positions is not None and more:
             front = torch.arange(new.shape[1] - y.shape[1], device=positions.device).expand(len(positions), -1)
             kwargs["position_ids"] = torch.cat([front, positions + more], dim=1)
+        first = getattr(getattr(stack, "embeddings", None), "padding_idx", None)
+        if positions is None and more and mask is not None and first is not None:  # RoBERTa's kin count tokens
+            kwargs["position_ids"] = kwargs["attention_mask"].cumsum(1) * kwargs["attention_mask"] + first
         return (), kwargs
 
     def leave(self, stack, args, output):
@@ -230,7 +233,8 @@ class Pass:
 
     rows: of the batch; for `Parallel` the input is repeated. context: mask, (batch, tokens), 1 for a token and 0 for
     padding, or None; decoder_mask, likewise; past: how many tokens a cache holds already, when a text is being
-    generated. A layer that is checkpointed is recomputed in backward as it ran here, see `Held`.
+    generated; of: the module that noted them, an encoder where `generate` calls it alone. A layer that is checkpointed
+    is recomputed in backward as it ran here, see `Held`.
     """
 
     def __init__(self, owner: "Adapters"):
@@ -241,9 +245,11 @@ class Pass:
             self,
             whole.register_forward_pre_hook(self.divide, with_kwargs=True, prepend=True),
             whole.register_forward_hook(self.end, always_call=True),
-            base.register_forward_pre_hook(self.enter, with_kwargs=True),
-            base.register_forward_hook(self.leave, always_call=True),
         ]
+        both = getattr(getattr(whole, "config", None), "is_encoder_decoder", False) and hasattr(base, "encoder")
+        for stack in (base, base.encoder) if both else (base,):
+            self.handles.append(stack.register_forward_pre_hook(self.enter, with_kwargs=True))
+            self.handles.append(stack.register_forward_hook(self.leave, always_call=True))
 
     def remove(self):
         for layer in self.layers:
@@ -251,6 +257,8 @@ class Pass:
                 setattr(layer, CHECKPOINT, function.function)
 
     def enter(self, base, args, kwargs):
+        if self.owner.here.context:  # an encoder within its model
+            return None
         for layer in self.layers:
             if CHECKPOINT in vars(layer) and not isinstance(function := vars(layer)[CHECKPOINT], Held):
                 setattr(layer, CHECKPOINT, Held(self.owner, function))
@@ -258,7 +266,7 @@ class Pass:
         past = call.get("past_key_values")
         length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
         masks = {"mask": call.get("attention_mask"), "decoder_mask": call.get("decoder_attention_mask")}
-        self.owner.here.context = {**masks, "past": length}
+        self.owner.here.context = {**masks, "past": length, "of": base}
         if any(isinstance(block, compose.Split) for block in compose.blocks(self.owner.active)):
             countable(length, *masks.values())
         recipes = [self.owner[name].info.recipe for name in compose.names(self.owner.active)]
@@ -266,7 +274,8 @@ class Pass:
         return ((), {**call, "position_ids": positions(base, call, length, more)}) if more else None
 
     def leave(self, base, args, output):
-        self.owner.here.context = {}
+        if self.owner.here.context.get("of") is base:
+            self.owner.here.context = {}
 
     def divide(self, model, args, kwargs):
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor) and v.ndim]

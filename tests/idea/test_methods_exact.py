@@ -12,10 +12,10 @@ import torch
 from by_hand import BY_HAND, by_hand
 from recipes import EVERY
 from refused import refused
-from tiny_bert import hooks, logits, ready, tiny_bert, tokens
+from tiny_bert import hooks, logits, ready, shake, tiny_bert, tokens
 from torch import nn
 from torch.nn import functional as F
-from transformers import BertConfig, BertForMaskedLM, BertModel, DynamicCache
+from transformers import BertConfig, BertForMaskedLM, BertModel, DynamicCache, T5Config, T5ForConditionalGeneration
 
 from adapterlab import methods
 from adapterlab.adapters import Adapters
@@ -754,3 +754,35 @@ def test_a_float_adapter_on_half_precision(recipe, case, way):
         outputs.append(out.detach().float())
     full, half = outputs
     assert (full - half).norm() < 0.15 * full.norm()
+
+
+@pytest.mark.parametrize("case", ["roberta", "xlm-roberta"])
+def test_a_prompt_before_padding_on_the_left(case):
+    """RoBERTa's kin count tokens by their ids, which a prompt has none of: the answer is the unpadded text's."""
+    model = tiny.model(case)
+    adapters = Adapters(model)
+    shake(adapters.add("a", methods.PromptTuningConfig(length=3), seed=0))
+    adapters.activate("a")
+    ids = tiny.inputs(model)["input_ids"]
+    pads = torch.full((2, 3), model.config.pad_token_id)
+    padded = {"input_ids": torch.cat([pads, ids], 1), "attention_mask": torch.cat([torch.zeros_like(pads), torch.ones_like(ids)], 1)}  # fmt: skip
+    with torch.no_grad():
+        want = model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+        torch.testing.assert_close(model.base_model(**padded)[0][:, 3:], want, rtol=1e-5, atol=1e-5)
+
+
+def test_generate_counts_the_tokens_of_the_encoders_text():
+    """T5's `generate` calls its encoder alone: LoReFT's first three are tokens there too, whichever side is padded."""
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(T5Config(**tiny.T5)).eval()
+    adapters, encoder = Adapters(model), model.get_encoder()
+    shake(adapters.add("a", methods.LoReFTConfig(rank=2), seed=0))
+    adapters.activate("a")
+    ids = torch.randint(3, 60, (2, 6))
+    padded = torch.cat([torch.zeros(2, 3, dtype=torch.long), ids], 1)
+    with torch.no_grad():
+        want = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+        got = encoder(input_ids=padded, attention_mask=(padded > 0).long())[0][:, 3:]
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+        with adapters.use(None):
+            assert not torch.allclose(want, encoder(input_ids=ids)[0])
