@@ -37,11 +37,8 @@ def generate(
     rows = _chats(tokenizer, prompts) if chat else read_prompts(tokenizer, prompts)
     inputs = _left(tokenizer, rows, next(model.parameters()).device)
     whole: Any = model
-    was, width, limit = (
-        model.training,
-        inputs["input_ids"].shape[1],
-        getattr(whole.config, "max_position_embeddings", None),
-    )
+    was, width = model.training, inputs["input_ids"].shape[1]
+    limit = getattr(whole.config, "max_position_embeddings", None)
     if limit is not None and width + max_new_tokens > limit:
         raise UserError(
             f"{width} tokens of prompt and {max_new_tokens} new ones exceed this model's {limit}: ask for less"
