@@ -23,7 +23,7 @@ SMALLEST = 14  # pixels: 10.5 points on a screen 1280 pixels wide
 #: Okabe and Ito 2008, in an order that keeps neighbours apart; the last two are the paper's and the guess's.
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#000000", "#CC79A7")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "5px,2px")
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star-diamond")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star-diamond", "triangle-down", "hexagon")
 HATCHES = ("", "/", "x", ".", "-", "|", "+")
 MAGNITUDE = "Cividis"
 

@@ -5,7 +5,10 @@ import plotly.graph_objects as go
 
 from ...studies.stats import mean_interval
 from ..kit import theme
+from .course import NOISE, WAYS
 
+PLACES = (*WAYS, NOISE)
+"""Each way's colour and marker, live and recorded, is that of its place here; others come behind."""
 KINDS = ("added", "masked", "multiplied", "selected", "prompt")
 """Of data/peft_methods.csv: a change is added; few fixed numbers of it are trained; it multiplies; what is there is
 trained or mixed; positions are added."""
@@ -21,9 +24,10 @@ def plane(
     fig = theme.figure(
         f"What the new task costs the old ({source})", "new task, %", "old task afterwards, %", height=620
     )
-    for place, (way, rows) in enumerate(frame.groupby("way", sort=False)):
+    places = list(dict.fromkeys([*PLACES, *frame["way"]]))
+    for way, rows in frame.groupby("way", sort=False):
         (old, up), (new, right) = mean_interval(rows["old"]), mean_interval(rows["new"])
-        style = theme.series(source, str(way), place) | {"mode": "markers"}
+        style = theme.series(source, str(way), places.index(way)) | {"mode": "markers"}
         hover = f"{style['name']}<br>new %{{x:.1f}}%, old %{{y:.1f}}%<br>{len(rows)} seeds<extra></extra>"
         errors = {f"error_{axis}": theme.error([half]) for axis, half in (("x", right), ("y", up)) if half == half}
         fig.add_scatter(x=[new], y=[old], hovertemplate=hover, **errors, **style)
