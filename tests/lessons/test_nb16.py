@@ -144,3 +144,11 @@ def test_figures_say_their_numbers():
     assert fig.data[1].error_y.array is None and "72.0%" in fig.layout.shapes[0].name
     counts = plots.kinds(views.peft_methods())
     assert sum(sum(bar.x) for bar in counts.data) == 45
+
+
+def test_no_two_ways_look_alike_and_each_keeps_its_looks():
+    frame = pd.DataFrame([{"way": way, "seed": 0, "old": 70, "new": 60} for way in reversed(plots.PLACES)])
+    looks = {t.name: (t.marker.color, t.marker.symbol) for t in plots.plane(frame, 70).data if t.name in plots.PLACES}
+    assert len(set(looks.values())) == len(plots.PLACES) == 9
+    few = plots.plane(frame[frame["way"] == "random labels"], 70).data[0]
+    assert (few.marker.color, few.marker.symbol) == looks["random labels"]
